@@ -1,0 +1,58 @@
+# Two commands do everything: make demo, make test. The README has the plain commands behind them.
+#
+# make setup installs torch from wherever pip is set up to look. On Linux, PyPI's torch brings CUDA (gigabytes); for a
+# machine without a GPU name an index of CPU builds in pip's own variable, for example
+#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make setup
+
+PYTHON ?= python3
+INSTALL = -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+# dvc starts the stages with the `python` it finds on PATH, so that must be the environment's.
+IN_VENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
+
+.PHONY: help setup demo test lint constraints
+
+help:
+	@echo "make setup        create .venv and install the pinned versions (again only when the pins change)"
+	@echo "make demo         setup, run the whole pipeline on the offline default, show the metrics as a table"
+	@echo "make test         setup, run all tests, slow ones too"
+	@echo "make lint         setup, check style and types"
+	@echo "make constraints  pin whatever a fresh install pulls in; see the head of constraints.txt"
+	@echo "PYTHON=python3.12 make setup  uses another Python (3.11 or later)"
+
+setup: .venv/installed
+
+# Written last, so that its existence means the install completed.
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo "error: $(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo missing);" \
+	        "needed is Python 3.11 or later: make setup PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "==> Creating .venv and installing the versions of constraints.txt; the first time takes minutes"
+	$(PYTHON) -m venv .venv
+	.venv/bin/python $(INSTALL)
+	@touch $@
+
+demo: setup
+	@echo "==> Running every stage whose inputs changed"
+	$(IN_VENV) dvc repro
+	@echo "==> Metrics on the test questions"
+	$(IN_VENV) dvc metrics show --md metrics/score.json
+
+test: setup
+	@echo "==> Running all tests"
+	$(IN_VENV) python -m pytest
+
+lint: setup
+	@echo "==> Checking style and types"
+	$(IN_VENV) ruff check
+	$(IN_VENV) ruff format --check
+	$(IN_VENV) mypy
+
+# Local builds (+cpu) and what only CUDA builds need are left out, so that the pins fit any machine.
+constraints:
+	@echo "==> Installing into a fresh environment and pinning what came"
+	@set -e; scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
+	$(PYTHON) -m venv "$$scratch"; \
+	"$$scratch/bin/python" $(INSTALL); \
+	{ sed -n '/^#/p' constraints.txt; "$$scratch/bin/python" -m pip freeze --exclude-editable \
+	    | sed -E '/^(nvidia|cuda)-|^triton==/d; s/\+[a-z0-9.]+$$//'; } > "$$scratch/pins"; \
+	cp "$$scratch/pins" constraints.txt

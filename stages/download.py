@@ -1,0 +1,41 @@
+"""Fetch or generate the question set, check it, and drop what train shares with valid and test.
+
+Reads   what `data.dataset` names
+Writes  data/questions/{train,valid,test}.jsonl, data/recorded/TEACHER.jsonl, metrics/questions.json
+
+DVC runs it; by hand: python -m stages.download
+"""
+
+from pathlib import Path
+
+from stages import run
+from tinyllm.jsonl import write_json, write_jsonl
+from tinyllm.params import load_params
+from tinyllm.questions import write_questions
+from tinyllm.sets import load_set, prepare
+
+QUESTIONS = Path("data/questions")
+RECORDED = Path("data/recorded")
+
+
+def main() -> None:
+    data = load_params().data
+    loaded = load_set(data)
+    if loaded.terms:
+        print(f"{data.dataset}: {loaded.terms}")
+    splits, counts = prepare(loaded.splits, data.take, data.drop_leaks)
+    for split, questions in splits.items():
+        write_questions(QUESTIONS / f"{split}.jsonl", questions)
+    RECORDED.mkdir(parents=True, exist_ok=True)
+    for old in RECORDED.iterdir():  # another set's rationales must not be read as this one's
+        old.unlink()
+    for teacher, rows in loaded.recorded.items():
+        write_jsonl(RECORDED / f"{teacher}.jsonl", rows)
+    Path("data/rationales").mkdir(parents=True, exist_ok=True)  # assemble reads it even when no teacher is used
+    write_json("metrics/questions.json", counts)
+    print(", ".join(f"{split} {len(questions)}" for split, questions in splits.items()), "questions;", end=" ")
+    print(f"{counts['dropped']} of train dropped, for they stand in valid or test")
+
+
+if __name__ == "__main__":
+    run(main, __doc__)

@@ -1,0 +1,50 @@
+"""Score every seed's student on test, once.
+
+Reads   models/student/SEED/, data/questions/test.jsonl
+Writes  data/predictions.jsonl, data/confusion.csv, metrics/score.json
+
+DVC runs it; by hand: python -m stages.score
+"""
+
+import sys
+from pathlib import Path
+
+from stages import run
+from tinyllm.jsonl import replacing, write_json, write_jsonl
+from tinyllm.params import load_params
+from tinyllm.questions import read_questions
+from tinyllm.statistics import confusion_rows, summarise_predictions
+
+
+def main() -> None:
+    params = load_params()
+    questions = read_questions("data/questions/test.jsonl")
+    from tqdm import tqdm
+
+    from tinyllm.scoring import predict
+    from tinyllm.students import device, load_student, quieten
+
+    quieten()
+
+    predictions = []
+    with tqdm(total=2 * len(questions) * len(params.train.seeds), disable=not sys.stderr.isatty(), leave=False) as bar:
+        for seed in params.train.seeds:
+            model, tokenizer = load_student(Path("models/student") / str(seed))
+            model.to(device(params.runtime))
+            predictions.append(predict(model, tokenizer, questions, params, bar.update))
+    rows = zip(params.train.seeds, predictions, strict=True)
+    write_jsonl("data/predictions.jsonl", ({"seed": seed, **row} for seed, part in rows for row in part))
+    with replacing("data/confusion.csv") as file:
+        file.write("actual,predicted\n")
+        file.writelines(f"{actual},{predicted}\n" for actual, predicted in confusion_rows(questions, predictions))
+    metrics = summarise_predictions(questions, predictions)
+    write_json("metrics/score.json", metrics)
+    print(
+        f"accuracy {metrics['accuracy']} ({metrics['accuracy_low']}-{metrics['accuracy_high']}), "
+        f"chance {metrics['chance']}, majority {metrics['majority']}; "
+        f"{metrics['questions']} questions, {metrics['seeds']} seeds"
+    )
+
+
+if __name__ == "__main__":
+    run(main, __doc__)

@@ -1,0 +1,44 @@
+"""Train one student on the answers and every teacher's rationales, and keep its best look at valid.
+
+Reads   data/corpus/{train,valid}.jsonl, data/questions/valid.jsonl
+Writes  models/student/SEED/ (a Hugging Face folder), metrics/train/SEED.json, metrics/loss/SEED.tsv
+
+DVC runs it; by hand: python -m stages.train 1
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from stages import run
+from tinyllm.jsonl import read_jsonl, replacing, write_json
+from tinyllm.params import load_params
+from tinyllm.questions import read_questions
+
+
+def main(seed: str) -> None:
+    params = load_params()
+    if seed not in map(str, params.train.seeds):
+        raise ValueError(f"seed {seed} is not in train.seeds, which has {', '.join(map(str, params.train.seeds))}")
+    from tinyllm.students import quieten, save_student  # brings torch, which a mistake in params should not wait for
+    from tinyllm.training import train_student
+
+    quieten()
+    train, valid = read_jsonl("data/corpus/train.jsonl"), read_questions("data/questions/valid.jsonl")
+    cache = Path(os.environ.get("DVC_ROOT", ".")) / ".cache"
+    cache.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"train-{seed}-", dir=cache) as work:
+        trained = train_student(params, int(seed), train, valid, Path(work))
+        folder = Path("models/student") / seed
+        shutil.rmtree(folder, ignore_errors=True)  # DVC removes it too; by hand, an old file would stay beside the new
+        save_student(trained.model, trained.tokenizer, folder, params.student.max_target_tokens)
+    write_json(f"metrics/train/{seed}.json", trained.metrics)
+    with replacing(f"metrics/loss/{seed}.tsv") as file:
+        file.write("step\ttask\tloss\n")
+        file.writelines(f"{row['step']}\t{row['task']}\t{row['loss']}\n" for row in trained.curve)
+    print(f"seed {seed}: valid accuracy {trained.metrics['valid_accuracy']} at epoch {trained.metrics['best_epoch']}")
+
+
+if __name__ == "__main__":
+    run(main, __doc__, "seed")

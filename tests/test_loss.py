@@ -1,0 +1,76 @@
+"""The objective's terms against sums written out, and its parts against the whole."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinyllm.loss import IGNORED, row_losses, task_sums, weighted_loss
+
+
+def test_a_rows_loss_is_the_sum_of_its_tokens_and_padding_adds_nothing() -> None:
+    # softmax of (0, log 3) is (1/4, 3/4); of equal logits it is (1/2, 1/2)
+    sure = [0.0, math.log(3)]
+    logits = torch.tensor([[sure, sure, [5.0, 5.0]], [sure, [9.0, -9.0], [-9.0, 9.0]]])
+    labels = torch.tensor([[1, 0, 0], [0, IGNORED, IGNORED]])
+    expected = [-math.log(3 / 4) - math.log(1 / 4) - math.log(1 / 2), -math.log(1 / 4)]
+    assert row_losses(logits, labels).tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_row_of_nothing_but_padding_has_no_loss() -> None:
+    assert row_losses(torch.randn(1, 3, 4), torch.full((1, 3), IGNORED)).tolist() == [0.0]
+
+
+def test_half_precision_logits_are_summed_in_single_precision() -> None:
+    losses = row_losses(torch.zeros(1, 300, 7, dtype=torch.bfloat16), torch.zeros(1, 300, dtype=torch.long))
+    assert losses.dtype == torch.float32
+    assert losses.item() == pytest.approx(300 * math.log(7), rel=1e-5)
+
+
+def test_rows_are_summed_by_their_task() -> None:
+    sums = task_sums(torch.tensor([1.0, 2.0, 4.0, 8.0]), torch.tensor([0, 2, 0, 2]), 4)
+    assert sums.tolist() == [5.0, 0.0, 10.0, 0.0]
+
+
+def test_the_objective_is_the_weighted_sum_of_means_over_tokens() -> None:
+    loss = weighted_loss(torch.tensor([6.0, 30.0, 8.0]), torch.tensor([3.0, 10.0, 4.0]), torch.tensor([1.0, 0.5, 0.1]))
+    assert loss.item() == pytest.approx(1.0 * 2 + 0.5 * 3 + 0.1 * 2)
+
+
+def test_a_task_without_a_token_adds_nothing_and_divides_by_nothing() -> None:
+    loss = weighted_loss(torch.tensor([6.0, 0.0]), torch.tensor([3.0, 0.0]), torch.tensor([1.0, 3.0]))
+    assert loss.item() == pytest.approx(2.0)
+
+
+def test_a_hundred_token_rationale_weighs_no_more_than_a_one_word_answer() -> None:
+    answer, rationale = torch.tensor([5.0, 0.0]), torch.tensor([0.0, 5.0 * 100])
+    counts, weights = torch.tensor([1.0, 100.0]), torch.ones(2)
+    assert weighted_loss(answer, counts, weights).item() == pytest.approx(5.0)
+    assert weighted_loss(rationale, counts, weights).item() == pytest.approx(5.0)
+
+
+rows = st.lists(st.tuples(st.integers(0, 2), st.floats(0, 50, width=32), st.integers(1, 120)), min_size=1, max_size=12)
+
+
+@settings(max_examples=100, deadline=None)
+@given(rows=rows, cuts=st.lists(st.integers(0, 12), max_size=4), order=st.randoms(use_true_random=False))
+def test_the_parts_of_a_step_add_up_to_the_whole_however_it_is_split(rows: list, cuts: list, order) -> None:
+    counts, weights = torch.zeros(3), torch.tensor([1.0, 0.5, 2.0])
+    for task, _, tokens in rows:
+        counts[task] += tokens
+    whole = sum(  # the slow way: task by task, in plain numbers
+        weight * sum(loss for task, loss, _ in rows if task == k) / max(1, sum(n for task, _, n in rows if task == k))
+        for k, weight in enumerate((1.0, 0.5, 2.0))
+    )
+    order.shuffle(rows)
+    edges = sorted({0, len(rows), *(cut for cut in cuts if cut < len(rows))})
+    total = 0.0
+    for start, end in zip(edges, edges[1:], strict=False):
+        part = rows[start:end]
+        sums = task_sums(torch.tensor([loss for _, loss, _ in part]), torch.tensor([task for task, _, _ in part]), 3)
+        total += weighted_loss(sums, counts, weights).item()
+    assert total == pytest.approx(whole, rel=1e-4, abs=1e-5)

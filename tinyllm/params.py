@@ -1,0 +1,175 @@
+"""Read params.yaml and check it: every mistake is reported at once, with its place, before any work."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.reader import ReaderError
+
+from tinyllm.jsonl import read_text
+from tinyllm.settings import RELEASED, Params, Section
+
+PATH = Path("params.yaml")
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")  # a dot would break DVC's params
+
+
+def load_params(path: Path = PATH) -> Params:
+    """Return the checked values of params.yaml.
+
+    Raises:
+        ValueError: one line a mistake: file, line, key, value found, what is allowed.
+    """
+    text = read_text(path)
+    try:
+        values = YAML(typ="safe").load(text)
+        marked = YAML(typ="rt").load(text)  # the same, knowing its lines
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise ValueError(f"{path}:{line}: not YAML ({error.problem})") from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ValueError(f"{path}:{line}: not YAML (character {error.character:#04x} is not allowed)") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: holds no sections; expected {', '.join(Params.model_fields)}")
+    try:
+        params = Params.model_validate(_floats(_tuples(values)))
+    except ValidationError as error:
+        mistakes = [(_without_tags(e["loc"]), _sentence(e)) for e in error.errors()]
+    else:
+        mistakes = list(cross_checks(params))
+        if not mistakes:
+            return params
+    lines = [f"{path}:{_line(marked, keys)}: {'.'.join(map(str, keys))}: {sentence}" for keys, sentence in mistakes]
+    raise ValueError("\n".join(lines))
+
+
+def cross_checks(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
+    """Yield (keys, sentence) for every value that contradicts another."""
+    yield from _check_teachers(params)
+    for seed, times in Counter(params.train.seeds).items():
+        if times > 1:
+            yield ("train", "seeds"), f"{seed} stands {times} times; seeds must differ"
+    student = params.student
+    if student.origin == "scratch" and student.scratch is None:
+        yield ("student", "scratch"), "is null, but student.origin is scratch; give vocabulary, width, layers, heads, ..."
+    if student.origin != "scratch" and student.model is None:
+        yield ("student", "model"), f"is null, but student.origin is {student.origin}; give a hub id or a folder"
+    if student.scratch is not None and student.scratch.width % student.scratch.heads:
+        yield (
+            ("student", "scratch", "width"),
+            f"{student.scratch.width} is no multiple of heads ({student.scratch.heads})",
+        )
+    if "{teacher}" not in student.rationale_prefix and len(params.corpus.teachers) > 1:
+        yield ("student", "rationale_prefix"), "lacks {teacher}, so that several teachers would share one prefix"
+    if student.rationale_prefix == student.answer_prefix:
+        yield ("student", "rationale_prefix"), "equals answer_prefix; every task needs a prefix of its own"
+    if params.data.dataset == "casebook" and params.data.casebook.fillers > params.data.casebook.filler_pool:
+        yield ("data", "casebook", "fillers"), "is larger than filler_pool"
+    if params.data.dataset == "hub" and params.data.hub.revision is None and not Path(params.data.hub.path).is_dir():
+        yield ("data", "hub", "revision"), "is null; pin the set to a 40-digit commit, so that the data cannot change"
+
+
+def _check_teachers(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
+    used, known = params.corpus.teachers, list(params.teachers)
+    for name in known:
+        if not NAME.fullmatch(name) or name == "answer":
+            yield ("teachers", name), "is no name; allowed are letters, digits, _ and -, a letter first; `answer` is taken"
+    for name, times in Counter(used).items():
+        where = ("corpus", "teachers")
+        if times > 1:
+            yield where, f"{name} stands {times} times; teachers must differ"
+        if name not in known:
+            yield where, f"{name} is not in the registry `teachers`; it has {', '.join(known)}"
+        elif (params.teachers[name].backend == "expert") != (params.data.dataset == "casebook"):
+            yield (
+                where,
+                f"{name} (backend {params.teachers[name].backend}) has nothing to say on data.dataset {params.data.dataset}; "
+                + _advice(params),
+            )
+    for name in params.loss.teacher_alpha:
+        if name not in known:
+            yield ("loss", "teacher_alpha", name), f"is no teacher; the registry has {', '.join(known)}"
+
+
+def _advice(params: Params) -> str:
+    dataset = params.data.dataset
+    if dataset == "casebook":
+        return "casebook is read by teachers with backend expert"
+    if dataset in RELEASED:
+        return "the released sets have -S 'corpus.teachers=[flan_t5_xl,llama2_chat_7b]'"
+    return "name teachers with backend recorded, or none with -S 'corpus.teachers=[]'"
+
+
+def _tuples(value: Any) -> Any:
+    """Lists become tuples: frozen values hold frozen values."""
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _floats(value: Any) -> Any:
+    """YAML 1.1 habits: `5e-5` has no dot, and some readers call it text; it is a number to DVC and to us."""
+    if isinstance(value, dict):
+        return {key: _floats(item) for key, item in value.items()}
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+        return float(value)
+    return value
+
+
+def _sentence(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return f"unknown key{_did_you_mean(_without_tags(error['loc']))}"
+    if error["type"] == "missing":
+        return "is missing; the file must hold every value"
+    if error["type"].startswith("union_tag"):
+        return f"{error['msg'][0].lower()}{error['msg'][1:]}"
+    if error["type"] == "string_pattern_mismatch":
+        return f"found {error['input']!r}; allowed is a 40-digit commit, or null"
+    allowed = error["msg"].replace("Input should be ", "").replace("Input should have ", "")
+    return f"found {_shown(error['input'])}; allowed is {allowed}"
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else repr(list(value) if isinstance(value, tuple) else value)[:80]
+
+
+def _did_you_mean(keys: tuple) -> str:
+    model: Any = Params
+    for key in keys[:-1]:
+        field = model.model_fields.get(key) if isinstance(model, type) and issubclass(model, Section) else None
+        candidates = [a for a in (getattr(field.annotation, "__args__", None) or [field.annotation])] if field else []
+        model = next((c for c in candidates if isinstance(c, type) and issubclass(c, Section)), None)
+        if model is None:
+            return ""
+    close = get_close_matches(str(keys[-1]), list(model.model_fields), n=1)
+    return f"; did you mean {close[0]}?" if close else f"; allowed are {', '.join(model.model_fields)}"
+
+
+def _without_tags(keys: tuple) -> tuple:
+    """Drop what pydantic adds to a path: the name of a union's member."""
+    if keys[:1] == ("teachers",) and len(keys) > 2:
+        return (*keys[:2], *keys[3:]) if keys[2] in ("expert", "recorded") else keys
+    return keys
+
+
+def _line(marked: Any, keys: tuple) -> int:
+    """The line of the deepest part of `keys` that the file has."""
+    line = 1
+    for key in keys:
+        if isinstance(marked, CommentedMap) and key in marked:
+            line = marked.lc.key(key)[0] + 1
+        elif isinstance(marked, CommentedSeq) and isinstance(key, int) and key < len(marked):
+            line = marked.lc.item(key)[0] + 1
+        else:
+            break
+        marked = marked[key]
+    return line

@@ -1,0 +1,140 @@
+"""The question: its fields, its checks, and the text a student or teacher is shown."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tinyllm.jsonl import read_jsonl, write_jsonl
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+FIELDS = ("id", "question", "choices", "answer", "context")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One multiple-choice question; `answer` is the index of the gold option; `context` may be empty."""
+
+    id: str
+    question: str
+    choices: tuple[str, ...]
+    answer: int
+    context: str = ""
+
+    @property
+    def gold(self) -> str:
+        """The gold option's full text."""
+        return self.choices[self.answer]
+
+
+def read_questions(path: Path | str) -> list[Question]:
+    """Return the checked questions of a JSON-lines file.
+
+    Raises:
+        ValueError: see `parse_questions`; the message names file and row.
+    """
+    return parse_questions(read_jsonl(path), str(path))
+
+
+def write_questions(path: Path | str, questions: Iterable[Question]) -> None:
+    write_jsonl(path, (asdict(question) for question in questions))
+
+
+def parse_questions(rows: Sequence[dict], source: str) -> list[Question]:
+    """Turn plain rows into questions, checking every one.
+
+    A row has `id` (text or number), `question`, `choices` (two to 26 texts), `answer` (the gold option's index from 0, or
+    its full text) and, if wanted, `context`. White space is folded to single spaces, except line breaks in the context.
+
+    Raises:
+        ValueError: on the first faulty row, as `source:row: fault, what is allowed`; also when there is no row at all.
+    """
+    if not rows:
+        raise ValueError(f"{source}: no questions; at least 1 is needed")
+    questions: list[Question] = []
+    seen: dict[str, int] = {}
+    for number, row in enumerate(rows, start=1):
+        where = f"{source}:{number}"
+        question = _parse(row, where)
+        if question.id in seen:
+            raise ValueError(f"{where}: id {question.id!r} stands in row {seen[question.id]} too; ids must differ")
+        seen[question.id] = number
+        questions.append(question)
+    return questions
+
+
+def _parse(row: dict, where: str) -> Question:
+    missing = [field for field in FIELDS[:4] if field not in row]
+    if missing:
+        raise ValueError(f"{where}: no field {missing[0]!r}; a question has {', '.join(FIELDS[:4])} and may have context")
+    if isinstance(row["id"], bool) or not isinstance(row["id"], (str, int)) or not str(row["id"]).strip():
+        raise ValueError(f"{where}: id {row['id']!r}; allowed is a text or a whole number")
+    for field in ("question", "context"):
+        if not isinstance(row.get(field, ""), str):
+            raise ValueError(f"{where}: {field} is {type(row[field]).__name__}; allowed is text")
+    question = fold(row["question"])
+    if not question:
+        raise ValueError(f"{where}: the question is empty")
+    choices = row["choices"]
+    if not isinstance(choices, (list, tuple)) or not all(isinstance(choice, str) for choice in choices):
+        raise ValueError(f"{where}: choices is {choices!r}; allowed is a list of texts")
+    if not 2 <= len(choices) <= len(LETTERS):
+        raise ValueError(f"{where}: {len(choices)} choices; allowed are 2 to {len(LETTERS)}")
+    folded = tuple(fold(choice) for choice in choices)
+    if "" in folded:
+        raise ValueError(f"{where}: choice {folded.index('')} is empty")
+    answer = _answer_index(row["answer"], folded, where)
+    if folded.count(folded[answer]) > 1:
+        raise ValueError(f"{where}: the answer {folded[answer]!r} stands among the choices more than once")
+    context = "\n".join(fold(line) for line in row.get("context", "").splitlines() if line.strip())
+    return Question(str(row["id"]), question, folded, answer, context)
+
+
+def _answer_index(answer: object, choices: tuple[str, ...], where: str) -> int:
+    if isinstance(answer, int) and not isinstance(answer, bool):
+        if not 0 <= answer < len(choices):
+            raise ValueError(f"{where}: answer {answer}, but {len(choices)} choices (0-{len(choices) - 1})")
+        return answer
+    if isinstance(answer, str):
+        if fold(answer) not in choices:
+            raise ValueError(f"{where}: answer {answer!r} is none of the choices {list(choices)}")
+        return choices.index(fold(answer))
+    raise ValueError(f"{where}: answer {answer!r}; allowed is an index from 0 or a choice's text")
+
+
+def fold(text: str) -> str:
+    """Fold every run of white space to one space and strip the ends."""
+    return " ".join(text.split())
+
+
+def normalise(text: str) -> str:
+    """Return the text as compared between splits: Unicode-normalised, lower case, letters and digits only."""
+    return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold()))
+
+
+def question_key(question: Question) -> str:
+    """The normalised context and question, options left out: equal keys mean the same question."""
+    return normalise(f"{question.context} {question.question}")
+
+
+def drop_leaks(train: Sequence[Question], held_out: Iterable[Question]) -> list[Question]:
+    """Return the questions of train whose normalised text stands nowhere in the held-out questions."""
+    leaked = {question_key(question) for question in held_out}
+    return [question for question in train if question_key(question) not in leaked]
+
+
+def option_letter(index: int) -> str:
+    """The label of option `index`: 0 is `(a)`."""
+    return f"({LETTERS[index]})"
+
+
+def input_text(question: Question) -> str:
+    """Return question and options as the student reads them, without prefix and context.
+
+    Source: github YikunHan42/TinyLLM at 9f5bebe.
+    """
+    options = [f"{option_letter(index)} {choice}" for index, choice in enumerate(question.choices)]
+    return "\n".join([question.question, "Answer Choices:", *options])

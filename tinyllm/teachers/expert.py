@@ -1,0 +1,66 @@
+"""Casebook's teachers: rules, not language models. Each reads one kind of clue well and the other kind badly.
+
+They stand in for large models where there is no network and no GPU: free, instant and the same every time. They look
+the clues up in the table that wrote the report, and err at rates that we set: no measure of a real model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from tinyllm.casebook import KINDS, key_word, read_clues, split_sentences
+from tinyllm.questions import Question
+from tinyllm.teachers import Completion
+
+
+class Expert:
+    """A teacher who reads clues of one kind, and rationalises the answer that it is shown where it cannot read.
+
+    Either it cites the clues of the report, or, erring, a sentence of irrelevant detail; both as pointing to the gold
+    answer, as a language model does that is shown the answer and asked to explain it.
+
+    Args:
+        kind: the kind of clue it reads well, `signs` or `care`.
+        error_rate: how often it errs on a case that turns on this kind, 0 to 1.
+        blind_error_rate: how often it errs on a case that turns on the other kind, 0 to 1.
+        seed: another seed errs on other cases.
+
+    Raises:
+        ValueError: no such kind, or a rate outside 0 to 1.
+    """
+
+    def __init__(self, kind: str, error_rate: float, blind_error_rate: float, seed: int) -> None:
+        if kind not in KINDS:
+            raise ValueError(f"expert: kind {kind!r}; allowed is {' or '.join(KINDS)}")
+        for name, rate in (("error_rate", error_rate), ("blind_error_rate", blind_error_rate)):
+            if not 0 <= rate <= 1:
+                raise ValueError(f"expert: {name} is {rate}; allowed is 0 to 1")
+        self.kind = kind
+        self.error_rate = error_rate
+        self.blind_error_rate = blind_error_rate
+        self.seed = seed
+
+    def complete(self, questions: Sequence[Question]) -> list[Completion]:
+        """Return one rationale a question, all of status ok; never ask about a test question, for it tells gold.
+
+        What is said of a question depends on that question alone, not on the others or their order.
+
+        Raises:
+            ValueError: a report without a clue, hence none of casebook's.
+        """
+        return [Completion(self._explain(question)) for question in questions]
+
+    def _explain(self, question: Question) -> str:
+        clues = read_clues(question.context)
+        if not clues:
+            raise ValueError(f"{question.id}: no clue of casebook in its context; expert teachers read only casebook")
+        rng = Random(f"expert {self.seed} {self.kind} {question.id} {question.context}")  # by SHA-512, never hash()
+        error_rate = self.error_rate if clues[0].kind == self.kind else self.blind_error_rate
+        cited = [clue.sentence for clue in clues]
+        if rng.random() < error_rate:
+            cited = [rng.choice([sentence for sentence in split_sentences(question.context) if sentence not in cited])]
+        words = [key_word(sentence) for sentence in cited]
+        if len(words) == 1:
+            return f"The clue {words[0]} points to {question.gold}."
+        return f"The clues {', '.join(words)} point to {question.gold}."

@@ -1,0 +1,31 @@
+"""A teacher that was asked earlier, by someone else: its rationales are read from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tinyllm.questions import Question
+from tinyllm.rationales import read_rationales
+from tinyllm.teachers import Completion
+
+
+class Recorded:
+    """Gives back the rationale that was recorded with a question, or `missing`."""
+
+    def __init__(self, path: Path) -> None:
+        """
+        Raises:
+            ValueError: there is no such file, or a row of it is faulty.
+        """
+        if not path.is_file():
+            found = ", ".join(sorted(other.stem for other in path.parent.glob("*.jsonl"))) or "none"
+            raise ValueError(f"{path}: this question set holds no rationales of teacher {path.stem}; recorded: {found}")
+        self.rows = {row["id"]: row for row in read_rationales(path)}
+
+    def complete(self, questions: Sequence[Question]) -> list[Completion]:
+        return [self._completion(question) for question in questions]
+
+    def _completion(self, question: Question) -> Completion:
+        row = self.rows.get(question.id)
+        return Completion(None, "missing") if row is None else Completion(row["rationale"], row["status"])
