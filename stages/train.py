@@ -7,7 +7,6 @@ DVC runs it; by hand: python -m stages.train 1
 """
 
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -31,7 +30,6 @@ def main(seed: str) -> None:
     with tempfile.TemporaryDirectory(prefix=f"train-{seed}-", dir=cache) as work:
         trained = train_student(params, int(seed), train, valid, Path(work))
         folder = Path("models/student") / seed
-        shutil.rmtree(folder, ignore_errors=True)  # DVC removes it too; by hand, an old file would stay beside the new
         save_student(trained.model, trained.tokenizer, folder, params.student.max_target_tokens)
     write_json(f"metrics/train/{seed}.json", trained.metrics)
     with replacing(f"metrics/loss/{seed}.tsv") as file:

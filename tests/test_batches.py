@@ -12,9 +12,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toys import toy_tokenizer
 from transformers import T5Tokenizer
 
-from toys import toy_tokenizer
 from tinyllm.batches import (
     Cuts,
     Example,
@@ -60,7 +60,9 @@ def test_an_input_that_fits_has_exactly_the_tokenizers_ids(tokenizer: Any, conte
 @pytest.mark.parametrize("excess", [1, 2, 7, 12])
 def test_what_is_too_long_comes_off_the_head_of_the_context_alone(tokenizer: Any, excess: int) -> None:
     cuts = Cuts()
-    prefix, context, text = (tokenizer(part, add_special_tokens=False)["input_ids"] for part in ("predict: ", CONTEXT, TEXT))
+    prefix, context, text = (
+        tokenizer(part, add_special_tokens=False)["input_ids"] for part in ("predict: ", CONTEXT, TEXT)
+    )
     limit = len(prefix) + len(context) + len(text) + 1 - excess
     ids = encode_input(tokenizer, "predict: ", CONTEXT, TEXT, limit, cuts)
     assert ids.tolist() == [*prefix, *context[excess:], *text, tokenizer.eos_token_id]

@@ -26,7 +26,7 @@ def cases() -> list[Question]:
 
 def explain(kind: str, error_rate: float, blind_error_rate: float, seed: int, cases: list[Question]) -> list[str]:
     """The texts alone; every one must be there and of status ok."""
-    completions = Expert(kind, error_rate, blind_error_rate, seed).complete(cases)
+    completions = Expert(kind, error_rate, 0.0, blind_error_rate, seed).complete(cases)
     assert all(completion.text and completion.status == "ok" for completion in completions)
     return [completion.text or "" for completion in completions]
 
@@ -49,7 +49,7 @@ def cites_the_clues(rationale: str, case: Question) -> bool:
     ],
 )
 def test_an_expert_cites_the_clues_it_can_read_and_else_a_filler(case, kind, rationale):
-    assert Expert(kind, error_rate=0.0, blind_error_rate=1.0, seed=1).complete([case]) == [Completion(rationale, "ok")]
+    assert Expert(kind, error_rate=0.0, decline_rate=0.0, blind_error_rate=1.0, seed=1).complete([case]) == [Completion(rationale, "ok")]
 
 
 @pytest.mark.parametrize("kind", ["signs", "care"])

@@ -101,7 +101,10 @@ def split_step(examples: Sequence[Example], max_tokens: int) -> list[list[Exampl
     longest = (0, 0)
     for example in sorted(examples, key=lambda e: (e.task > 0, len(e.input_ids), len(e.labels))):
         size = (len(example.input_ids), len(example.labels))
-        grown = (max(longest[0], size[0]), max(longest[1], size[1]))  # the longest input need not have the longest target
+        grown = (
+            max(longest[0], size[0]),
+            max(longest[1], size[1]),
+        )  # the longest input need not have the longest target
         alike = parts and (parts[-1][0].task > 0) == (example.task > 0)
         if alike and sum(grown) * (len(parts[-1]) + 1) <= max_tokens:
             parts[-1].append(example)

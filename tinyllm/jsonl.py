@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
+
+HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON can escape one alone
 
 
 def read_jsonl(path: Path | str) -> list[dict]:
@@ -23,9 +26,15 @@ def read_jsonl(path: Path | str) -> list[dict]:
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise ValueError(f"{path}:{number}: not JSON ({error.msg} at column {error.colno}); one object a line") from None
+            raise ValueError(
+                f"{path}:{number}: not JSON ({error.msg} at column {error.colno}); one object a line"
+            ) from None
+        except (RecursionError, ValueError):
+            raise ValueError(f"{path}:{number}: nested too deep, or a number of too many digits, to be read") from None
         if not isinstance(row, dict):
             raise ValueError(f"{path}:{number}: found {type(row).__name__}; a line must be a JSON object")
+        if "\\u" in line and (half := HALF_CHARACTER.search(json.dumps(row, ensure_ascii=False))):
+            raise ValueError(f"{path}:{number}: \\u{ord(half[0]):04x} is half a character, which UTF-8 cannot hold")
         rows.append(row)
     return rows
 
@@ -43,7 +52,9 @@ def read_text(path: Path | str) -> str:
     except IsADirectoryError:
         raise ValueError(f"{path}: is a folder, not a file") from None
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 (byte {error.start}); convert it, for example with iconv -t UTF-8") from None
+        raise ValueError(
+            f"{path}: not UTF-8 (byte {error.start}); convert it, for example with iconv -t UTF-8"
+        ) from None
 
 
 def write_jsonl(path: Path | str, rows: Iterable[dict]) -> None:
@@ -71,6 +82,8 @@ def replacing(path: Path | str) -> Iterator[TextIO]:
             file.flush()
             os.fsync(file.fileno())  # a rename must not become durable before the bytes it names
         os.replace(partial, path)
-    except BaseException:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a full disk's error does not say where
         raise

@@ -27,7 +27,9 @@ def task_sums(row_values: Tensor, tasks: Tensor, n_tasks: int) -> Tensor:
         row_values: (B,)
         tasks: (B,), each row's task index
     """
-    return torch.zeros(n_tasks, dtype=row_values.dtype, device=row_values.device).index_add(0, tasks, row_values)  # (K,)
+    return torch.zeros(n_tasks, dtype=row_values.dtype, device=row_values.device).index_add(
+        0, tasks, row_values
+    )  # (K,)
 
 
 def weighted_loss(sums: Tensor, counts: Tensor, weights: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ def load_params(path: Path = PATH) -> Params:
     if not isinstance(values, dict):
         raise ValueError(f"{path}: holds no sections; expected {', '.join(Params.model_fields)}")
     try:
-        params = Params.model_validate(_floats(_tuples(values)))
+        params = Params.model_validate(_tuples(values))
     except ValidationError as error:
         mistakes = [(_without_tags(e["loc"]), _sentence(e)) for e in error.errors()]
     else:
@@ -60,7 +60,10 @@ def cross_checks(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
             yield ("train", "seeds"), f"{seed} stands {times} times; seeds must differ"
     student = params.student
     if student.origin == "scratch" and student.scratch is None:
-        yield ("student", "scratch"), "is null, but student.origin is scratch; give vocabulary, width, layers, heads, ..."
+        yield (
+            ("student", "scratch"),
+            "is null, but student.origin is scratch; give vocabulary, width, layers, heads, ...",
+        )
     if student.origin != "scratch" and student.model is None:
         yield ("student", "model"), f"is null, but student.origin is {student.origin}; give a hub id or a folder"
     if student.scratch is not None and student.scratch.width % student.scratch.heads:
@@ -82,7 +85,10 @@ def _check_teachers(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
     used, known = params.corpus.teachers, list(params.teachers)
     for name in known:
         if not NAME.fullmatch(name) or name == "answer":
-            yield ("teachers", name), "is no name; allowed are letters, digits, _ and -, a letter first; `answer` is taken"
+            yield (
+                ("teachers", name),
+                "is no name; allowed are letters, digits, _ and -, a letter first; `answer` is taken",
+            )
     for name, times in Counter(used).items():
         where = ("corpus", "teachers")
         if times > 1:
@@ -114,15 +120,6 @@ def _tuples(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _tuples(item) for key, item in value.items()}
     return tuple(value) if isinstance(value, list) else value
-
-
-def _floats(value: Any) -> Any:
-    """YAML 1.1 habits: `5e-5` has no dot, and some readers call it text; it is a number to DVC and to us."""
-    if isinstance(value, dict):
-        return {key: _floats(item) for key, item in value.items()}
-    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
-        return float(value)
-    return value
 
 
 def _sentence(error: Any) -> str:

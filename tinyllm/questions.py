@@ -69,7 +69,9 @@ def parse_questions(rows: Sequence[dict], source: str) -> list[Question]:
 def _parse(row: dict, where: str) -> Question:
     missing = [field for field in FIELDS[:4] if field not in row]
     if missing:
-        raise ValueError(f"{where}: no field {missing[0]!r}; a question has {', '.join(FIELDS[:4])} and may have context")
+        raise ValueError(
+            f"{where}: no field {missing[0]!r}; a question has {', '.join(FIELDS[:4])} and may have context"
+        )
     if isinstance(row["id"], bool) or not isinstance(row["id"], (str, int)) or not str(row["id"]).strip():
         raise ValueError(f"{where}: id {row['id']!r}; allowed is a text or a whole number")
     for field in ("question", "context"):

@@ -18,10 +18,18 @@ def read_rationales(path: Path | str) -> list[dict]:
         ValueError: a field is missing or of the wrong type, an id stands twice, or status and rationale contradict each
             other; the message names file and row.
     """
-    rows = read_jsonl(path)
+    return check_rationales(read_jsonl(path), str(path))
+
+
+def check_rationales(rows: list[dict], source: str) -> list[dict]:
+    """Return the rows as they are, if they are those of a rationale file.
+
+    Raises:
+        ValueError: as `read_rationales`.
+    """
     seen: dict[str, int] = {}
     for number, row in enumerate(rows, start=1):
-        where = f"{path}:{number}"
+        where = f"{source}:{number}"
         _check(row, where)
         if row["id"] in seen:
             raise ValueError(f"{where}: id {row['id']!r} stands in row {seen[row['id']]} too; allowed is one row an id")

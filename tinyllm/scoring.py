@@ -12,8 +12,8 @@ from torch.nn.functional import log_softmax
 
 from tinyllm.batches import Cuts, encode_input, encode_target, pad
 from tinyllm.loss import IGNORED
-from tinyllm.settings import Params
 from tinyllm.questions import Question, fold, input_text
+from tinyllm.settings import Params
 
 Progress = Callable[[int], object]  # called with the number of questions just done
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from tinyllm import casebook, hub, release
 from tinyllm.jsonl import read_jsonl
-from tinyllm.settings import RELEASED, Data, Take
 from tinyllm.questions import Question, drop_leaks, question_key, read_questions
+from tinyllm.rationales import check_rationales
+from tinyllm.settings import RELEASED, Data, Take
 
 SPLITS = ("train", "valid", "test")
 
@@ -53,7 +54,8 @@ def load_folder(folder: Path) -> QuestionSet:
     splits = {split: read_questions(folder / f"{split}.jsonl") for split in SPLITS}
     recorded = {}
     for path in sorted((folder / "rationales").glob("*.jsonl")):
-        recorded[path.stem] = [_recorded_row(row, f"{path}:{n}") for n, row in enumerate(read_jsonl(path), start=1)]
+        rows = [_recorded_row(row, f"{path}:{number}") for number, row in enumerate(read_jsonl(path), start=1)]
+        recorded[path.stem] = check_rationales(rows, str(path))
     return QuestionSet(splits, recorded)
 
 
@@ -61,7 +63,7 @@ def _recorded_row(row: dict, where: str) -> dict:
     if not isinstance(row.get("id"), (str, int)) or not isinstance(row.get("rationale"), (str, type(None))):
         raise ValueError(f"{where}: a row has id (text or whole number) and rationale (text or null)")
     text = (row["rationale"] or "").strip()
-    return {"id": str(row["id"]), "rationale": text or None, "status": "ok" if text else "missing"}
+    return {"id": str(row["id"]), "rationale": text or None, "status": row.get("status", "ok" if text else "missing")}
 
 
 def prepare(whole: dict[str, list[Question]], take: Take, drop: bool) -> tuple[dict[str, list[Question]], dict]:

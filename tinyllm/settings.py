@@ -77,6 +77,7 @@ class ExpertTeacher(Section):
     backend: Literal["expert"]
     kind: Literal["signs", "care"]
     error_rate: Share
+    decline_rate: Share
     blind_error_rate: Share
     seed: Seed
 

@@ -48,7 +48,7 @@ def accuracy_interval(correct: np.ndarray, level: float = 0.95) -> tuple[float, 
     if spread > 0:
         # over the mean squares as found: what is left of `seed` after the noise is known far less well than it looks
         squares = question**2 / max(n - 1, 1) + (seed**2 + noise**2 / max(n - 1, 1)) / max(seeds - 1, 1)
-        freedom = spread**2 / squares
+        freedom = max(spread**2 / squares, min(seeds, n) - 1)  # no less than the least of the mean squares has
     effective = mean * (1 - mean) / variance if variance > 0 and 0 < mean < 1 else float(n)
     z2 = float(t.ppf((1 + level) / 2, freedom)) ** 2
     centre = (mean + z2 / (2 * effective)) / (1 + z2 / effective)
@@ -79,7 +79,9 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, 
     return mean - half, mean + half
 
 
-def summarise_predictions(questions: Sequence[Question], predictions: Sequence[Sequence[dict]]) -> dict[str, float | int]:
+def summarise_predictions(
+    questions: Sequence[Question], predictions: Sequence[Sequence[dict]]
+) -> dict[str, float | int]:
     """Return metrics/score.json: flat, four digits.
 
     Args:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,12 @@ from transformers import (
     T5ForConditionalGeneration,
     T5Tokenizer,
 )
+from transformers.utils import logging
 
 from tinyllm.settings import Runtime, Scratch, Student
 
 LONGEST_PIECE = 16  # characters, SentencePiece's own limit
 MOST_SEEDS = 1_000_000  # likewise
-PREFIX_TIMES = 100  # a prefix starts every input, so its words deserve pieces of their own
 
 
 def new_student(student: Student, dropout: float, texts: Sequence[str], folder: Path) -> tuple[Any, Any]:
@@ -41,8 +43,7 @@ def new_student(student: Student, dropout: float, texts: Sequence[str], folder: 
     """
     if student.origin == "scratch":
         assert student.scratch is not None  # params.py refuses a scratch student without sizes
-        prefixes = [student.answer_prefix, student.rationale_prefix.replace("{teacher}", "")]
-        tokenizer = train_tokenizer([*texts, *prefixes * PREFIX_TIMES], student.scratch.vocabulary, folder)
+        tokenizer = train_tokenizer(texts, student.scratch.vocabulary, folder)
         return scratch_model(student.scratch, len(tokenizer), dropout), tokenizer
     return load_checkpoint(student, dropout)
 
@@ -55,7 +56,8 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int, folder: Path) -> Any:
     """
     lines = [line for text in texts for line in text.split("\n") if line.strip()]
     seeds, model = folder / "seeds.tsv", folder / "spiece.model"
-    seeds.write_text(seed_pieces(lines), encoding="utf-8")
+    with naming(folder):
+        seeds.write_text(seed_pieces(lines), encoding="utf-8")
     trained = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -75,7 +77,8 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int, folder: Path) -> Any:
         )
     except RuntimeError as error:
         raise ValueError(f"student.scratch.vocabulary: {vocabulary} does not fit the train texts: {error}") from None
-    model.write_bytes(trained.getvalue())
+    with naming(folder):
+        model.write_bytes(trained.getvalue())
     return T5Tokenizer.from_pretrained(folder, extra_ids=0)
 
 
@@ -136,14 +139,29 @@ def load_checkpoint(student: Student, dropout: float) -> tuple[Any, Any]:
     except (OSError, ValueError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ValueError(f"student.model: cannot load {name}: {reason}") from None
-    if len(tokenizer) - len(tokenizer.all_special_ids) < 2:  # one without its file is built empty: `▁` and special pieces
-        raise ValueError(f"student.model: the tokenizer of {name} has {len(tokenizer)} pieces; its vocabulary is missing")
+    if _is_empty(tokenizer):
+        raise ValueError(
+            f"student.model: the tokenizer of {name} has {len(tokenizer)} pieces; its vocabulary is missing"
+        )
     return model, tokenizer
 
 
+def _is_empty(tokenizer: Any) -> bool:
+    """Whether it knows no word: one whose file is missing is built, without a sound, of special pieces and `▁`."""
+    return len(tokenizer) - len(tokenizer.all_special_ids) < 2
+
+
 def save_student(model: Any, tokenizer: Any, folder: Path, max_new_tokens: int) -> None:
-    """Write a plain Hugging Face folder: safetensors, configuration, tokenizer, greedy generation."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write a plain Hugging Face folder: safetensors, configuration, tokenizer, greedy generation.
+
+    It takes the place of `folder` once it is whole; until then an old one stays.
+
+    Raises:
+        ValueError: it cannot be written, such as on a full disk.
+    """
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
     model.generation_config = GenerationConfig(
         decoder_start_token_id=model.config.decoder_start_token_id,
         eos_token_id=model.config.eos_token_id,
@@ -151,19 +169,47 @@ def save_student(model: Any, tokenizer: Any, folder: Path, max_new_tokens: int) 
         max_new_tokens=max_new_tokens,
         do_sample=False,
     )
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    try:
+        with naming(folder):
+            model.save_pretrained(partial)
+            tokenizer.save_pretrained(partial)
+    except BaseException:
+        shutil.rmtree(partial)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+
+
+@contextmanager
+def naming(folder: Path) -> Iterator[None]:
+    """Turn what is raised where a file cannot be written into one sentence that says where.
+
+    Raises:
+        ValueError: on a full disk safetensors raises its own class, torch a RuntimeError, Python an OSError.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise ValueError(f"{folder}: cannot be written ({error}); free space and run again") from None
 
 
 def load_student(folder: Path) -> tuple[Any, Any]:
     """Load a trained student from its folder.
 
     Raises:
-        ValueError: the folder holds no checkpoint.
+        ValueError: the folder holds no checkpoint, or a damaged one.
     """
     if not (folder / "model.safetensors").is_file() and not (folder / "model.safetensors.index.json").is_file():
         raise ValueError(f"{folder}: holds no trained student (no model.safetensors); run dvc repro train")
-    return AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32), AutoTokenizer.from_pretrained(folder)
+    try:
+        model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(f"{folder}: damaged ({reason}); delete it and run dvc repro train") from None
+    if _is_empty(tokenizer):
+        raise ValueError(f"{folder}: damaged (no vocabulary); delete it and run dvc repro train")
+    return model, tokenizer
 
 
 def device(runtime: Runtime) -> str:

@@ -25,10 +25,10 @@ from transformers import (
 
 from tinyllm.batches import Cuts, Example, Task, collate, encode_corpus, split_step, target_counts
 from tinyllm.loss import IGNORED, row_losses, task_sums, weighted_loss
-from tinyllm.settings import Loss, Params, alpha
 from tinyllm.questions import Question
 from tinyllm.scoring import choose, encode_questions, option_scores
-from tinyllm.students import device, new_student
+from tinyllm.settings import Loss, Params, alpha
+from tinyllm.students import device, naming, new_student
 
 CURVE_POINTS = 60  # rows of the loss curve, whatever the run's length
 
@@ -58,11 +58,13 @@ def train_student(params: Params, seed: int, train: Sequence[dict], valid: Seque
         work: an existing folder for checkpoints; what is put there can be deleted afterwards
     """
     if device(params.runtime) == "cuda":
-        torch.use_deterministic_algorithms(True, warn_only=True)  # some kernels have no deterministic twin; the CPU's are
+        torch.use_deterministic_algorithms(
+            True, warn_only=True
+        )  # some kernels have no deterministic twin; the CPU's are
     set_seed(seed)
     student, settings = params.student, params.train
     tasks = tasks_of(params.corpus.teachers, params.loss, student.answer_prefix, student.rationale_prefix)
-    texts = [f"{row['context']}\n{row['input']}\n{row['targets']['answer']}" for row in train]
+    texts = vocabulary_texts(train, tasks)
     with tempfile.TemporaryDirectory(dir=work) as folder:
         model, tokenizer = new_student(student, settings.dropout, texts, Path(folder))
     limits = (student.max_input_tokens, student.max_target_tokens)
@@ -84,6 +86,17 @@ def train_student(params: Params, seed: int, train: Sequence[dict], valid: Seque
     trainer.train()
     metrics = _metrics(trainer, judge, cuts, examples, model)
     return Trained(trainer.model, tokenizer, metrics, curve.rows(trainer.state.global_step))
+
+
+def vocabulary_texts(rows: Sequence[dict], tasks: Sequence[Task]) -> list[str]:
+    """Return what a scratch student's vocabulary is learnt from: questions, answers, and the prefixes in use.
+
+    Rationales are left out, so that students of different teachers read with nearly the same pieces. A prefix counts once a
+    question: spelt letter by letter, it would look to the student like any word it does not know.
+    """
+    used = [task.prefix for task in tasks if task.weight > 0 and any(task.name in row["targets"] for row in rows)]
+    questions = [f"{row['context']}\n{row['input']}\n{row['targets']['answer']}" for row in rows]
+    return [*questions, *used * len(rows)]
 
 
 def _metrics(trainer: Trainer, judge: Judge, cuts: Cuts, examples: Sequence[Any], model: Any) -> dict[str, float | int]:
@@ -169,6 +182,10 @@ class DistillationTrainer(Trainer):
             raise ValueError(f"step {self.state.global_step + 1}: the loss is not finite; lower train.learning_rate")
         self.curve.add(self.state.global_step + 1, total, step["counts"])
         return weighted_loss(total, step["counts"], self.weights)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        with naming(Path(output_dir or str(self.args.output_dir))):
+            super().save_model(output_dir, _internal_call)
 
     def _task_sums(self, model: Any, part: dict[str, Tensor]) -> Tensor:
         logits = model(

@@ -23,44 +23,49 @@ class Expert:
     Args:
         kind: the kind of clue it reads well, `signs` or `care`.
         error_rate: how often it errs on a case that turns on this kind, 0 to 1.
-        blind_error_rate: how often it errs on a case that turns on the other kind, 0 to 1.
+        decline_rate: how often it declines to explain a case that turns on the other kind, 0 to 1.
+        blind_error_rate: how often it errs where it explains such a case, 0 to 1.
         seed: another seed errs on other cases.
 
     Raises:
         ValueError: no such kind, or a rate outside 0 to 1.
     """
 
-    def __init__(self, kind: str, error_rate: float, blind_error_rate: float, seed: int) -> None:
+    def __init__(self, kind: str, error_rate: float, decline_rate: float, blind_error_rate: float, seed: int) -> None:
         if kind not in KINDS:
             raise ValueError(f"expert: kind {kind!r}; allowed is {' or '.join(KINDS)}")
-        for name, rate in (("error_rate", error_rate), ("blind_error_rate", blind_error_rate)):
+        rates = {"error_rate": error_rate, "decline_rate": decline_rate, "blind_error_rate": blind_error_rate}
+        for name, rate in rates.items():
             if not 0 <= rate <= 1:
                 raise ValueError(f"expert: {name} is {rate}; allowed is 0 to 1")
         self.kind = kind
         self.error_rate = error_rate
+        self.decline_rate = decline_rate
         self.blind_error_rate = blind_error_rate
         self.seed = seed
 
     def complete(self, questions: Sequence[Question]) -> list[Completion]:
-        """Return one rationale a question, all of status ok; never ask about a test question, for it tells gold.
+        """Return a rationale or status `declined` for each question; never ask about a test question, for it tells gold.
 
         What is said of a question depends on that question alone, not on the others or their order.
 
         Raises:
             ValueError: a report without a clue, hence none of casebook's.
         """
-        return [Completion(self._explain(question)) for question in questions]
+        return [self._explain(question) for question in questions]
 
-    def _explain(self, question: Question) -> str:
+    def _explain(self, question: Question) -> Completion:
         clues = read_clues(question.context)
         if not clues:
             raise ValueError(f"{question.id}: no clue of casebook in its context; expert teachers read only casebook")
         rng = Random(f"expert {self.seed} {self.kind} {question.id} {question.context}")  # by SHA-512, never hash()
-        error_rate = self.error_rate if clues[0].kind == self.kind else self.blind_error_rate
+        can_read = clues[0].kind == self.kind
         cited = [clue.sentence for clue in clues]
-        if rng.random() < error_rate:
+        if rng.random() < (self.error_rate if can_read else self.blind_error_rate):
             cited = [rng.choice([sentence for sentence in split_sentences(question.context) if sentence not in cited])]
+        if not can_read and rng.random() < self.decline_rate:
+            return Completion(None, "declined")
         words = [key_word(sentence) for sentence in cited]
         if len(words) == 1:
-            return f"The clue {words[0]} points to {question.gold}."
-        return f"The clues {', '.join(words)} point to {question.gold}."
+            return Completion(f"The clue {words[0]} points to {question.gold}.")
+        return Completion(f"The clues {', '.join(words)} point to {question.gold}.")

@@ -1,0 +1,289 @@
+"""Guards of the project's own rules: what imports what, what dvc.yaml declares, what every file may hold."""
+
+from __future__ import annotations
+
+import ast
+import re
+import runpy
+import socket
+import subprocess
+import sys
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from tinyllm import params as params_module
+from tinyllm.settings import Params, Section, Train
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# DESIGN's floors. A module may import from its own floor and from those before it; a new module has to be given a place.
+FLOORS = [
+    {"jsonl", "questions", "rationales", "cleaning", "stated", "audit", "settings", "loss", "statistics"},
+    {
+        *("fetch", "release", "hub", "casebook", "casebook_phrases", "sets", "students", "batches"),
+        *("teachers", "teachers.expert", "teachers.opening", "teachers.recorded"),
+    },
+    {"corpus", "training", "scoring"},
+    {"params"},
+    {"cli"},
+]
+# Not declared in dvc.yaml: they hold no result. `settings` and `params` are the types and limits of the values, and the
+# values themselves are declared, key by key; so a new key or limit of one stage runs no other stage again.
+UNDECLARED = {"tinyllm/__init__.py", "tinyllm/settings.py", "tinyllm/params.py"}
+FILES_READ = {"tinyllm/fetch.py": "tinyllm/release.tsv"}  # by a module beside its source
+STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+DATA_STAGES = ("download", "query", "assemble")
+
+
+def settings_of(stage: str) -> dict[str, Any]:
+    """What dvc.yaml says of a stage, or of each stage of a foreach."""
+    return STAGES[stage].get("do", STAGES[stage])
+
+
+def path_of(module: str) -> str | None:
+    """The file of a dotted name, if it is a module of ours."""
+    base = module.replace(".", "/")
+    return next((path for path in (f"{base}.py", f"{base}/__init__.py") if (ROOT / path).is_file()), None)
+
+
+@cache
+def imports_of(path: str) -> frozenset[str]:
+    """The dotted names of our modules that a file imports, inside functions too; a module brings its packages."""
+    found = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}:{node.lineno}: a relative import, which this guard does not follow"
+            found |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+    found |= {package for name in found if (package := name.rpartition(".")[0])}
+    return frozenset(name for name in found if path_of(name))
+
+
+def modules() -> list[str]:
+    return [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "tinyllm").rglob("*.py"))]
+
+
+def floor_of(module: str) -> int:
+    name = module.removeprefix("tinyllm.")
+    floors = [number for number, floor in enumerate(FLOORS) if name in floor]
+    assert len(floors) == 1, f"{module}: stands on {len(floors)} floors of FLOORS; it needs one"
+    return floors[0]
+
+
+def name_of(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+@pytest.mark.parametrize("path", [path for path in modules() if path != "tinyllm/__init__.py"])
+def test_imports_go_down(path: str) -> None:
+    floor = floor_of(name_of(path))
+    for imported in imports_of(path) - {"tinyllm"}:
+        assert imported.startswith("tinyllm."), f"{path}: imports {imported}; the package stands on its own"
+        assert floor_of(imported) <= floor, f"{path}: imports {imported} from a floor above"
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    for path in modules():
+        if path != "tinyllm/__init__.py":
+            direct = {p for name in imports_of(path) if (p := path_of(name)) and p != path}
+            reached = set().union(*(closure(other) for other in direct))
+            assert path not in reached or path.endswith("/__init__.py"), f"{path}: imports itself through {reached}"
+
+
+def test_only_stages_commands_and_experiments_read_params() -> None:
+    readers = {path for path in modules() if "tinyllm.params" in imports_of(path)}
+    assert readers == {"tinyllm/cli.py"}
+
+
+def closure(path: str, left_out: frozenset[str] = frozenset()) -> set[str]:
+    """The files of ours that a file brings in, itself included; those left out bring in nothing."""
+    reached, waiting = set(), [path]
+    while waiting:
+        current = waiting.pop()
+        if current not in reached | left_out:
+            reached.add(current)
+            waiting += [found for name in imports_of(current) if (found := path_of(name))]
+    return reached
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_declares_the_modules_it_uses(stage: str) -> None:
+    used = closure(f"stages/{stage}.py", frozenset(UNDECLARED)) - {"stages/__init__.py"}
+    used |= {file for module, file in FILES_READ.items() if module in used}
+    declared = {dep for dep in settings_of(stage)["deps"] if dep.startswith(("tinyllm/", "stages/"))}
+    assert declared == used
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_has_its_script_and_nothing_of_runtime(stage: str) -> None:
+    asked = settings_of(stage)
+    argument = " ${item}" if "foreach" in STAGES[stage] else ""
+    assert asked["cmd"] == f"python -m stages.{stage}{argument}"
+    assert not [key for key in asked["params"] if key.split(".")[0] == "runtime"]
+
+
+def test_train_depends_on_all_of_its_section_but_the_seeds() -> None:
+    listed = {key.removeprefix("train.") for key in settings_of("train")["params"] if key.startswith("train.")}
+    assert listed == set(Train.model_fields) - {"seeds"}  # another seed in the list must not train the first again
+
+
+class Watch:
+    """Notes which values of the params are read once they are loaded and checked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.paths: dict[int, str] = {}
+        self.read: set[str] = set()
+        load = params_module.load_params
+        watch = self
+
+        def load_and_note() -> Params:
+            params = load()
+            watch.paths.clear()
+            watch._name(params, "")
+            watch.read.clear()  # of the checks across sections
+            return params
+
+        def note(section: Section, name: str) -> Any:
+            value = object.__getattribute__(section, name)
+            if id(section) in watch.paths and name in type(section).model_fields and not _has_sections(value):
+                watch.read.add(f"{watch.paths[id(section)]}{name}")
+            return value
+
+        monkeypatch.setattr(params_module, "load_params", load_and_note)
+        monkeypatch.setattr(Section, "__getattribute__", note, raising=False)
+
+    def _name(self, section: Section, prefix: str) -> None:
+        self.paths[id(section)] = prefix
+        for name, value in section:
+            parts = value.items() if isinstance(value, dict) else [(None, value)]
+            for key, part in parts:
+                if isinstance(part, Section):
+                    self._name(part, f"{prefix}{name}.{key}." if key else f"{prefix}{name}.")
+
+
+def _has_sections(value: Any) -> bool:
+    return isinstance(value, Section) or (
+        isinstance(value, dict) and any(isinstance(part, Section) for part in value.values())
+    )
+
+
+SMALL = {
+    "data": {"dataset": "casebook", "take": {"train": 8, "valid": 4, "test": 4}},
+    "corpus": {"teachers": ["signs"], "max_quarantined": 1.0},
+    "student": {
+        "origin": "scratch",
+        "scratch": {"vocabulary": 150, "width": 16, "layers": 1, "heads": 2, "feed_forward": 32},
+    },
+    "train": {"seeds": [1], "epochs": 1, "eval_every": 1},
+    "score": {"max_new_tokens": 2},
+    "runtime": {"device": "cpu"},
+}
+
+
+def test_a_stage_lists_the_params_it_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    for section, changes in SMALL.items():
+        values[section] |= changes
+    with open(tmp_path / "params.yaml", "w", encoding="utf-8") as file:
+        YAML().dump(values, file)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    watch = Watch(monkeypatch)
+    for stage, item in (("download", ""), ("query", "signs"), ("assemble", ""), ("train", "1"), ("score", "")):
+        monkeypatch.setattr(sys, "argv", [f"{stage}.py", *item.split()])
+        runpy.run_path(str(ROOT / f"stages/{stage}.py"), run_name="__main__")
+        listed = [key.replace("${item}", item) for key in settings_of(stage)["params"]]
+        exempt = ["runtime", "train.seeds"] if stage == "train" else ["runtime"]  # the seed itself is in the command
+        unlisted = [
+            key for key in watch.read if not any(f"{key}.".startswith(f"{known}.") for known in listed + exempt)
+        ]
+        assert watch.read and not unlisted, stage
+
+
+def test_readme_has_every_stage() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = re.search(r"^\|\s*[Ss]tage\s*\|.*\n\|[-| :]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)
+    assert table, "README.md: no table whose first column is headed `stage`"
+    rows = [re.match(r"\|\s*`([^`]+)`\s*\|", line) for line in table[1].splitlines()]
+    assert [row[1] if row else None for row in rows] == [_shown(stage) for stage in STAGES]
+
+
+def _shown(stage: str) -> str:
+    """`train` over `${train.seeds}` is `train@SEED`."""
+    over = STAGES[stage].get("foreach")
+    return f"{stage}@{over.strip('${}').split('.')[-1].removesuffix('s').upper()}" if over else stage
+
+
+HEAVY = ("torch", "transformers", "datasets", "sklearn", "scipy", "pandas")
+RUN_WHOLE = f"""
+import runpy, sys
+sys.argv = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__")
+print("heavy:", [name for name in {HEAVY} if name in sys.modules])
+"""
+
+
+def python(*arguments: str, folder: Path = ROOT) -> str:
+    return subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+def test_data_stages_run_without_torch(tmp_path: Path) -> None:
+    for name in ("stages", "tinyllm", "params.yaml"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    for stage, *arguments in (["download"], ["query", "signs"], ["query", "care"], ["assemble"]):
+        out = python("-c", RUN_WHOLE, f"stages.{stage}", *arguments, folder=tmp_path)
+        assert out.endswith("heavy: []\n"), out
+
+
+@pytest.mark.parametrize("stage", DATA_STAGES)
+def test_a_data_stage_starts_in_under_a_second(stage: str) -> None:
+    best = 99.0
+    for _ in range(3):  # the best of three: the others tell of what else the machine was doing
+        start = time.perf_counter()
+        out = python("-m", f"stages.{stage}", "--help")
+        best = min(best, time.perf_counter() - start)
+        assert f"python -m stages.{stage}" in out
+        if best < 1.0:
+            break
+    assert best < 1.0
+
+
+def committed() -> list[Path]:
+    """The files that are committed or would be."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("no git repository")
+    return [path for name in sorted(set(listed.stdout.split("\0"))) if (path := ROOT / name).is_file()]
+
+
+def test_no_file_tells_where_it_was_written() -> None:
+    folders = {Path(sys.prefix), Path.home(), ROOT.parent}
+    here = {str(folder) for folder in folders if len(folder.parts) > 1} | {socket.gethostname()} - {"localhost"}
+    anywhere = re.compile(r"(?<![\w.:/-])/(?:work|tmp|root|home|Users|mnt|private)/\w")
+    names = re.compile("|".join(rf"(?<![\w.-]){re.escape(name)}(?![\w-])" for name in here))
+    for path in committed():
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            told = anywhere.search(line) or names.search(line)
+            assert not told, f"{path.relative_to(ROOT)}:{number}: {told[0]}"
+
+
+def test_every_value_in_params_is_explained() -> None:
+    above: list[tuple[int, bool]] = []  # indentation of each enclosing key, and whether it is explained
+    unexplained, previous = [], ""
+    for number, line in enumerate((ROOT / "params.yaml").read_text(encoding="utf-8").splitlines(), start=1):
+        key = re.match(r"( *)([\w-]+):\s*([^#]*)", line)
+        if key:
+            above = [(depth, told) for depth, told in above if depth < len(key[1])]
+            told = "#" in line or previous.lstrip().startswith("#") or any(told for _, told in above)
+            if key[3].strip() and not told:
+                unexplained.append(f"params.yaml:{number}: {key[2]}")
+            above.append((len(key[1]), told))
+        previous = line
+    assert not unexplained
