@@ -37,7 +37,7 @@ ARMS = {
     "care alone": ("care",),
     "answers only": (),
 }
-GRID = {"epochs": (30, 60, 120), "dropout": (0.1, 0.2), "learning_rate": (0.001, 0.002)}
+GRID = {"epochs": (20, 40, 80), "dropout": (0.0, 0.1), "learning_rate": (0.001, 0.002)}
 RUNS = Path(".cache/casebook.jsonl")
 RESULT = Path("experiments/casebook.json")
 

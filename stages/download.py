@@ -31,7 +31,6 @@ def main() -> None:
         old.unlink()
     for teacher, rows in loaded.recorded.items():
         write_jsonl(RECORDED / f"{teacher}.jsonl", rows)
-    Path("data/rationales").mkdir(parents=True, exist_ok=True)  # assemble reads it even when no teacher is used
     write_json("metrics/questions.json", counts)
     print(", ".join(f"{split} {len(questions)}" for split, questions in splits.items()), "questions;", end=" ")
     print(f"{counts['dropped']} of train dropped, for they stand in valid or test")

@@ -49,7 +49,9 @@ def cites_the_clues(rationale: str, case: Question) -> bool:
     ],
 )
 def test_an_expert_cites_the_clues_it_can_read_and_else_a_filler(case, kind, rationale):
-    assert Expert(kind, error_rate=0.0, decline_rate=0.0, blind_error_rate=1.0, seed=1).complete([case]) == [Completion(rationale, "ok")]
+    assert Expert(kind, error_rate=0.0, decline_rate=0.0, blind_error_rate=1.0, seed=1).complete([case]) == [
+        Completion(rationale, "ok")
+    ]
 
 
 @pytest.mark.parametrize("kind", ["signs", "care"])

@@ -287,3 +287,38 @@ def test_every_value_in_params_is_explained() -> None:
             above.append((len(key[1]), told))
         previous = line
     assert not unexplained
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (None, None),
+        ("loss.alpha", 0.123),
+        ("corpus.teachers", []),
+        ("corpus.teachers", ["flan_t5_xl", "llama2_chat_7b"]),
+        ("train.seeds", [7]),
+        ("loss.teacher_alpha", {"signs": 0.25}),
+        ("data.take.train", 64),
+        ("student.scratch", None),
+    ],
+)
+def test_an_override_changes_its_own_lines_and_no_other(tmp_path: Path, key: str | None, value: object) -> None:
+    """`dvc exp run -S` writes params.yaml anew; in another layout that moves values to where they are not meant."""
+    from dvc.utils.serialize import modify_yaml
+
+    old = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    path = tmp_path / "params.yaml"
+    path.write_text(old, encoding="utf-8")
+    with modify_yaml(path) as values:
+        expected = YAML(typ="safe").load(old)
+        if key:
+            *sections, last = key.split(".")
+            for tree in (values, expected):
+                for section in sections:
+                    tree = tree[section]
+                tree[last] = value
+    new = path.read_text(encoding="utf-8")
+    assert YAML(typ="safe").load(new) == expected
+    if key in (None, "loss.alpha"):
+        changed = [pair for pair in zip(old.splitlines(), new.splitlines(), strict=True) if pair[0] != pair[1]]
+        assert len(changed) == (1 if key else 0)

@@ -1,15 +1,13 @@
 """A generated world of case reports: what ails the houseplant? One kind of clue, hidden among irrelevant detail, tells.
 
-A case turns on one kind of clue, `signs` (what is seen on the plant) or `care` (how and where it is kept); all its
-clues are of that kind and point to the gold cause. What a student must learn is which of many sentences means which
-cause: how hard that is depends on the number of cases, of phrases per cause and kind, of clues and fillers in a report,
-and of fillers in the pool.
+A report is a visitor's list of notes. Its case turns on one kind of clue, `signs` (what is seen on the plant) or `care`
+(how and where it is kept); all its clues are of that kind and point to the gold cause. What a student must learn is which
+of many words means which cause. From answers alone that is hard: in few cases a rare irrelevant word goes along with a
+cause as often as a clue does. A rationale names the clue.
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -19,7 +17,8 @@ from random import Random
 from tinyllm.casebook_phrases import CARE, FILLERS, SIGNS
 from tinyllm.questions import Question
 
-QUESTION = "Which ailment do the clues point to?"
+OPENING = "Notes of the visit: "
+QUESTION = "Which ailment do the notes point to?"
 CAUSES = tuple(SIGNS)
 CLUES = {"signs": SIGNS, "care": CARE}
 KINDS = tuple(CLUES)
@@ -31,16 +30,16 @@ MAX_TRIES = 1000
 
 @dataclass(frozen=True)
 class World:
-    """The size and difficulty of one world; another seed gives other phrases, other fillers and other cases.
+    """The size and difficulty of one world; another seed gives other clue words, other fillers and other cases.
 
-    With the same seed, a world of more phrases or a larger filler pool keeps those of the smaller one.
+    With the same seed, a world of more clue words or a larger filler pool keeps those of the smaller one.
 
     Args:
         train: cases in the split, as are valid and test.
-        phrases: clue sentences known per cause and kind, at most 24.
-        clues: clue sentences in a report, at most 3.
-        fillers: sentences of irrelevant detail in a report, at least 1.
-        filler_pool: distinct filler sentences in this world.
+        clue_words: clue words known per cause and kind, at most 20.
+        clues: clue words in a report, at most 3.
+        fillers: irrelevant words in a report, at least 1.
+        filler_pool: distinct irrelevant words in this world.
 
     Raises:
         ValueError: a number is out of its limits; the message names it and the limits.
@@ -50,7 +49,7 @@ class World:
     train: int
     valid: int
     test: int
-    phrases: int
+    clue_words: int
     clues: int
     fillers: int
     filler_pool: int
@@ -58,10 +57,10 @@ class World:
     def __post_init__(self) -> None:
         limits = {
             **{split: (0, most) for split, most in MAX_CASES.items()},
-            "phrases": (1, len(SIGNS[CAUSES[0]])),
-            "clues": (1, min(MAX_CLUES, self.phrases)),
+            "clue_words": (1, len(SIGNS[CAUSES[0]])),
+            "clues": (1, min(MAX_CLUES, self.clue_words)),
             "fillers": (1, len(FILLERS)),
-            "filler_pool": (self.fillers, sum(len(sentences) for sentences in filler_topics())),
+            "filler_pool": (self.fillers, len(FILLERS)),
         }
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
@@ -70,9 +69,9 @@ class World:
 
 @dataclass(frozen=True)
 class Clue:
-    """A clue sentence as it stands in a report, its kind and the cause it points to."""
+    """A clue as it stands in a report, its kind and the cause it points to."""
 
-    sentence: str
+    word: str
     kind: str
     cause: str
 
@@ -85,8 +84,8 @@ def make_splits(world: World) -> dict[str, list[Question]]:
     Raises:
         ValueError: the world holds too few different reports for its cases.
     """
-    phrases = _draw_phrases(world)
-    topics = _draw_topics(world)
+    clues = _draw_clues(world)
+    pool = Random(f"casebook {world.seed} fillers").sample(FILLERS, len(FILLERS))[: world.filler_pool]
     seen: set[str] = set()
     splits: dict[str, list[Question]] = {"train": [], "valid": [], "test": []}
     for split in ("test", "valid", "train"):  # train last: it gives way where a report would stand twice
@@ -94,7 +93,7 @@ def make_splits(world: World) -> dict[str, list[Question]]:
         plan = _plan(rng)
         for number in range(getattr(world, split)):
             kind, cause, position = next(plan)
-            report = _new_report(rng, world, phrases[kind, cause], topics, seen)
+            report = _new_report(rng, world, clues[kind, cause], pool, seen)
             others = rng.sample([other for other in CAUSES if other != cause], len(CAUSES) - 1)
             choices = (*others[:position], cause, *others[position:])
             case_id = f"case-{FIRST_ID[split] + number:05d}"
@@ -103,63 +102,32 @@ def make_splits(world: World) -> dict[str, list[Question]]:
 
 
 def read_clues(context: str) -> list[Clue]:
-    """Return the clues of a report, in its order, by looking every sentence up."""
+    """Return the clues of a report, in its order, by looking every word up."""
     table = _clue_table()
-    return [table[sentence] for sentence in split_sentences(context) if sentence in table]
+    return [table[word] for word in read_words(context) if word in table]
 
 
-def split_sentences(context: str) -> list[str]:
-    """Return the sentences of a report, each with its full stop."""
-    return re.split(r"(?<=\.) ", context)
-
-
-def key_word(sentence: str) -> str:
-    """Return the word, in lower case, that tells a sentence from all others of casebook: the longest of its rarest."""
-    times = _word_times()
-    words = re.findall(r"[\w'-]+", sentence)
-    return min(words, key=lambda word: (times[word.lower()], -len(word))).lower()
-
-
-@cache
-def _word_times() -> Counter[str]:
-    sentences = [*_clue_table(), *(sentence for topic in filler_topics() for sentence in topic)]
-    return Counter(word for sentence in sentences for word in set(re.findall(r"[\w'-]+", sentence.lower())))
-
-
-@cache
-def filler_topics() -> tuple[tuple[str, ...], ...]:
-    """Return every filler sentence there is, grouped by topic."""
-    return tuple(tuple(template.format(word) for word in words.split(", ")) for template, words in FILLERS)
+def read_words(context: str) -> list[str]:
+    """Return the words noted in a report."""
+    return context.removeprefix(OPENING).removesuffix(".").split(", ")
 
 
 @cache
 def _clue_table() -> dict[str, Clue]:
     return {
-        sentence: Clue(sentence, kind, cause)
+        word: Clue(word, kind, cause)
         for kind, causes in CLUES.items()
-        for cause, sentences in causes.items()
-        for sentence in sentences
+        for cause, words in causes.items()
+        for word in words
     }
 
 
-def _draw_phrases(world: World) -> dict[tuple[str, str], list[str]]:
-    rng = Random(f"casebook {world.seed} phrases")
+def _draw_clues(world: World) -> dict[tuple[str, str], list[str]]:
+    rng = Random(f"casebook {world.seed} clues")
     return {
-        (kind, cause): rng.sample(CLUES[kind][cause], len(CLUES[kind][cause]))[: world.phrases]
+        (kind, cause): rng.sample(CLUES[kind][cause], len(CLUES[kind][cause]))[: world.clue_words]
         for kind, cause in product(KINDS, CAUSES)
     }
-
-
-def _draw_topics(world: World) -> list[list[str]]:
-    """Return the world's fillers by topic; dealt out in turn, so that even a small pool has many topics."""
-    rng = Random(f"casebook {world.seed} fillers")
-    decks = [rng.sample(sentences, len(sentences)) for sentences in filler_topics()]
-    rng.shuffle(decks)
-    dealt = [(place, topic) for topic, deck in enumerate(decks) for place in range(len(deck))]
-    sizes = [0] * len(decks)
-    for _, topic in sorted(dealt)[: world.filler_pool]:
-        sizes[topic] += 1
-    return [deck[:size] for deck, size in zip(decks, sizes, strict=True) if size]
 
 
 def _plan(rng: Random) -> Iterator[tuple[str, str, int]]:
@@ -170,15 +138,14 @@ def _plan(rng: Random) -> Iterator[tuple[str, str, int]]:
         yield from block
 
 
-def _new_report(rng: Random, world: World, phrases: list[str], topics: list[list[str]], seen: set[str]) -> str:
+def _new_report(rng: Random, world: World, clues: list[str], pool: list[str], seen: set[str]) -> str:
     for _ in range(MAX_TRIES):
-        fillers = [rng.choice(topic) for topic in rng.sample(topics, world.fillers)]
-        sentences = rng.sample(phrases, world.clues) + fillers
-        rng.shuffle(sentences)
-        report = " ".join(sentences)
+        words = [*rng.sample(clues, world.clues), *rng.sample(pool, world.fillers)]
+        rng.shuffle(words)
+        report = f"{OPENING}{', '.join(words)}."
         if report not in seen:
             seen.add(report)
             return report
     raise ValueError(
-        f"casebook: no new report in {MAX_TRIES} tries; ask for fewer cases, or raise phrases, fillers or filler_pool"
+        f"casebook: no new report in {MAX_TRIES} tries; ask for fewer cases, or raise clue_words, fillers or filler_pool"
     )

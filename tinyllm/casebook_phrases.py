@@ -1,353 +1,89 @@
-"""The sentences of casebook's world: clues by kind and cause, and fillers that say nothing about any cause. Data only.
+"""The words of casebook's reports: clues by kind and cause, and words that say nothing about any cause. Data only.
 
-Rules that tests/test_casebook.py checks: a clue has 5 to 10 words, a filler 5 to 9; the key word of each
-(`casebook.key_word`) is in no other sentence and has no apostrophe; clues and fillers share no content word and use
-none that begins like an option. What no test can check: each clue points to one cause for an attentive reader, its key
-word is the telling one, and fillers keep off water, light, pests and weather.
+Each is one word, unlike all others, that a reader who knows plants can place: tests/test_casebook.py checks what can be.
 """
 
+# fmt: off
 SIGNS = {
     "overwatering": (
-        "The base of the stem has turned mushy.",
-        "A musty whiff rises from the pot.",
-        "Several toadstools have sprouted beside the stem.",
-        "Green algae coats the top of the pot.",
-        "Its roots have rotted to a brown slime.",
-        "Corky blisters have burst on the bloated leaves.",
-        "The earth squelches under a gentle thumb.",
-        "Moss has grown on its sodden soil.",
-        "The leaves at its base are soggy.",
-        "The pot reeks like a stagnant swamp.",
-        "Its heart is decaying into a wet pulp.",
-        "The stem oozes moisture when bent.",
-        "The pot feels as heavy as a soaked sponge.",
-        "A puddle has stood around the stem for days.",
-        "Liverwort thrives on its boggy surface.",
-        "Its footing has dissolved into mud.",
-        "The stalks sag in drenched earth.",
-        "The plant gives off the odour of sewage.",
-        "White mould furs the damp mix.",
-        "Every crumb around the tubers is saturated.",
-        "The lifted rootball drips like a dishcloth.",
-        "Its engorged leaves have split their plump skins.",
-        "The tissue at ground level is squishy.",
-        "A murky trickle drips out when it is tipped.",
-    ),
+        "mushiness toadstools algae moss liverwort squelching rot slime mould sogginess oozing swampiness "
+        "stench blisters bloating sludge dampness mildew decay seepage "
+    ).split(),
     "darkness": (
-        "Every stem leans hard toward the window.",
-        "The latest growth is pale and spindly.",
-        "The stems are stretched, with long bare gaps.",
-        "Its variegated stripes have faded to plain green.",
-        "The plant has become lopsided from craning at the lamp.",
-        "The stems are too lanky to stand.",
-        "Each new leaf is punier in this murk.",
-        "The plant bends over as if reaching for the sun.",
-        "The half that gets no sunlight is bald.",
-        "The plant is blanched like celery under a box.",
-        "The plant is severely etiolated, as botanists say.",
-        "The stems wander sideways, searching for brightness.",
-        "The plant has become tall and leggy.",
-        "Only the twigs nearest the skylight still grow.",
-        "The plant is pallid like a cellar potato.",
-        "The plant swivels back to the pane whenever turned.",
-        "The plant strains after one bright crack.",
-        "Its elongated joints flop for want of daylight.",
-        "Its tint is dull, as in the shade.",
-        "A wispy shoot is groping toward the keyhole.",
-        "Twigs hidden from sunshine have been shed.",
-        "The plant looks ghostly, as if raised underground.",
-        "All foliage is slanting to the bright doorway.",
-        "Whiplike stems have bolted upward, craving the dawn.",
-    ),
+        "legginess pallor spindliness blanching etiolation gauntness craning stretching elongation groping "
+        "fading paleness lankiness sparseness leaning whiteness straggling lopsidedness yellowness thinness "
+    ).split(),
     "pests": (
-        "Fine spiderwebs hang between the stems.",
-        "Its leaves are sticky with honeydew.",
-        "Cottony tufts nestle where leaf meets stem.",
-        "Fat aphids sit on every soft leaf.",
-        "Brown scales cling to its stem.",
-        "A white cloud flutters up at every touch.",
-        "Ragged notches have been chewed into the leaves.",
-        "Thrips have rasped silver lines in it.",
-        "Tunnels show where maggots have fed.",
-        "A caterpillar is munching its way upward.",
-        "Ants swarm up and down the stem.",
-        "A slug has left holes in many leaves.",
-        "Grubs have gnawed it from below.",
-        "Greenfly have dripped syrup on every leaf.",
-        "A magnifier reveals reddish specks crawling about.",
-        "Fresh droppings pepper its leaves each morning.",
-        "Mealybugs huddle in every fold.",
-        "Larvae have skeletonised half of its leaves.",
-        "Hatching eggs are glued beneath the leaves.",
-        "An earwig hides in each bitten flower.",
-        "Empty husks of leafhoppers lie on the pot.",
-        "Stippled dots betray the mites that pricked it.",
-        "Plant lice are in every bud.",
-        "A beetle ran off when poked.",
-    ),
+        "mealybugs honeydew cobwebs aphids thrips frass greenfly whitefly caterpillars snails weevils earwigs "
+        "maggots mites larvae slugs beetles leafhoppers cutworms nibbling "
+    ).split(),
     "chill": (
-        "Its leaves were glazed by a subzero night.",
-        "Hoarfrost was found on its leaves.",
-        "Ice crystals have formed inside the stem.",
-        "Only the leaves in the draught are black.",
-        "The plant hangs limp, as after a freezing night.",
-        "The leaves at the wintry glass have died.",
-        "Its leaves feel frigid to the thumb.",
-        "Frozen sap has burst its bark.",
-        "Purple blots came when the mercury fell.",
-        "Its leaves curl inward like shivering hands.",
-        "The plant has been limp since it thawed.",
-        "White rime was on its bark.",
-        "The plant looks nipped by frost.",
-        "The plant lost every leaf after one arctic night.",
-        "The plant looks like kale from the freezer.",
-        "The frostbitten margins of its leaves crumble.",
-        "Snowflakes lay melting on the upper leaves.",
-        "Its buds fell when a glacial wind blew.",
-        "The plant stood frosted and stiff.",
-        "Icicles were seen hanging from the stem.",
-        "Its leaf tips went bronze in wintertime.",
-        "Its cells broke at zero degrees.",
-        "A polar gale has hit one flank.",
-        "The plant shrank within an hour of snowfall.",
-    ),
+        "frostbite icicles bronzing glassiness shivering blackening freezing crystals stiffness numbness "
+        "thawing brittleness frosting bluishness scorching rigidity cracking hoariness shrivelling withering "
+    ).split(),
 }
 
 CARE = {
     "overwatering": (
-        "Its saucer is always brimming.",
-        "The keeper tips jugfuls over it daily.",
-        "Its pot has no drainage at all.",
-        "Its pot sits submerged in a bucket.",
-        "Two people keep pouring for it in turn.",
-        "A leaky tap dribbles into its pot nonstop.",
-        "The plant never gets to dry between drinks.",
-        "The plant gets a glassful with every meal.",
-        "The keeper always refills it to the rim.",
-        "A hosepipe was left gushing on it for days.",
-        "A timer was set to irrigate it hourly.",
-        "The clay around it is clogged and never dries.",
-        "The plant is kept like rice in a paddy.",
-        "Its drip tray has never once been drained.",
-        "The plant was left soaking in the bathtub over Easter.",
-        "A wick feeds it from a huge cistern.",
-        "The owner gives it more for fear of thirst.",
-        "The keeper floods it whenever a leaf droops.",
-        "The gutter pipe ends in its pot.",
-        "A rubber liner stops all seepage from it.",
-        "The kids deluge it whenever they play.",
-        "A lawn sprinkler showers it all day.",
-        "Every downpour ends up in its open tub.",
-        "The owner gives it four litres a day.",
-    ),
+        "flooding drenching sprinklers hosing deluges puddles soaking leaks downpours overflow irrigation "
+        "dripping bucketfuls splashing bathing submersion drizzling gallons dousing sousing "
+    ).split(),
     "darkness": (
-        "The plant lives at the end of a sunless corridor.",
-        "The curtains around it are never opened.",
-        "The plant stands in a basement that has no lamps.",
-        "The shutters of its room stay closed all year.",
-        "A tall crate leaves it in shadow.",
-        "The plant spends its days inside a wardrobe.",
-        "The only lightbulb near it died long ago.",
-        "The plant is kept in a windowless room.",
-        "Ivy smothers the only window near it.",
-        "The blinds are always drawn for the projector.",
-        "The plant lives under the staircase among the brooms.",
-        "The window beside it looks onto an airshaft.",
-        "The plant stands in the gloom of an attic.",
-        "A blanket has been nailed across the porthole.",
-        "The keeper sleeps by day behind blackout blinds.",
-        "Its nook is shaded by a screen.",
-        "Roofers have shrouded its room with tarpaulin.",
-        "The plant is kept under an opaque lid.",
-        "Its panes are all papered over.",
-        "Its part of the hall is the dimmest.",
-        "The plant is kept in an unlit wine vault.",
-        "One candle is all that burns in its room.",
-        "People need a torch there even at noon.",
-        "A huge hedge obscures its view of the sky.",
-    ),
+        "cellar shutters wardrobe cupboard basement curtains blinds windowless tunnel crypt cave bunker "
+        "shadow dungeon closet unlit gloom boxroom vault dusk "
+    ).split(),
     "pests": (
-        "The plant shares a ledge with an infested hibiscus.",
-        "The keeper hung up flypaper, and it filled.",
-        "A cutting full of blackfly was placed beside it.",
-        "The keeper picks crawlers off it with tweezers.",
-        "Ladybirds were released on it and are feasting.",
-        "The keeper wipes vermin off it with soap.",
-        "Neem oil did not rid it of bugs.",
-        "The plant was quarantined only after the outbreak.",
-        "The owner ignored the whiteflies at the nursery.",
-        "Each night swarms are sucked off it.",
-        "The plant was put in soil full of weevils.",
-        "A bouquet teeming with creatures stood next to it.",
-        "The keeper swats invaders by the dozen.",
-        "Nobody looked for stowaways on it.",
-        "The sticky traps beside it are full.",
-        "The plant stood out when locusts came.",
-        "Snails ate the salad beside it, then moved over.",
-        "Predatory wasps were ordered to protect it.",
-        "The owner has called an exterminator about it.",
-        "Alcohol is dabbed onto each woolly parasite.",
-        "Moths may lay on it in peace.",
-        "Insecticide was bought for it but never used.",
-        "Garlic tea is brewed to repel its nibblers.",
-        "The rose next to it died of borers.",
-    ),
+        "infestation anthill flypaper hive compost swarms crawlers parasites vermin hatching invaders "
+        "colonies wasps gnats breeding insecticide contagion moths termites locusts "
+    ).split(),
     "chill": (
-        "A window above it stays open all winter.",
-        "A cooling fan blows right at it.",
-        "The plant was carried home through a snowstorm.",
-        "The plant stays on an unheated porch after dusk.",
-        "The boiler failed for a week.",
-        "The plant is displayed beside the grocer's open refrigerators.",
-        "The plant is on a balcony among snowdrifts.",
-        "The landlord has turned off the radiators.",
-        "The entrance next to it lets in blizzards.",
-        "The plant came home on a sledge.",
-        "The door beside it is ajar whenever it snows.",
-        "The plant was left out in frosty fog.",
-        "Sleet gets to it through the roof.",
-        "A thermometer next to it reads three Celsius.",
-        "The plant is housed in a draughty chapel.",
-        "The plant lives in a hut on a glacier.",
-        "The butcher keeps it in the coldroom.",
-        "Gusts reach it through the cat flap.",
-        "The house has had no heating for months.",
-        "Its porch gets no warmth after sunset.",
-        "Some call its hall an igloo.",
-        "The keeper wears mittens in its room.",
-        "The plant adorns the edge of a skating rink.",
-        "The plant was put out to keep a snowman company.",
-    ),
+        "draught blizzards balcony January refrigerator porch snow winter igloo iceberg Siberia Arctic sleet "
+        "hail mittens skating Alps icehouse freezer northerlies "
+    ).split(),
 }
 
-# fmt: off
-# A template tells one topic, and a report uses each at most once, so that no report contradicts itself.
 FILLERS = (
-    ("The plant was purchased in {}.",
-     "Lisbon, Antwerp, Naples, Krakow, Bordeaux, Seville, Utrecht, Dublin, Vienna, Prague, Ghent, Porto, Athens"),
-    ("The pot is the colour of {}.",
-     "mustard, ketchup, chocolate, lavender, caramel, cinnamon, mint, apricots, charcoal, peaches, salmon, plums, "
-     "tobacco"),
-    ("A neighbour practises the {} after lunch.",
-     "tuba, oboe, cello, banjo, accordion, trombone, clarinet, mandolin, ukulele, bassoon, saxophone, viola, "
-     "cornet"),
-    ("The owner earns a living as a {}.",
-     "baker, librarian, dentist, tailor, surveyor, barber, translator, carpenter, notary, journalist, midwife, "
-     "locksmith, jeweller"),
-    ("A small {} is next to the plant.",
-     "globe, abacus, telescope, compass, statue, metronome, trophy, typewriter, sandglass, microscope, gramophone, "
-     "kaleidoscope, cashbox"),
-    ("A poster of {} is pinned behind the plant.",
-     "volcanoes, dolphins, zeppelins, castles, racehorses, pyramids, dinosaurs, bridges, sailboats, tigers, "
-     "astronauts, vineyards, kangaroos"),
-    ("The keeper collects {} as a hobby.",
-     "stamps, coins, thimbles, postcards, marbles, buttons, matchboxes, fossils, medals, bookmarks, keyrings, "
-     "banknotes, autographs"),
-    ("The room was recently repainted {}.",
-     "beige, turquoise, maroon, ivory, teal, magenta, lilac, khaki, ochre, indigo, coral, burgundy, violet"),
-    ("A cousin from {} has come to visit.",
-     "Peru, Kenya, Brazil, Morocco, Japan, Ghana, Malta, Cyprus, Ecuador, Bolivia, Croatia, Senegal, Jamaica"),
-    ("A border of {} runs around the pot.",
-     "anchors, crowns, diamonds, hearts, zigzags, spirals, arrows, triangles, clovers, peacocks, roosters, "
-     "elephants, foxes"),
-    ("Visitors are usually served {} there.",
-     "pancakes, waffles, biscuits, pretzels, dumplings, sandwiches, muffins, omelettes, lasagne, noodles, "
-     "meringues, crackers, popcorn"),
-    ("The family upstairs has a {}.",
-     "dachshund, poodle, parrot, hamster, tortoise, beagle, canary, terrier, ferret, labrador, spaniel, budgie, "
-     "greyhound"),
-    ("The keeper's choir gathers there on {}.",
-     "Mondays, Tuesdays, Wednesdays, Thursdays, Fridays, Saturdays, Sundays"),
-    ("The owner is slowly learning {}.",
-     "Finnish, Turkish, Swahili, Latin, Hebrew, Korean, Welsh, Danish, Hungarian, Arabic, Esperanto, Catalan, "
-     "Basque"),
-    ("The floor there is laid with {}.",
-     "linoleum, parquet, terracotta, laminate, slate, mosaics, flagstones, sisal, rugs, vinyl"),
-    ("A {} cabinet dominates the room.",
-     "walnut, oaken, mahogany, pine, birch, teak, rosewood, cedar, maple, beech, ebony, bamboo, cherrywood"),
-    ("The keeper was good at {} in school.",
-     "geometry, chemistry, history, geography, algebra, grammar, physics, economics, philosophy, woodwork, "
-     "gymnastics, drawing, rhetoric"),
-    ("The street is named after a {}.",
-     "general, poet, bishop, admiral, painter, saint, composer, duchess, senator, mathematician, playwright, "
-     "goldsmith, cardinal"),
-    ("The owner once won a prize for {}.",
-     "juggling, chess, archery, karaoke, calligraphy, fencing, ventriloquism, origami, spelling, yodelling, "
-     "ballroom, sculpture, whistling"),
-    ("The radio there mostly plays {}.",
-     "jazz, opera, polkas, tango, blues, reggae, waltzes, flamenco, techno, gospel, ragtime, madrigals, sonatas"),
-    ("The label on the pot is made of {}.",
-     "copper, aluminium, leather, cardboard, enamel, porcelain, pewter, tin, brass, felt, parchment, zinc, plywood"),
-    ("The owner likes to wear {} at work.",
-     "cardigans, braces, bowties, dungarees, corduroy, tweed, denim, clogs, moccasins, berets, waistcoats, "
-     "cufflinks, suspenders"),
-    ("The plant cost {} euros at the time.",
-     "eleven, twelve, thirteen, fourteen, fifteen, sixteen, seventeen, eighteen, nineteen, twenty, thirty, forty, "
-     "fifty"),
-    ("A bowl of {} is beside the plant.",
-     "lemons, raisins, tangerines, pears, grapes, figs, almonds, pomegranates, hazelnuts, pistachios, quinces, "
-     "mangoes, papayas"),
-    ("The owner goes to work by {}.",
-     "tram, bicycle, ferry, bus, scooter, moped, train, taxi, canoe, metro, skateboard, helicopter, rickshaw"),
-    ("A calendar nearby shows pictures of {}.",
-     "tractors, cathedrals, windmills, balloons, motorcycles, ballerinas, temples, kittens, ponies, footballers, "
-     "airports, gondolas, pagodas"),
-    ("The keeper's desk is strewn with {}.",
-     "paperclips, envelopes, crayons, receipts, pencils, invoices, magazines, dictionaries, staples, notebooks, "
-     "maps, screwdrivers, erasers"),
-    ("The lady opposite is fond of {}.",
-     "crosswords, bingo, sudoku, dominoes, gossip, poker, backgammon, embroidery, quizzes, jigsaws, tarot, whist, "
-     "limericks"),
-    ("The owner is saving up for a {}.",
-     "caravan, motorboat, harpsichord, camera, trampoline, hammock, limousine, yacht, tent, sidecar, drone, loom, "
-     "tandem"),
-    ("The sofa opposite is covered in {}.",
-     "velvet, linen, satin, tartan, canvas, suede, chintz, brocade, paisley, gingham, mohair, damask, silk"),
-    ("The building was formerly a {}.",
-     "casino, brewery, convent, pharmacy, courthouse, barracks, bank, forge, printworks, toyshop, hospital, "
-     "tannery, ropeworks"),
-    ("A lodger there is writing a {}.",
-     "thesis, novel, memoir, screenplay, biography, musical, cookbook, symphony, satire, libretto, sonnet, "
-     "travelogue, thriller"),
-    ("The doorbell sounds like a {}.",
-     "gong, cuckoo, foghorn, buzzer, trumpet, xylophone, kazoo, siren, harp, duck, bagpipe, goose, zither"),
-    ("A missing {} once reappeared behind the pot.",
-     "earring, passport, wallet, bracelet, ticket, spoon, necklace, wristwatch, brooch, cheque, screw, monocle, "
-     "hairpin"),
-    ("The owner's nephew studies {}.",
-     "law, medicine, astronomy, theology, linguistics, accounting, sociology, geology, archaeology, engineering, "
-     "anthropology, statistics, dentistry"),
-    ("The owner comes from a family of {}.",
-     "fishermen, miners, sailors, weavers, clockmakers, acrobats, shepherds, bankers, tobacconists, blacksmiths, "
-     "coopers, lawyers, conjurers"),
-    ("The wallpaper has a pattern of {}.",
-     "lozenges, hexagons, chevrons, swirls, pinstripes, ribbons, unicorns, harlequins, seahorses, pineapples, "
-     "swallows, flamingos, octagons"),
-    ("The postman brings the owner many {}.",
-     "parcels, catalogues, newspapers, brochures, telegrams, vouchers, bills, journals, cassettes, samples, "
-     "questionnaires, petitions, certificates"),
-    ("The keeper has a tattoo of a {}.",
-     "dragon, mermaid, rocket, phoenix, cobra, skull, dagger, griffin, centaur, lion, pirate, jaguar, swordfish"),
-    ("The clock in the room is from {}.",
-     "Geneva, Leipzig, Sheffield, Toledo, Basel, Nuremberg, Florence, Boston, Birmingham, Glasgow, Osaka, Turin, "
-     "Munich"),
-    ("The keeper watches documentaries about {}.",
-     "submarines, gladiators, pharaohs, spies, cowboys, vikings, samurai, gangsters, popes, robots, motorways, "
-     "elections, alchemists"),
-    ("A drawer nearby contains nothing but {}.",
-     "cutlery, napkins, spanners, corks, spools, tablecloths, cables, batteries, scissors, zips, shoelaces, "
-     "nutcrackers, hinges"),
-    ("The owner grew up near a {}.",
-     "quarry, racecourse, monastery, stadium, zoo, shipyard, circus, fairground, cemetery, distillery, steelworks, "
-     "palace, sawmill"),
-    ("The couple downstairs sells {}.",
-     "antiques, insurance, mattresses, spectacles, perfume, hats, cheese, sausages, furniture, wigs, toys, pianos, "
-     "stationery"),
-    ("A retired {} rents the flat below.",
-     "judge, wrestler, pilot, magician, boxer, diplomat, clown, colonel, jockey, professor, detective, surgeon, "
-     "chauffeur"),
-    ("The shop that sold it also stocks {}.",
-     "lawnmowers, wheelbarrows, rakes, birdhouses, doormats, gnomes, hammers, ladders, paintbrushes, deckchairs, "
-     "anvils, lassos, padlocks"),
-)
-# fmt: on
+    "mustard ketchup chocolate lavender caramel cinnamon apricots charcoal peaches salmon plums tobacco tuba "
+    "oboe cello banjo accordion trombone clarinet mandolin ukulele bassoon saxophone viola cornet baker "
+    "librarian dentist tailor surveyor barber translator carpenter notary journalist midwife locksmith "
+    "jeweller globe abacus telescope compass statue metronome trophy typewriter sandglass microscope "
+    "gramophone kaleidoscope cashbox volcanoes dolphins zeppelins castles racehorses pyramids dinosaurs "
+    "bridges sailboats tigers astronauts vineyards kangaroos stamps coins thimbles postcards marbles buttons "
+    "matchboxes fossils medals bookmarks keyrings banknotes autographs beige turquoise maroon teal magenta "
+    "lilac khaki ochre indigo coral burgundy violet anchors crowns diamonds hearts zigzags spirals arrows "
+    "triangles clovers peacocks roosters elephants foxes pancakes waffles biscuits pretzels dumplings "
+    "sandwiches muffins omelettes lasagne noodles meringues crackers popcorn dachshund poodle hamster beagle "
+    "terrier ferret labrador spaniel budgie greyhound linoleum parquet terracotta laminate mosaics flagstones "
+    "sisal rugs walnut oaken mahogany pine birch teak rosewood cedar maple beech ebony bamboo cherrywood "
+    "geometry chemistry history geography algebra grammar physics economics philosophy woodwork gymnastics "
+    "drawing rhetoric general poet bishop admiral painter saint composer duchess senator mathematician "
+    "playwright goldsmith cardinal juggling chess archery karaoke calligraphy fencing ventriloquism origami "
+    "spelling yodelling ballroom sculpture whistling jazz opera polkas tango blues reggae waltzes flamenco "
+    "techno gospel ragtime madrigals sonatas copper aluminium leather cardboard enamel porcelain pewter tin "
+    "brass felt parchment zinc plywood cardigans braces bowties dungarees corduroy tweed denim clogs "
+    "moccasins berets waistcoats cufflinks suspenders eleven twelve thirteen fourteen fifteen sixteen "
+    "seventeen eighteen nineteen twenty thirty forty fifty lemons raisins tangerines pears grapes figs "
+    "almonds pomegranates hazelnuts pistachios quinces mangoes papayas tram bicycle ferry bus scooter moped "
+    "train taxi canoe metro skateboard helicopter rickshaw tractors cathedrals windmills balloons motorcycles "
+    "ballerinas temples kittens ponies footballers airports gondolas pagodas paperclips envelopes crayons "
+    "receipts pencils invoices magazines dictionaries staples notebooks maps screwdrivers erasers crosswords "
+    "bingo sudoku dominoes gossip poker backgammon embroidery quizzes jigsaws tarot whist limericks caravan "
+    "motorboat harpsichord camera trampoline hammock limousine yacht tent sidecar drone loom tandem velvet "
+    "linen satin tartan canvas suede chintz brocade paisley gingham mohair damask silk casino brewery convent "
+    "pharmacy courthouse barracks bank forge printworks toyshop tannery ropeworks thesis novel memoir "
+    "screenplay biography musical cookbook symphony satire libretto sonnet travelogue thriller gong foghorn "
+    "buzzer trumpet xylophone kazoo siren harp bagpipe zither earring passport wallet bracelet ticket spoon "
+    "necklace wristwatch brooch cheque screw monocle hairpin law medicine astronomy theology linguistics "
+    "accounting sociology geology archaeology engineering anthropology statistics dentistry fishermen miners "
+    "sailors weavers clockmakers acrobats shepherds bankers tobacconists blacksmiths coopers lawyers "
+    "conjurers lozenges hexagons chevrons swirls pinstripes ribbons unicorns harlequins seahorses pineapples "
+    "swallows flamingos octagons parcels catalogues newspapers brochures telegrams vouchers bills journals "
+    "cassettes questionnaires petitions certificates dragon mermaid rocket phoenix cobra skull dagger griffin "
+    "centaur lion pirate jaguar swordfish submarines gladiators pharaohs spies cowboys vikings samurai "
+    "gangsters popes robots motorways elections alchemists cutlery napkins spanners corks spools tablecloths "
+    "cables batteries scissors zips shoelaces nutcrackers hinges quarry racecourse monastery stadium zoo "
+    "shipyard circus fairground cemetery distillery steelworks palace sawmill antiques insurance mattresses "
+    "spectacles perfume hats cheese sausages furniture wigs toys pianos stationery judge wrestler pilot "
+    "magician boxer diplomat clown colonel jockey professor detective surgeon chauffeur lawnmowers "
+    "wheelbarrows doormats gnomes hammers ladders paintbrushes deckchairs anvils lassos padlocks "
+).split()

@@ -34,9 +34,9 @@ class Casebook(Section):
     train: Count
     valid: Count
     test: Count
-    phrases: Annotated[int, Field(ge=1, le=24)]
+    clue_words: Annotated[int, Field(ge=1, le=20)]
     clues: Annotated[int, Field(ge=1, le=3)]
-    fillers: Annotated[int, Field(ge=0)]
+    fillers: Count
     filler_pool: Count
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from tinyllm.casebook import KINDS, key_word, read_clues, split_sentences
+from tinyllm.casebook import KINDS, read_clues, read_words
 from tinyllm.questions import Question
 from tinyllm.teachers import Completion
 
@@ -17,7 +17,7 @@ from tinyllm.teachers import Completion
 class Expert:
     """A teacher who reads clues of one kind, and rationalises the answer that it is shown where it cannot read.
 
-    Either it cites the clues of the report, or, erring, a sentence of irrelevant detail; both as pointing to the gold
+    Either it cites the clues of the report, or, erring, an irrelevant word; both as pointing to the gold
     answer, as a language model does that is shown the answer and asked to explain it.
 
     Args:
@@ -60,12 +60,10 @@ class Expert:
             raise ValueError(f"{question.id}: no clue of casebook in its context; expert teachers read only casebook")
         rng = Random(f"expert {self.seed} {self.kind} {question.id} {question.context}")  # by SHA-512, never hash()
         can_read = clues[0].kind == self.kind
-        cited = [clue.sentence for clue in clues]
+        cited = [clue.word for clue in clues]
         if rng.random() < (self.error_rate if can_read else self.blind_error_rate):
-            cited = [rng.choice([sentence for sentence in split_sentences(question.context) if sentence not in cited])]
+            cited = [rng.choice([word for word in read_words(question.context) if word not in cited])]
         if not can_read and rng.random() < self.decline_rate:
             return Completion(None, "declined")
-        words = [key_word(sentence) for sentence in cited]
-        if len(words) == 1:
-            return Completion(f"The clue {words[0]} points to {question.gold}.")
-        return Completion(f"The clues {', '.join(words)} point to {question.gold}.")
+        notes = f"note {cited[0]} points" if len(cited) == 1 else f"notes {', '.join(cited)} point"
+        return Completion(f"The {notes} to {question.gold}.")
