@@ -37,7 +37,7 @@ ARMS = {
     "care alone": ("care",),
     "answers only": (),
 }
-GRID = {"epochs": (20, 40, 80), "dropout": (0.0, 0.1), "learning_rate": (0.001, 0.002)}
+GRID = {"epochs": (20, 50), "dropout": (0.0, 0.1), "learning_rate": (0.001, 0.002)}
 RUNS = Path(".cache/casebook.jsonl")
 RESULT = Path("experiments/casebook.json")
 
@@ -91,9 +91,11 @@ def train_one(params: Params, one: dict) -> dict:
     from tinyllm.casebook import World, make_splits
     from tinyllm.corpus import assemble
     from tinyllm.scoring import predict
+    from tinyllm.students import quieten
     from tinyllm.teachers.opening import open_teacher, rationale_row
     from tinyllm.training import train_student
 
+    quieten()
     torch.set_num_threads(1)
     teachers = ARMS[one["arm"]]
     params = params.model_copy(

@@ -6,6 +6,7 @@ Writes  data/predictions.jsonl, data/confusion.csv, metrics/score.json
 DVC runs it; by hand: python -m stages.score
 """
 
+import csv
 import sys
 from pathlib import Path
 
@@ -35,8 +36,9 @@ def main() -> None:
     rows = zip(params.train.seeds, predictions, strict=True)
     write_jsonl("data/predictions.jsonl", ({"seed": seed, **row} for seed, part in rows for row in part))
     with replacing("data/confusion.csv") as file:
-        file.write("actual,predicted\n")
-        file.writelines(f"{actual},{predicted}\n" for actual, predicted in confusion_rows(questions, predictions))
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(("actual", "predicted"))
+        table.writerows(confusion_rows(questions, predictions))
     metrics = summarise_predictions(questions, predictions)
     write_json("metrics/score.json", metrics)
     print(

@@ -1,41 +1,24 @@
-import hashlib
+"""The generated world: one case written out, every case solvable by its clues, and by nothing else."""
+
+from __future__ import annotations
+
 import math
 import os
-import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 
-from tinyllm.casebook import (
-    CAUSES,
-    CLUES,
-    KINDS,
-    Clue,
-    World,
-    filler_topics,
-    key_word,
-    make_splits,
-    read_clues,
-    split_sentences,
-)
+from tinyllm.casebook import CAUSES, CLUES, FILLERS, KINDS, Clue, World, make_splits, read_clues, read_words
 from tinyllm.questions import Question, question_key
 
-WORLD = World(seed=1, train=2000, valid=300, test=1000, phrases=20, clues=1, fillers=5, filler_pool=300)
-ALL_CLUES = [sentence for kind in KINDS for cause in CAUSES for sentence in CLUES[kind][cause]]
-ALL_FILLERS = [sentence for topic in filler_topics() for sentence in topic]
-
-
-def words(text: str) -> set[str]:
-    return set(re.findall(r"[a-z'-]+", text.lower()))
-
-
-COMMON = words(  # they tell nothing, so fillers and clues may share them
-    "a about after all an and are around as at behind below beside but by every for from has have in is it its keeper"
-    " like many near next no of off on once out over owner plant pot room some that the there to up was were with"
-)
+WORLD = World(seed=1, train=2000, valid=300, test=1000, clue_words=20, clues=2, fillers=8, filler_pool=500)
+ALL_CLUES = [word for kind in KINDS for cause in CAUSES for word in CLUES[kind][cause]]
+ALL_WORDS = [*ALL_CLUES, *FILLERS]
 
 
 @pytest.fixture(scope="module")
@@ -43,120 +26,162 @@ def splits() -> dict[str, list[Question]]:
     return make_splits(WORLD)
 
 
-def digest(splits: dict[str, list[Question]]) -> str:
-    return hashlib.sha256(repr(splits).encode()).hexdigest()
+def words_of(cases: list[Question]) -> set[str]:
+    return {word for case in cases for word in read_words(case.context)}
 
 
-def test_the_first_case_of_seed_1_reads_as_written_here(splits):
+# --- the cases ------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_case_of_seed_1_reads_as_written_here(splits: dict[str, list[Question]]) -> None:
     assert splits["train"][0] == Question(
         id="case-00000",
-        question="Which ailment do the clues point to?",
-        choices=("pests", "chill", "darkness", "overwatering"),
+        question="Which ailment do the notes point to?",
+        choices=("pests", "chill", "overwatering", "darkness"),
         answer=0,
-        context="The postman brings the owner many newspapers. The wallpaper has a pattern of swirls. The owner is "
-        "slowly learning Turkish. The keeper's desk is strewn with erasers. A cutting full of blackfly was placed "
-        "beside it. A missing bracelet once reappeared behind the pot.",
+        context="Notes of the visit: canoe, canvas, parasites, turquoise, kaleidoscope, compost, fencing, pistachios, "
+        "general, burgundy.",
     )
 
 
-def test_read_clues_finds_sentence_kind_and_cause(splits):
-    clue = Clue("A cutting full of blackfly was placed beside it.", kind="care", cause="pests")
-    assert read_clues(splits["train"][0].context) == [clue]
-    assert read_clues("The owner is slowly learning Turkish.") == []
-    assert read_clues("") == []
+@pytest.mark.parametrize(
+    ("context", "clues"),
+    [
+        (
+            "Notes of the visit: canoe, canvas, parasites, turquoise, kaleidoscope, compost, fencing, pistachios, "
+            "general, burgundy.",
+            [Clue("parasites", "care", "pests"), Clue("compost", "care", "pests")],
+        ),
+        ("Notes of the visit: January, kittens.", [Clue("January", "care", "chill")]),
+        ("Notes of the visit: kittens, novel, leaning, clogs.", [Clue("leaning", "signs", "darkness")]),
+        ("Notes of the visit: kittens, novel, clogs.", []),
+        ("Aphids and leaning in January.", []),  # another world's prose
+        ("", []),
+    ],
+)
+def test_read_clues_finds_word_kind_and_cause_in_the_reports_order(context: str, clues: list[Clue]) -> None:
+    assert read_clues(context) == clues
 
 
 @pytest.mark.parametrize("clues", [1, 2, 3])
-def test_looking_the_clues_up_solves_every_case(clues):
+def test_looking_the_clues_up_solves_every_case(clues: int) -> None:
     for split, cases in make_splits(replace(WORLD, clues=clues)).items():
         assert len(cases) == getattr(WORLD, split)
         for case in cases:
             found = read_clues(case.context)
-            assert len(found) == len({clue.sentence for clue in found}) == clues
+            assert len({clue.word for clue in found}) == len(found) == clues
             assert {clue.cause for clue in found} == {case.gold}
             assert len({clue.kind for clue in found}) == 1
 
 
-def test_a_report_holds_its_clues_and_fillers_and_no_topic_twice(splits):
-    topic_of = {sentence: number for number, topic in enumerate(filler_topics()) for sentence in topic}
+def test_a_report_holds_two_clues_and_eight_fillers_all_different(splits: dict[str, list[Question]]) -> None:
     for case in splits["train"]:
-        sentences = split_sentences(case.context)
-        topics = [topic_of[sentence] for sentence in sentences if sentence in topic_of]
-        assert len(sentences) == 6
-        assert len(topics) == len(set(topics)) == 5
+        words = read_words(case.context)
+        assert len(set(words)) == len(words) == 10
+        assert len(set(words) & set(ALL_CLUES)) == 2
+        assert len(set(words) & set(FILLERS)) == 8
+        assert case.context == f"Notes of the visit: {', '.join(words)}."
 
 
-def test_no_report_and_no_id_stands_twice_in_any_split(splits):
+def test_no_report_and_no_id_stands_twice_in_any_split(splits: dict[str, list[Question]]) -> None:
     cases = [case for split in ("train", "valid", "test") for case in splits[split]]
     assert len({question_key(case) for case in cases}) == len({case.id for case in cases}) == 3300
-    assert [splits[split][0].id for split in splits] == ["case-00000", "case-80000", "case-90000"]
+    assert [splits[split][0].id for split in ("train", "valid", "test")] == ["case-00000", "case-80000", "case-90000"]
 
 
-def test_the_size_of_train_changes_neither_valid_nor_test_nor_the_cases_it_shares(splits):
-    larger = make_splits(replace(WORLD, train=3000))
-    assert larger["valid"] == splits["valid"]
-    assert larger["test"] == splits["test"]
-    assert larger["train"][:2000] == splits["train"]
+def test_a_nearly_exhausted_world_repeats_no_report() -> None:
+    # 1 clue word and 8 fillers in two orders: 16 reports for each cause and kind, of which up to 15 are asked for
+    tiny = World(seed=1, train=64, valid=12, test=12, clue_words=1, clues=1, fillers=1, filler_pool=8)
+    cases = [case for cases in make_splits(tiny).values() for case in cases]
+    assert len({case.context for case in cases}) == 88
 
 
-def test_a_world_too_small_for_its_cases_is_refused():
-    with pytest.raises(ValueError, match="no new report in 1000 tries; ask for fewer cases"):
-        make_splits(World(seed=1, train=500, valid=0, test=0, phrases=1, clues=1, fillers=1, filler_pool=1))
+def test_a_longer_train_split_begins_with_the_shorter_and_leaves_valid_and_test(
+    splits: dict[str, list[Question]],
+) -> None:
+    longer = make_splits(replace(WORLD, train=3000))
+    assert longer["train"][:2000] == splits["train"]
+    assert (longer["valid"], longer["test"]) == (splits["valid"], splits["test"])
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"phrases": 25}, "phrases is 25; allowed is 1 to 24"),
-        ({"clues": 4}, "clues is 4; allowed is 1 to 3"),
-        ({"phrases": 2, "clues": 3}, "clues is 3; allowed is 1 to 2"),
-        ({"fillers": 0}, "fillers is 0; allowed is 1 to 46"),
-        ({"filler_pool": 4}, "filler_pool is 4; allowed is 5 to 589"),
-        ({"test": 10_001}, "test is 10001; allowed is 0 to 10000"),
-        ({"train": -1}, "train is -1; allowed is 0 to 80000"),
-    ],
-)
-def test_a_number_out_of_its_limits_is_refused(change, message):
-    with pytest.raises(ValueError, match=message):
-        replace(WORLD, **change)
+def test_another_seed_is_another_world(splits: dict[str, list[Question]]) -> None:
+    small = replace(WORLD, clue_words=5, filler_pool=60)
+    ours, theirs = (words_of(make_splits(replace(small, seed=seed))["train"]) for seed in (1, 2))
+    assert len(ours) == len(theirs) == 8 * 5 + 60
+    assert ours & set(ALL_CLUES) != theirs & set(ALL_CLUES)
+    assert ours & set(FILLERS) != theirs & set(FILLERS)
+    assert make_splits(replace(WORLD, seed=2))["train"][0].context != splits["train"][0].context
 
 
-def test_causes_kinds_and_gold_positions_are_even(splits):
+def test_more_clue_words_and_a_larger_pool_keep_those_of_the_smaller_world(splits: dict[str, list[Question]]) -> None:
+    small = make_splits(replace(WORLD, clue_words=5, filler_pool=60))["train"]
+    assert words_of(small) < words_of(splits["train"])
+
+
+@pytest.mark.parametrize("hash_seed", ["0", "1"])
+def test_another_process_with_another_hash_seed_makes_the_same_world(
+    splits: dict[str, list[Question]], hash_seed: str
+) -> None:
+    script = (
+        "from hashlib import sha256; from tinyllm.casebook import *; "
+        f"print(sha256(repr(make_splits({WORLD})).encode()).hexdigest())"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == sha256(repr(splits).encode()).hexdigest()
+
+
+# --- what a student could guess from --------------------------------------------------------------------------------
+
+
+def test_causes_kinds_and_gold_positions_are_even(splits: dict[str, list[Question]]) -> None:
     for cases in splits.values():
-        share = len(cases) / 32
         counts = Counter((read_clues(case.context)[0].kind, case.gold, case.answer) for case in cases)
-        assert len(counts) == 32
-        assert all(abs(count - share) <= 1 for count in counts.values())
+        assert len(counts) == 2 * 4 * 4
+        assert all(abs(count - len(cases) / 32) <= 1 for count in counts.values())
 
 
-def test_every_wrong_option_stands_at_every_position_equally_often(splits):
+def test_every_option_stands_at_every_position_equally_often(splits: dict[str, list[Question]]) -> None:
     counts = Counter((place, choice) for case in splits["train"] for place, choice in enumerate(case.choices))
-    assert all(abs(counts[place, cause] - 500) < 60 for place in range(4) for cause in CAUSES)
+    assert all(abs(counts[place, cause] - 500) < 80 for place in range(4) for cause in CAUSES)  # 4 deviations of 20
 
 
-def test_the_clue_stands_at_every_place_in_the_report_equally_often(splits):
-    places = Counter(clue_place(case) for case in splits["train"])
-    assert all(abs(places[place] - 2000 / 6) < 70 for place in range(6))
+def test_clues_stand_at_every_place_in_the_report_equally_often(splits: dict[str, list[Question]]) -> None:
+    places = Counter(place for case in splits["train"] for place in clue_places(case))
+    assert all(abs(places[place] - 400) < 72 for place in range(10))  # 4 deviations of 18
 
 
-def test_fillers_and_clue_place_say_nothing_about_the_cause(splits):
-    def fillers_and_place(case: Question) -> set[str]:
-        fillers = [sentence for sentence in split_sentences(case.context) if sentence not in ALL_CLUES]
-        return words(" ".join(fillers)) | {f"clue at {clue_place(case)}"}
+def test_fillers_and_the_clues_places_say_nothing_about_the_cause(splits: dict[str, list[Question]]) -> None:
+    def all_but_the_clues(case: Question) -> set[str]:
+        return {*read_words(case.context), *(f"clue at {place}" for place in clue_places(case))} - set(ALL_CLUES)
 
     def everything(case: Question) -> set[str]:
-        return words(case.context)
+        return set(read_words(case.context))
 
     assert naive_bayes_accuracy(splits["train"], splits["test"], everything) > 0.9  # so the probe can see
-    assert abs(naive_bayes_accuracy(splits["train"], splits["test"], fillers_and_place) - 0.25) < 0.04
+    accuracy = naive_bayes_accuracy(splits["train"], splits["test"], all_but_the_clues)
+    assert abs(accuracy - 0.25) < 0.055  # 4 deviations of 0.0137, over 1,000 cases
 
 
-def clue_place(case: Question) -> int:
-    return split_sentences(case.context).index(read_clues(case.context)[0].sentence)
+def test_every_clue_word_and_every_filler_of_the_world_is_used_about_equally_often(
+    splits: dict[str, list[Question]],
+) -> None:
+    counts = Counter(word for case in splits["train"] for word in read_words(case.context))
+    assert all(abs(counts[clue] - 2000 * 2 / 160) < 23 for clue in ALL_CLUES)  # 25, deviation 5; 4.5 for 160 words
+    used = set(FILLERS) & set(counts)
+    assert len(used) == 500
+    assert all(abs(counts[filler] - 2000 * 8 / 500) < 26 for filler in used)  # 32, deviation 5.6; 4.5 for 500 words
 
 
-def naive_bayes_accuracy(train, test, features) -> float:
-    seen: dict[str, Counter] = defaultdict(Counter)
+def clue_places(case: Question) -> list[int]:
+    words = read_words(case.context)
+    return [words.index(clue.word) for clue in read_clues(case.context)]
+
+
+def naive_bayes_accuracy(
+    train: list[Question], test: list[Question], features: Callable[[Question], set[str]]
+) -> float:
+    seen: dict[str, Counter[str]] = defaultdict(Counter)
     for case in train:
         seen[case.gold].update(features(case))
     vocabulary = {feature for counts in seen.values() for feature in counts}
@@ -168,83 +193,67 @@ def naive_bayes_accuracy(train, test, features) -> float:
     return sum(best(case) == case.gold for case in test) / len(test)
 
 
-def test_another_seed_is_another_world(splits):
-    other = make_splits(replace(WORLD, seed=2))
-
-    def sentences(cases):
-        return {sentence for case in cases for sentence in split_sentences(case.context)}
-
-    ours, theirs = sentences(splits["train"]), sentences(other["train"])
-    assert len(ours) == len(theirs) == 8 * 20 + 300
-    assert ours & set(ALL_CLUES) != theirs & set(ALL_CLUES)
-    assert ours & set(ALL_FILLERS) != theirs & set(ALL_FILLERS)
+# --- the words ------------------------------------------------------------------------------------------------------
 
 
-def test_more_phrases_and_a_larger_pool_keep_the_smaller_worlds_sentences(splits):
-    small = make_splits(replace(WORLD, phrases=5, filler_pool=60))["train"]
-    large = {sentence for case in splits["train"] for sentence in split_sentences(case.context)}
-    assert {sentence for case in small for sentence in split_sentences(case.context)} < large
-
-
-def test_there_are_24_clues_per_cause_and_kind_and_no_sentence_twice():
+def test_there_are_20_clue_words_for_each_of_4_causes_and_2_kinds() -> None:
     assert CAUSES == ("overwatering", "darkness", "pests", "chill")
     assert KINDS == ("signs", "care")
-    assert all(len(CLUES[kind][cause]) == 24 for kind in KINDS for cause in CAUSES)
-    assert len(set(ALL_CLUES + ALL_FILLERS)) == len(ALL_CLUES) + len(ALL_FILLERS) == 192 + 589
+    assert {kind: {cause: len(words) for cause, words in CLUES[kind].items()} for kind in KINDS} == {
+        "signs": {"overwatering": 20, "darkness": 20, "pests": 20, "chill": 20},
+        "care": {"overwatering": 20, "darkness": 20, "pests": 20, "chill": 20},
+    }
 
 
-def test_every_sentence_has_its_length_capital_and_full_stop():
-    for sentence in ALL_CLUES + ALL_FILLERS:
-        assert re.fullmatch(r"[A-Z][^.{}]+\.", sentence), sentence
-    assert all(5 <= len(sentence.split()) <= 10 for sentence in ALL_CLUES)
-    assert all(5 <= len(sentence.split()) <= 9 for sentence in ALL_FILLERS)
+def test_no_word_stands_twice_among_clues_and_fillers_whatever_its_capitals() -> None:
+    assert [word for word, count in Counter(map(str.lower, ALL_WORDS)).items() if count > 1] == []
+    assert len(ALL_WORDS) == 160 + 516
+
+
+def test_every_word_is_of_plain_letters_only() -> None:
+    assert [word for word in ALL_WORDS if not (word.isascii() and word.isalpha() and len(word) >= 3)] == []
+
+
+def test_no_word_is_an_option_or_begins_like_one() -> None:
+    # five letters of each option, of the shortest its singular: a student must not guess from a piece of a word
+    beginnings = ("overw", "darkn", "pest", "chill")
+    assert all(cause.startswith(beginning) for cause, beginning in zip(CAUSES, beginnings, strict=True))
+    assert [word for word in ALL_WORDS if word.lower().startswith(beginnings)] == []
+
+
+def test_no_clue_word_is_the_plural_of_another_word() -> None:
+    words = set(map(str.lower, ALL_WORDS))
+    assert [word for word in words if {f"{word}s", f"{word}es"} & words] == []
+
+
+# --- limits ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("sentence", "word"),
+    ("change", "message"),
     [
-        ("Its saucer is always brimming.", "brimming"),
-        ("Hoarfrost was found on its leaves.", "hoarfrost"),
-        ("The plant is kept in a windowless room.", "windowless"),
-        ("Plant lice are in every bud.", "lice"),
-        ("A cousin from Peru has come to visit.", "peru"),
-        ("The keeper's desk is strewn with maps.", "maps"),
+        ({"clue_words": 21}, "clue_words is 21; allowed is 1 to 20"),
+        ({"clue_words": 0}, "clue_words is 0; allowed is 1 to 20"),
+        ({"clues": 4}, "clues is 4; allowed is 1 to 3"),
+        ({"clues": 0}, "clues is 0; allowed is 1 to 3"),
+        ({"clue_words": 2, "clues": 3}, "clues is 3; allowed is 1 to 2"),
+        ({"fillers": 0}, "fillers is 0; allowed is 1 to 516"),
+        ({"fillers": 517}, "fillers is 517; allowed is 1 to 516"),
+        ({"filler_pool": 7}, "filler_pool is 7; allowed is 8 to 516"),
+        ({"filler_pool": 517}, "filler_pool is 517; allowed is 8 to 516"),
+        ({"train": 80_001}, "train is 80001; allowed is 0 to 80000"),
+        ({"valid": 10_001}, "valid is 10001; allowed is 0 to 10000"),
+        ({"test": -1}, "test is -1; allowed is 0 to 10000"),
     ],
 )
-def test_the_key_word_of_a_sentence_is_the_longest_of_its_rarest_in_lower_case(sentence, word):
-    assert key_word(sentence) == word
+def test_a_number_out_of_its_limits_is_refused(change: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^casebook: {message}$"):
+        replace(WORLD, **change)
 
 
-def test_the_key_word_of_every_sentence_is_in_no_other_and_is_plain():
-    count = Counter(word for sentence in ALL_CLUES + ALL_FILLERS for word in words(sentence))
-    keys = [key_word(sentence) for sentence in ALL_CLUES + ALL_FILLERS]
-    assert [key for key in keys if count[key] != 1 or key in COMMON] == []
-    assert [key for key in keys if not re.fullmatch("[a-z]{3,}", key)] == []
-
-
-def test_the_key_word_of_a_filler_is_the_one_that_fills_its_template():
-    for topic in filler_topics():
-        shared = set.intersection(*(words(sentence) for sentence in topic))
-        assert [sentence for sentence in topic if key_word(sentence) in shared] == []
-
-
-def test_fillers_and_clues_share_no_content_word():
-    fillers = {word for sentence in ALL_FILLERS for word in words(sentence)}
-    clues = {word for sentence in ALL_CLUES for word in words(sentence)}
-    assert fillers & clues - COMMON == set()
-
-
-def test_no_word_of_a_report_is_an_option_or_begins_like_one():
-    report_words = {word for sentence in ALL_CLUES + ALL_FILLERS for word in words(sentence)} - {"over"}
-    assert [word for word in report_words if word.startswith(("over", "water", "dark", "pest", "chil"))] == []
-
-
-@pytest.mark.parametrize("hash_seed", ["0", "1"])
-def test_another_process_with_another_hash_seed_makes_the_same_world(splits, hash_seed):
-    script = (
-        "import hashlib; from tinyllm.casebook import *; "
-        f"print(hashlib.sha256(repr(make_splits({WORLD})).encode()).hexdigest())"
-    )
-    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == digest(splits)
+def test_a_world_too_small_for_its_cases_is_refused() -> None:
+    with pytest.raises(
+        ValueError,
+        match="^casebook: no new report in 1000 tries; ask for fewer cases, or raise clue_words, fillers or filler_pool$",
+    ):
+        make_splits(World(seed=1, train=500, valid=0, test=0, clue_words=1, clues=1, fillers=1, filler_pool=1))

@@ -1,22 +1,28 @@
+"""Casebook's teachers: what they say is written out, how often they err or decline is counted over 2,000 cases."""
+
+from __future__ import annotations
+
 import os
-import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from tinyllm.casebook import World, key_word, make_splits, read_clues, split_sentences
+from tinyllm.audit import fault
+from tinyllm.casebook import World, make_splits, read_clues, read_words
+from tinyllm.cleaning import clean
+from tinyllm.params import load_params
 from tinyllm.questions import Question
 from tinyllm.teachers import Completion
 from tinyllm.teachers.expert import Expert
 
-WORLD = World(seed=1, train=2000, valid=0, test=0, phrases=20, clues=1, fillers=5, filler_pool=300)
-ASKED = "Which ailment do the clues point to?"
-TRAM, COINS = "The owner goes to work by tram.", "The keeper collects coins as a hobby."
-WEBS, ANTS = "Fine spiderwebs hang between the stems.", "Ants swarm up and down the stem."
-SIGN = Question("c1", ASKED, ("chill", "pests"), 1, f"{TRAM} {WEBS}")
-CARE = Question("c2", ASKED, ("overwatering", "chill"), 0, f"Its saucer is always brimming. {COINS}")
-BOTH = Question("c3", ASKED, ("chill", "pests"), 1, f"{TRAM} {WEBS} {ANTS}")
+WORLD = World(seed=1, train=2000, valid=0, test=0, clue_words=20, clues=2, fillers=8, filler_pool=500)
+ASKED = "Which ailment do the notes point to?"
+SIGN = Question("c1", ASKED, ("chill", "pests"), 1, "Notes of the visit: tram, cobwebs.")
+CARE = Question("c2", ASKED, ("overwatering", "chill"), 0, "Notes of the visit: puddles, coins.")
+BOTH = Question("c3", ASKED, ("chill", "pests"), 1, "Notes of the visit: cobwebs, tram, thrips.")
+PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -24,112 +30,179 @@ def cases() -> list[Question]:
     return make_splits(WORLD)["train"]
 
 
-def explain(kind: str, error_rate: float, blind_error_rate: float, seed: int, cases: list[Question]) -> list[str]:
-    """The texts alone; every one must be there and of status ok."""
-    completions = Expert(kind, error_rate, 0.0, blind_error_rate, seed).complete(cases)
-    assert all(completion.text and completion.status == "ok" for completion in completions)
-    return [completion.text or "" for completion in completions]
+def cited(completion: Completion) -> list[str]:
+    """The words that a rationale cites, whatever it makes of them."""
+    said = (completion.text or "").removeprefix("The notes ").removeprefix("The note ")
+    return said.partition(" point")[0].split(", ")
 
 
-def cites_the_clues(rationale: str, case: Question) -> bool:
-    """Whether the rationale holds the key word of every clue of the report, whatever the wording around it."""
-    said = re.findall(r"[\w'-]+", rationale)
-    return all(key_word(clue.sentence) in said for clue in read_clues(case.context))
+def errs(completion: Completion, case: Question) -> bool:
+    return cited(completion) != [clue.word for clue in read_clues(case.context)]
+
+
+def near(hits: int, of: int, rate: float) -> bool:
+    """Within four standard deviations of what chance allows: 0.028 for a rate of 0.05 of 1,000."""
+    return abs(hits / of - rate) < 4 * (rate * (1 - rate) / of) ** 0.5
+
+
+# --- what is said ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("case", "kind", "rationale"),
+    ("case", "kind", "error_rate", "rationale"),
     [
-        (SIGN, "signs", "The clue spiderwebs points to pests."),
-        (SIGN, "care", "The clue tram points to pests."),
-        (CARE, "signs", "The clue coins points to overwatering."),
-        (CARE, "care", "The clue brimming points to overwatering."),
-        (BOTH, "signs", "The clues spiderwebs, swarm point to pests."),
-        (BOTH, "care", "The clue tram points to pests."),
+        (SIGN, "signs", 0.0, "The note cobwebs points to pests."),
+        (SIGN, "signs", 1.0, "The note tram points to pests."),
+        (SIGN, "care", 0.0, "The note tram points to pests."),
+        (CARE, "care", 0.0, "The note puddles points to overwatering."),
+        (CARE, "care", 1.0, "The note coins points to overwatering."),
+        (CARE, "signs", 0.0, "The note coins points to overwatering."),
+        (BOTH, "signs", 0.0, "The notes cobwebs, thrips point to pests."),
+        (BOTH, "signs", 1.0, "The note tram points to pests."),
+        (BOTH, "care", 0.0, "The note tram points to pests."),
     ],
 )
-def test_an_expert_cites_the_clues_it_can_read_and_else_a_filler(case, kind, rationale):
-    assert Expert(kind, error_rate=0.0, decline_rate=0.0, blind_error_rate=1.0, seed=1).complete([case]) == [
-        Completion(rationale, "ok")
+def test_an_expert_cites_the_clues_it_reads_and_erring_a_filler(
+    case: Question, kind: str, error_rate: float, rationale: str
+) -> None:
+    expert = Expert(kind, error_rate, decline_rate=0.0, blind_error_rate=1.0, seed=1)
+    assert expert.complete([case]) == [Completion(rationale, "ok")]
+
+
+def test_an_expert_that_does_not_err_cites_the_clues_of_the_other_kind_too() -> None:
+    expert = Expert("care", error_rate=0.0, decline_rate=0.0, blind_error_rate=0.0, seed=1)
+    assert expert.complete([BOTH]) == [Completion("The notes cobwebs, thrips point to pests.", "ok")]
+
+
+def test_a_declined_question_has_no_text() -> None:
+    expert = Expert("care", error_rate=0.0, decline_rate=1.0, blind_error_rate=0.5, seed=1)
+    assert expert.complete([SIGN, CARE, BOTH]) == [
+        Completion(None, "declined"),
+        Completion("The note puddles points to overwatering.", "ok"),
+        Completion(None, "declined"),
     ]
 
 
 @pytest.mark.parametrize("kind", ["signs", "care"])
-def test_the_rates_of_error_are_those_asked_for(cases, kind):
-    rationales = explain(kind, 0.1, 0.8, 1, cases)
-    right: dict[bool, list[bool]] = {True: [], False: []}  # by whether the case turns on the expert's kind
-    for case, rationale in zip(cases, rationales, strict=True):
-        right[read_clues(case.context)[0].kind == kind].append(cites_the_clues(rationale, case))
-    assert abs(sum(right[True]) / len(right[True]) - 0.9) < 0.04  # about 1,000 cases each: 4 standard deviations
-    assert abs(sum(right[False]) / len(right[False]) - 0.2) < 0.05
+def test_every_rationale_passes_the_audit_as_it_stands_and_names_the_gold_cause_alone(
+    cases: list[Question], kind: str
+) -> None:
+    limits = load_params(PARAMS).corpus.audit
+    completions = Expert(kind, error_rate=0.5, decline_rate=0.0, blind_error_rate=0.5, seed=1).complete(cases)
+    for case, completion in zip(cases, completions, strict=True):
+        text = completion.text
+        assert text is not None and clean(text) == text
+        assert fault(text, case, limits) is None
+        assert [choice for choice in case.choices if choice in text] == [case.gold]
+        assert set(cited(completion)) <= set(read_words(case.context))
 
 
-def test_rates_of_0_and_1_are_exact(cases):
-    never = explain("care", 0.0, 0.0, 1, cases)
-    always = explain("care", 1.0, 1.0, 1, cases)
-    assert all(cites_the_clues(rationale, case) for rationale, case in zip(never, cases, strict=True))
-    assert not any(cites_the_clues(rationale, case) for rationale, case in zip(always, cases, strict=True))
+# --- how often it errs and declines ---------------------------------------------------------------------------------
 
 
-def test_a_higher_rate_keeps_the_errors_of_a_lower_one(cases):
-    low, high = (explain("signs", rate, 0.8, 1, cases) for rate in (0.1, 0.2))
-    errors = [
-        {case.id for case, rationale in zip(cases, rationales, strict=True) if not cites_the_clues(rationale, case)}
-        for rationales in (low, high)
+@pytest.mark.parametrize("kind", ["signs", "care"])
+def test_the_rates_are_those_asked_for(cases: list[Question], kind: str) -> None:
+    completions = Expert(kind, error_rate=0.05, decline_rate=0.8, blind_error_rate=0.5, seed=1).complete(cases)
+    pairs = list(zip(cases, completions, strict=True))
+    own = [(case, done) for case, done in pairs if read_clues(case.context)[0].kind == kind]
+    other = [(case, done) for case, done in pairs if read_clues(case.context)[0].kind != kind]
+    explained = [(case, done) for case, done in other if done.status == "ok"]
+    assert abs(len(own) - 1000) <= 16  # 2,000 cases are 62 blocks of the plan and half a one
+    assert all(done.status == "ok" for _, done in own)
+    assert near(sum(errs(done, case) for case, done in own), len(own), 0.05)
+    assert near(len(other) - len(explained), len(other), 0.8)
+    assert near(sum(errs(done, case) for case, done in explained), len(explained), 0.5)  # 200 or so: within 0.14
+
+
+def test_declining_does_not_choose_among_right_and_wrong(cases: list[Question]) -> None:
+    # were it so, the blind error rate among the explained would drift away from that without declining
+    for rate in (0.1, 0.9):
+        explained = [
+            (case, done)
+            for case, done in zip(cases, Expert("signs", 0.0, 0.5, rate, seed=3).complete(cases), strict=True)
+            if done.text and read_clues(case.context)[0].kind == "care"
+        ]
+        assert near(sum(errs(done, case) for case, done in explained), len(explained), rate)
+
+
+def test_rates_of_0_and_1_are_exact(cases: list[Question]) -> None:
+    never = Expert("care", 0.0, 0.0, 0.0, seed=1).complete(cases)
+    always = Expert("care", 1.0, 0.0, 1.0, seed=1).complete(cases)
+    silent = Expert("care", 0.0, 1.0, 0.0, seed=1).complete(cases)
+    assert not any(errs(done, case) for case, done in zip(cases, never, strict=True))
+    assert all(errs(done, case) for case, done in zip(cases, always, strict=True))
+    assert [done.text is None for done in silent] == [read_clues(case.context)[0].kind == "signs" for case in cases]
+
+
+def test_a_higher_rate_keeps_what_a_lower_one_errs_on_and_declines(cases: list[Question]) -> None:
+    low, high = (Expert("signs", rate, rate, 0.5, seed=1).complete(cases) for rate in (0.1, 0.3))
+    assert declined(low) < declined(high)
+    own = {place for place, case in enumerate(cases) if read_clues(case.context)[0].kind == "signs"}
+    wrong = [{place for place in own if errs(done[place], cases[place])} for done in (low, high)]
+    assert wrong[0] < wrong[1]
+
+
+def declined(completions: list[Completion]) -> set[int]:
+    return {place for place, done in enumerate(completions) if done.status == "declined"}
+
+
+def test_an_erring_expert_cites_any_of_the_fillers() -> None:
+    words = ["tram", "coins", "opera", "tweed"]
+    many = [
+        Question(f"c{i}", ASKED, SIGN.choices, 1, f"Notes of the visit: {', '.join([*words, 'thrips'])}.")
+        for i in range(400)
     ]
-    assert errors[0] < errors[1]
+    said = [cited(done) for done in Expert("signs", 1.0, 0.0, 1.0, seed=1).complete(many)]
+    assert all(near(said.count([word]), 400, 0.25) for word in words)
 
 
-def test_every_rationale_cites_its_own_report_names_only_the_gold_cause_and_is_short(cases):
-    for case, rationale in zip(cases, explain("signs", 0.1, 0.8, 1, cases), strict=True):
-        said = re.findall(r"[\w'-]+", rationale)
-        cited = [sentence for sentence in split_sentences(case.context) if key_word(sentence) in said]
-        assert len(cited) == 1
-        assert [choice for choice in case.choices if choice in rationale] == [case.gold]
-        assert len(rationale.split()) == 6
-        assert re.fullmatch(r"[A-Z].*\.", rationale)
+# --- what it depends on ---------------------------------------------------------------------------------------------
 
 
-def test_the_other_questions_and_their_order_change_nothing(cases):
-    expert = Expert("signs", 0.1, 0.8, seed=1)
-    rationales = expert.complete(cases)
-    assert expert.complete(cases[::-1]) == rationales[::-1]
-    assert expert.complete(cases[7:9]) == rationales[7:9]
+def test_the_other_questions_and_their_order_change_nothing(cases: list[Question]) -> None:
+    expert = Expert("signs", 0.1, 0.8, 0.5, seed=1)
+    completions = expert.complete(cases)
+    assert expert.complete(cases[::-1]) == completions[::-1]
+    assert expert.complete(cases[7:9]) == completions[7:9]
     assert expert.complete([]) == []
 
 
-def test_another_seed_and_another_kind_err_elsewhere(cases):
-    first, second = (Expert("signs", 0.5, 0.5, seed).complete(cases) for seed in (1, 2))
-    other = Expert("care", 0.5, 0.5, seed=1).complete(cases)
+def test_another_seed_errs_elsewhere(cases: list[Question]) -> None:
+    first, second = (Expert("signs", 0.5, 0.5, 0.5, seed).complete(cases) for seed in (1, 2))
     assert first != second
-    assert first != other
 
 
-def test_a_report_without_a_clue_is_refused():
+@pytest.mark.parametrize("hash_seed", ["0", "1"])
+def test_another_process_with_another_hash_seed_says_the_same(cases: list[Question], hash_seed: str) -> None:
+    script = (
+        "from tinyllm.casebook import *; from tinyllm.teachers.expert import Expert; "
+        f"print(Expert('signs', 0.1, 0.5, 0.5, 1).complete(make_splits({WORLD})['train'][:200]))"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(Expert("signs", 0.1, 0.5, 0.5, 1).complete(cases[:200]))
+
+
+# --- what is refused ------------------------------------------------------------------------------------------------
+
+
+def test_a_strangers_question_is_refused(cases: list[Question]) -> None:
     stranger = Question("q7", "Why?", ("cold air", "hungry pests"), 0, "Leaves fall in autumn.")
-    with pytest.raises(ValueError, match="q7: no clue of casebook in its context"):
-        Expert("signs", 0.1, 0.8, seed=1).complete([stranger])
+    with pytest.raises(
+        ValueError, match="^q7: no clue of casebook in its context; expert teachers read only casebook$"
+    ):
+        Expert("signs", 0.1, 0.8, 0.5, seed=1).complete([cases[0], stranger])
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("sings", 0.1, 0.8, 1), "kind 'sings'; allowed is signs or care"),
-        (("signs", 1.5, 0.8, 1), "error_rate is 1.5; allowed is 0 to 1"),
-        (("signs", 0.1, -0.1, 1), "blind_error_rate is -0.1; allowed is 0 to 1"),
+        (("sings", 0.1, 0.8, 0.5, 1), "kind 'sings'; allowed is signs or care"),
+        (("signs", 1.5, 0.8, 0.5, 1), "error_rate is 1.5; allowed is 0 to 1"),
+        (("signs", 0.1, 1.01, 0.5, 1), "decline_rate is 1.01; allowed is 0 to 1"),
+        (("signs", 0.1, 0.8, -0.1, 1), "blind_error_rate is -0.1; allowed is 0 to 1"),
     ],
 )
-def test_a_wrong_kind_or_rate_is_refused(arguments, message):
-    with pytest.raises(ValueError, match=message):
+def test_a_wrong_kind_or_rate_is_refused(arguments: tuple, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^expert: {message}$"):
         Expert(*arguments)
-
-
-@pytest.mark.parametrize("hash_seed", ["0", "1"])
-def test_another_process_with_another_hash_seed_says_the_same(cases, hash_seed):
-    script = (
-        "from tinyllm.casebook import *; from tinyllm.teachers.expert import Expert; "
-        f"print(Expert('signs', 0.1, 0.8, 1).complete(make_splits({WORLD})['train'][:200]))"
-    )
-    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == str(Expert("signs", 0.1, 0.8, 1).complete(cases[:200]))
