@@ -85,18 +85,15 @@ def train_all(params: Params, jobs: list[dict]) -> list[dict]:
 
 
 def train_one(params: Params, one: dict) -> dict:
-    """Train and judge one student with the pipeline's own functions, on one thread."""
-    import torch
-
+    """Train and judge one student with the pipeline's own functions."""
     from tinyllm.casebook import World, make_splits
     from tinyllm.corpus import assemble
     from tinyllm.scoring import predict
-    from tinyllm.students import quieten
+    from tinyllm.students import prepare_torch
     from tinyllm.teachers.opening import open_teacher, rationale_row
     from tinyllm.training import train_student
 
-    quieten()
-    torch.set_num_threads(1)
+    prepare_torch(params.train.threads)
     teachers = ARMS[one["arm"]]
     params = params.model_copy(
         update={

@@ -23,9 +23,9 @@ def main() -> None:
     from tqdm import tqdm
 
     from tinyllm.scoring import predict
-    from tinyllm.students import device, load_student, quieten
+    from tinyllm.students import device, load_student, prepare_torch
 
-    quieten()
+    prepare_torch(params.train.threads)
 
     predictions = []
     with tqdm(total=2 * len(questions) * len(params.train.seeds), disable=not sys.stderr.isatty(), leave=False) as bar:

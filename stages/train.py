@@ -20,10 +20,13 @@ def main(seed: str) -> None:
     params = load_params()
     if seed not in map(str, params.train.seeds):
         raise ValueError(f"seed {seed} is not in train.seeds, which has {', '.join(map(str, params.train.seeds))}")
-    from tinyllm.students import quieten, save_student  # brings torch, which a mistake in params should not wait for
+    from tinyllm.students import (  # brings torch, which a mistake in params should not wait for
+        prepare_torch,
+        save_student,
+    )
     from tinyllm.training import train_student
 
-    quieten()
+    prepare_torch(params.train.threads)
     train, valid = read_jsonl("data/corpus/train.jsonl"), read_questions("data/questions/valid.jsonl")
     cache = Path(os.environ.get("DVC_ROOT", ".")) / ".cache"
     cache.mkdir(exist_ok=True)

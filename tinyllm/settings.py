@@ -140,6 +140,7 @@ class Train(Section):
     dropout: Annotated[float, Field(ge=0, lt=1)]
     eval_every: Count
     patience: Count
+    threads: Count
 
 
 class Score(Section):

@@ -223,7 +223,11 @@ def device(runtime: Runtime) -> str:
     return "cuda" if runtime.device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def quieten() -> None:
-    """Silence the library's own bars and its note on tied weights, which it tells as missing and then ties."""
+def prepare_torch(threads: int) -> None:
+    """Fix the number of CPU threads, which results depend on in their last digits, and silence the library.
+
+    Silenced are its own bars and its note on tied weights, which it tells as missing and then ties.
+    """
+    torch.set_num_threads(threads)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
