@@ -213,8 +213,8 @@ def test_a_faulty_row_is_named(tmp_path: Path) -> None:
 def test_loading_a_set_imports_no_torch(tmp_path: Path) -> None:
     folder = write_json_set(tmp_path / "own", [plain_row("Up?", 0)])
     code = (
-        "import sys; from tinyllm import hub, params; assert 'datasets' not in sys.modules;"
-        f"hub.load_hub(params.Hub.model_validate({hub(folder, PLAIN).model_dump()!r}));"
+        "import sys; from tinyllm import hub, settings; assert 'datasets' not in sys.modules;"
+        f"hub.load_hub(settings.Hub.model_validate({hub(folder, PLAIN).model_dump()!r}));"
         "assert 'datasets' in sys.modules and 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)})
