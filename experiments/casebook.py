@@ -11,6 +11,7 @@ over all worlds; the other arms train as params.yaml says. Test is looked at onl
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import multiprocessing
 import os
@@ -23,10 +24,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from tinyllm.jsonl import read_jsonl, write_json
+from tinyllm import casebook, casebook_phrases
+from tinyllm.jsonl import write_json
 from tinyllm.params import load_params
 from tinyllm.settings import Params
 from tinyllm.statistics import mean_interval
+from tinyllm.teachers import expert
 
 WORLDS = (1, 2, 3)
 SEEDS = (1, 2, 3, 4, 5)
@@ -69,10 +72,9 @@ def choose_settings(params: Params) -> dict:
 
 def train_all(params: Params, jobs: list[dict]) -> list[dict]:
     """Return the jobs with their results, training in parallel those that no earlier call has finished."""
-    common = params.model_dump(include={"data", "student", "loss", "train", "teachers"})
-    keys = [json.dumps({**one, "params": common}, sort_keys=True) for one in jobs]
+    keys = [key_of(params, one) for one in jobs]
     RUNS.parent.mkdir(exist_ok=True)
-    done = {row["key"]: row["run"] for row in (read_jsonl(RUNS) if RUNS.exists() else [])}
+    done = {row["key"]: row["run"] for row in map(json.loads, _whole_lines())}
     missing = [i for i, key in enumerate(keys) if key not in done]
     context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
     with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool, RUNS.open("a", encoding="utf-8") as file:
@@ -82,6 +84,22 @@ def train_all(params: Params, jobs: list[dict]) -> list[dict]:
             file.write(json.dumps({"key": started[future], "run": future.result()}) + "\n")
             file.flush()
     return [done[key] for key in keys]
+
+
+def key_of(params: Params, one: dict) -> str:
+    """All that a run depends on: its job, the params, the world's words and the teachers' rules."""
+    files = (casebook.__file__, casebook_phrases.__file__, expert.__file__)
+    sources = hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()
+    return json.dumps({**one, "params": params.model_dump(exclude={"runtime"}), "sources": sources}, sort_keys=True)
+
+
+def _whole_lines() -> list[str]:
+    """The lines of RUNS; one that was cut off in the writing is taken out of the file, so that the next starts afresh."""
+    text = RUNS.read_text(encoding="utf-8") if RUNS.exists() else ""
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        RUNS.write_text(whole, encoding="utf-8")
+    return whole.splitlines()
 
 
 def train_one(params: Params, one: dict) -> dict:
@@ -122,8 +140,8 @@ def table(runs: list[dict]) -> str:
     accuracy = {(run["arm"], run["world"], run["seed"]): run["test"] for run in runs}
     both = next(iter(ARMS))
     lines = [
-        "| learnt from | accuracy | world 1 | world 2 | world 3 | both teachers gain | 95% interval |",
-        "|---|---|---|---|---|---|---|",
+        f"| learnt from | accuracy | {' | '.join(f'world {w}' for w in WORLDS)} | both teachers gain | 95% interval |",
+        "|---" * (4 + len(WORLDS)) + "|",
     ]
     for arm in ARMS:
         values = {w: [accuracy[arm, w, s] for s in SEEDS] for w in WORLDS}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from itertools import product
 from pathlib import Path
 
 import pytest
 
 from experiments import casebook
-from experiments.casebook import ARMS, GRID, SEEDS, TUNING_SEED, WORLDS, choose_settings, job, table, train_all
+from experiments.casebook import ARMS, GRID, SEEDS, TUNING_SEED, WORLDS, choose_settings, job, key_of, table, train_all
 from tinyllm.jsonl import read_jsonl, write_jsonl
 from tinyllm.params import load_params
 from tinyllm.settings import Params
@@ -35,8 +34,7 @@ def runs_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def row_of(params: Params, one: dict, **result: float) -> dict:
     """A line of the runs' file: the run under all the settings that it depends on."""
-    common = {name: params.model_dump()[name] for name in ("data", "loss", "student", "teachers", "train")}
-    return {"key": json.dumps({**one, "params": common}, sort_keys=True), "run": {**one, **result}}
+    return {"key": key_of(params, one), "run": {**one, **result}}
 
 
 def no_training(params: Params, one: dict) -> dict:
@@ -91,6 +89,22 @@ def test_only_the_missing_run_is_trained_and_it_is_kept(
     assert read_jsonl(runs_file)[2:] == [row_of(params, jobs[1], valid=0.2)]
     assert train_all(params, jobs) == expected
     assert len(read_jsonl(runs_file)) == 3
+
+
+def test_another_learning_rate_is_another_run_and_another_device_is_not(params: Params) -> None:
+    one = job(1, "care alone", 1, {})
+    faster = params.model_copy(update={"train": params.train.model_copy(update={"learning_rate": 0.003})})
+    elsewhere = params.model_copy(update={"runtime": params.runtime.model_copy(update={"device": "cpu"})})
+    assert key_of(faster, one) != key_of(params, one) == key_of(elsewhere, one)
+
+
+def test_a_line_cut_off_in_the_writing_is_trained_again(params: Params, runs_file: Path, monkeypatch) -> None:
+    monkeypatch.setattr(casebook, "train_one", no_training)
+    jobs = [job(1, "care alone", seed, {}) for seed in (1, 2)]
+    write_jsonl(runs_file, [row_of(params, one, valid=0.9) for one in jobs])
+    runs_file.write_bytes(runs_file.read_bytes()[:-20])
+    assert train_all(params, jobs) == [{**jobs[0], "valid": 0.9}, {**jobs[1], "valid": 0.2}]
+    assert len(read_jsonl(runs_file)) == 2
 
 
 def test_the_control_gets_the_settings_that_are_best_on_valid_over_all_worlds(params: Params, runs_file: Path) -> None:
