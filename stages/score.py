@@ -1,6 +1,6 @@
 """Score every seed's student on test, once.
 
-Reads   models/student/SEED/, data/questions/test.jsonl
+Reads   models/student/SEED/, data/questions/test.jsonl, metrics/exam/TEACHER.json
 Writes  data/predictions.jsonl, data/confusion.csv, metrics/score.json
 
 DVC runs it; by hand: python -m stages.score
@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 from stages import run
-from tinyllm.jsonl import replacing, write_json, write_jsonl
+from tinyllm.jsonl import read_json, replacing, write_json, write_jsonl
 from tinyllm.params import load_params
 from tinyllm.questions import read_questions
-from tinyllm.statistics import confusion_rows, summarise_predictions
+from tinyllm.statistics import confusion_rows, ratios, summarise_predictions
 
 
 def main() -> None:
@@ -40,6 +40,9 @@ def main() -> None:
         table.writerow(("actual", "predicted"))
         table.writerows(confusion_rows(questions, predictions))
     metrics = summarise_predictions(questions, predictions)
+    exams = {teacher: read_json(f"metrics/exam/{teacher}.json") for teacher in params.corpus.teachers}
+    parameters = sum(weight.numel() for weight in model.parameters())
+    metrics |= {"parameters": parameters, **ratios(metrics["accuracy"], parameters, exams)}
     write_json("metrics/score.json", metrics)
     print(
         f"accuracy {metrics['accuracy']} ({metrics['accuracy_low']}-{metrics['accuracy_high']}), "

@@ -27,14 +27,21 @@ TINY = {
     "data.drop_leaks": True,
     "data.take": {"train": None, "valid": None, "test": None},
     "teachers": {
-        "ann": {"backend": "recorded"},
-        "ben": {"backend": "recorded"},
+        "ann": {"backend": "recorded", "parameters": None},
+        "ben": {"backend": "recorded", "parameters": None},
         "eve": VALUES["teachers"]["signs"],  # a rule-based one
     },
     "corpus.teachers": ["ann"],
     "corpus.max_quarantined": 0.5,
     "student.origin": "scratch",
-    "student.scratch": {"vocabulary": 150, "width": 16, "layers": 1, "heads": 2, "feed_forward": 32},
+    "student.scratch": {
+        "vocabulary": 150,
+        "width": 16,
+        "layers": 1,
+        "heads": 2,
+        "feed_forward": 32,
+        "embedding_scale": 1.0,
+    },
     "loss.alpha": 0.5,
     "loss.teacher_alpha": {},
     "train.seeds": [1],
@@ -178,7 +185,7 @@ PARAMS = [
     case(
         "params.yaml is empty",
         "assemble",
-        "params.yaml: holds no sections; expected data, teachers, corpus, student, loss, train, score, runtime",
+        "params.yaml: holds no sections; expected data, prompt, teachers, corpus, student, loss, train, score, runtime",
         files={"params.yaml": b""},
     ),
     case(
@@ -239,7 +246,7 @@ PARAMS = [
         "an unknown backend",
         "query ann",
         "params.yaml:N: teachers.ann: input tag 'oracle' found using 'backend' does not match any of the expected "
-        "tags: 'expert', 'recorded'",
+        "tags: 'expert', 'recorded', 'local', 'server'",
         params={"teachers.ann": {"backend": "oracle"}},
     ),
     case(
@@ -252,7 +259,12 @@ PARAMS = [
         "a teacher's name with a dot",
         "assemble",
         "params.yaml:N: teachers.gpt-4.1: is no name; allowed are letters, digits, _ and -, a letter first; `answer` is taken",
-        params={"teachers": {"ann": {"backend": "recorded"}, "gpt-4.1": {"backend": "recorded"}}},
+        params={
+            "teachers": {
+                "ann": {"backend": "recorded", "parameters": None},
+                "gpt-4.1": {"backend": "recorded", "parameters": None},
+            }
+        },
     ),
     case(
         "a teacher who cannot read the set",

@@ -39,7 +39,7 @@ def test_the_first_case_of_seed_1_reads_as_written_here(splits: dict[str, list[Q
         question="Which ailment do the notes point to?",
         choices=("pests", "chill", "overwatering", "darkness"),
         answer=0,
-        context="Notes of the visit: canoe, canvas, parasites, turquoise, kaleidoscope, compost, fencing, pistachios, "
+        context="Notes of the visit: canoe, canvas, parasites, turquoise, kaleidoscope, burrows, fencing, pistachios, "
         "general, burgundy.",
     )
 
@@ -48,9 +48,9 @@ def test_the_first_case_of_seed_1_reads_as_written_here(splits: dict[str, list[Q
     ("context", "clues"),
     [
         (
-            "Notes of the visit: canoe, canvas, parasites, turquoise, kaleidoscope, compost, fencing, pistachios, "
+            "Notes of the visit: canoe, canvas, parasites, turquoise, kaleidoscope, burrows, fencing, pistachios, "
             "general, burgundy.",
-            [Clue("parasites", "care", "pests"), Clue("compost", "care", "pests")],
+            [Clue("parasites", "care", "pests"), Clue("burrows", "care", "pests")],
         ),
         ("Notes of the visit: January, kittens.", [Clue("January", "care", "chill")]),
         ("Notes of the visit: kittens, novel, leaning, clogs.", [Clue("leaning", "signs", "darkness")]),

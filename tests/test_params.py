@@ -40,7 +40,7 @@ EXPERT = """    backend: expert
     seed: 1"""
 TOY = {  # what the messages below speak of, whatever the project's own file says
     "data.dataset": "dataset: casebook",
-    "teachers": f"teachers:\n  signs:\n{EXPERT}\n  notes:\n    backend: recorded",
+    "teachers": f"teachers:\n  signs:\n{EXPERT}\n  notes:\n    backend: recorded\n    parameters:",
     "corpus.teachers": "teachers:\n  - signs",
     "loss.teacher_alpha": "teacher_alpha: {}",
     "train.seeds": "seeds:\n  - 1\n  - 2",
@@ -263,7 +263,7 @@ def test_two_teachers_may_not_share_a_prefix(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["si.gns", "1st", "answer", "a b"])
 def test_a_teachers_name_has_to_be_one(tmp_path: Path, name: str) -> None:
-    text = put(TEXT, "teachers.notes", f"{name}:\n  backend: recorded")
+    text = put(TEXT, "teachers.notes", f"{name}:\n  backend: recorded\n  parameters:")
     line = text.split("\n").index(f"  {name}:") + 1
     assert mistakes(tmp_path, text) == [
         f"{line}: teachers.{name}: is no name; allowed are letters, digits, _ and -, a letter first; `answer` is taken"
@@ -273,7 +273,7 @@ def test_a_teachers_name_has_to_be_one(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "just words"])
 def test_a_file_without_sections_is_refused(tmp_path: Path, text: str) -> None:
     assert mistakes(tmp_path, text) == [
-        " holds no sections; expected data, teachers, corpus, student, loss, train, score, runtime"
+        " holds no sections; expected data, prompt, teachers, corpus, student, loss, train, score, runtime"
     ]
 
 

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +19,8 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
+
+from tests.endpoint import running
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +32,14 @@ SMALL = {
     "data.casebook": {"train": 48, "valid": 16, "test": 32},
     "corpus": {"teachers": ["signs", "care"], "max_quarantined": 1.0},
     "student": {"origin": "scratch"},
-    "student.scratch": {"vocabulary": 300, "width": 16, "layers": 1, "heads": 2, "feed_forward": 32},
+    "student.scratch": {
+        "vocabulary": 300,
+        "width": 16,
+        "layers": 1,
+        "heads": 2,
+        "feed_forward": 32,
+        "embedding_scale": 1.0,
+    },
     "train": {"seeds": [1, 2], "epochs": 2, "eval_every": 1},
     "score": {"max_new_tokens": 8},
     "runtime": {"device": "cpu"},
@@ -128,7 +138,18 @@ def stages_run(output: str) -> list[str]:
     return re.findall(r"^Running stage '([^']+)'", output, re.MULTILINE)
 
 
-STAGES = ["download", "query@signs", "query@care", "assemble", "train@1", "train@2", "score"]
+STAGES = [
+    "download",
+    "query@signs",
+    "query@care",
+    "exam@signs",
+    "exam@care",
+    "assemble",
+    "train@1",
+    "train@2",
+    "score",
+    "report",
+]
 
 
 @pytest.fixture(scope="module")
@@ -181,13 +202,13 @@ def test_a_fresh_clone_gives_the_same_bytes(first_run: tuple[Clone, str], tmp_pa
 
 def test_another_alpha_trains_and_scores_and_asks_no_teacher(clone: Clone) -> None:
     output = clone.dvc("exp", "run", "-S", "loss.alpha=0.1")
-    assert stages_run(output) == ["train@1", "train@2", "score"]
+    assert stages_run(output) == ["train@1", "train@2", "score", "report"]
     assert_accuracy_is_compared(clone)
 
 
 def test_dropping_a_teacher_asks_none(clone: Clone) -> None:
     output = clone.dvc("exp", "run", "-S", "corpus.teachers=[signs]")
-    assert stages_run(output) == ["assemble", "train@1", "train@2", "score"]
+    assert stages_run(output) == ["assemble", "train@1", "train@2", "score", "report"]
     assert list(clone.json("metrics/corpus.json")["teachers"]) == ["signs"]
     assert_accuracy_is_compared(clone)
 
@@ -200,8 +221,8 @@ def assert_accuracy_is_compared(clone: Clone) -> None:
 def test_queued_experiments_run_the_same_stages(clone: Clone) -> None:
     """Each runs in a temporary folder that holds what is committed and cached, and nothing else."""
     expected = {
-        "weight": ("loss.alpha=0.2", ["train@1", "score"]),
-        "none": ("corpus.teachers=[]", ["assemble", "train@1", "score"]),
+        "weight": ("loss.alpha=0.2", ["train@1", "score", "report"]),
+        "none": ("corpus.teachers=[]", ["assemble", "train@1", "score", "report"]),
     }
     for experiment, (change, _) in expected.items():
         clone.dvc("exp", "run", "--queue", "--name", experiment, "-S", change, "-S", "train.seeds=[1]")
@@ -225,7 +246,7 @@ def test_a_fresh_clone_runs_without_any_teacher(first_run: tuple[Clone, str], tm
     fresh = Clone(tmp_path / "fresh")
     name(fresh)
     output = fresh.dvc("exp", "run", "-S", "corpus.teachers=[]", "-S", "train.seeds=[1]")
-    assert stages_run(output) == ["download", "assemble", "train@1", "score"]
+    assert stages_run(output) == ["download", "assemble", "train@1", "score", "report"]
     assert fresh.json("metrics/corpus.json")["rows"] == {"train": 48, "valid": 16}
     assert fresh.json("metrics/score.json")["seeds"] == 1
 
@@ -234,11 +255,52 @@ def test_the_example_of_an_own_set_runs_to_its_score(clone: Clone) -> None:
     change = ["data.dataset=jsonl", "corpus.teachers=[concise,careful]", "train.seeds=[1]"]
     output = clone.dvc("exp", "run", *(part for text in change for part in ("-S", text)))
     assert sorted(stages_run(output)) == sorted(
-        ["download", "query@concise", "query@careful", "assemble", "train@1", "score"]
+        [
+            "download",
+            "query@concise",
+            "query@careful",
+            "exam@concise",
+            "exam@careful",
+            "assemble",
+            "train@1",
+            "score",
+            "report",
+        ]
     )
     assert clone.json("metrics/questions.json")["train_whole"] == 24
     assert list(clone.json("metrics/corpus.json")["teachers"]) == ["concise", "careful"]
     assert clone.json("metrics/score.json")["questions"] == 8
+    assert clone.json("metrics/exam/concise.json") == {"examined": False}  # it was only ever asked for rationales
+
+
+ENDPOINT = ["data.dataset=jsonl", "corpus.teachers=[endpoint]", "train.seeds=[1]", "teachers.endpoint.model=toy"]
+
+
+def test_a_killed_experiment_in_a_temporary_folder_pays_for_no_answer_twice(clone: Clone, tmp_path: Path) -> None:
+    """Killed while it asks a server; the cache lies in the original folder, so the next try, wherever it runs, finds it."""
+    with running("--latency", "0.3") as server:
+        change = [*ENDPOINT, f"teachers.endpoint.url={server.url}", "+runtime.concurrency=2"]
+        overrides = [part for text in change for part in ("-S", text.removeprefix("+"))]
+        command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", *overrides]
+        killed = subprocess.Popen(command, cwd=clone.folder, env=clone.environment, start_new_session=True)
+        try:
+            deadline = time.monotonic() + 120
+            while len(server.get("count")["seen"]) < 10:
+                assert killed.poll() is None and time.monotonic() < deadline
+                time.sleep(0.02)
+        finally:
+            os.killpg(killed.pid, signal.SIGKILL)
+            killed.wait()
+        before = server.get("count")["seen"]
+        for lock in (clone.folder / ".dvc/tmp").rglob("*lock"):  # of the killed DVC
+            lock.unlink()
+        clone.dvc("exp", "run", *overrides)
+        after = server.get("count")["seen"]
+        assert sum(after[prompt] - times for prompt, times in before.items()) <= 2  # those under way
+        assert set(after.values()) <= {1, 2}
+        assert clone.json("metrics/query/endpoint.json")["ok"] == 32
+        clone.dvc("exp", "run", "--temp", "--force", *overrides)
+        assert server.get("count")["seen"] == after  # every answer came from the cache
 
 
 @pytest.mark.skipif(

@@ -95,7 +95,9 @@ def test_every_part_of_a_word_is_offered_with_its_count() -> None:
 
 
 def test_a_new_model_has_the_sizes_asked_for() -> None:
-    model = scratch_model(Scratch(vocabulary=100, width=12, layers=3, heads=2, feed_forward=20), 77, 0.3)
+    model = scratch_model(
+        Scratch(vocabulary=100, width=12, layers=3, heads=2, feed_forward=20, embedding_scale=1.0), 77, 0.3
+    )
     shapes = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
     assert shapes["shared.weight"] == (77, 12)
     assert shapes["encoder.block.0.layer.0.SelfAttention.q.weight"] == (12, 12)

@@ -78,7 +78,7 @@ def slow_objective(model: Any, tokenizer: Any) -> torch.Tensor:
     return total
 
 
-@pytest.mark.parametrize(("batch_tokens", "parts"), [(10**6, 2), (1000, None), (200, None), (1, 44)])
+@pytest.mark.parametrize(("batch_tokens", "parts"), [(10**6, 1), (1000, None), (200, None), (1, 44)])
 def test_a_steps_gradient_is_that_of_the_objective_however_it_is_split(
     tokenizer: Any, tmp_path: Path, batch_tokens: int, parts: int | None
 ) -> None:
@@ -98,7 +98,7 @@ def test_a_steps_gradient_is_that_of_the_objective_however_it_is_split(
         curve=LossCurve([task.name for task in TASKS]),
     )
     step = Steps(len(TASKS), batch_tokens, pad_id=0)(examples)
-    assert len(step["parts"]) == parts or parts is None and 2 < len(step["parts"]) < 44
+    assert len(step["parts"]) == parts or parts is None and 1 < len(step["parts"]) < 44
     loss = trainer.training_step(model, step)
 
     assert loss.item() == pytest.approx(slow.item(), abs=1e-5)

@@ -19,7 +19,7 @@ torch.set_num_threads(1)  # the models are so small that a second thread only wa
 COLOURS = ("red", "blue", "green", "white")
 ANIMALS = ("dog", "cat", "horse", "bird")
 PLACES = ("at home", "in town", "by the river", "on a hill")
-SIZES = Scratch(vocabulary=150, width=16, layers=1, heads=2, feed_forward=32)
+SIZES = Scratch(vocabulary=150, width=16, layers=1, heads=2, feed_forward=32, embedding_scale=1.0)
 
 
 def toy_questions(n: int, seed: int = 1, split: str = "q") -> list[Question]:

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from tinyllm.loss import IGNORED
 
+PASS_TOKENS = 500  # the padding for which a forward and backward pass of its own is not worth its fixed cost
+
 
 @dataclass(frozen=True)
 class Task:
@@ -94,9 +96,27 @@ def encode_corpus(
 def split_step(examples: Sequence[Example], max_tokens: int) -> list[list[Example]]:
     """Split the examples of one step into parts of like shape, each of at most `max_tokens` padded tokens.
 
-    Answers and rationales go apart, so a one-word answer is not padded to a rationale's length. A single example over the
-    limit makes a part of its own.
+    Answers and rationales go apart, so a one-word answer is not padded to a rationale's length, unless that costs less than a
+    pass of its own. A single example over the limit makes a part of its own.
     """
+    merged: list[list[Example]] = []
+    for part in _parts_of_like_shape(examples, max_tokens):
+        both = [*merged[-1], *part] if merged else part
+        if merged and padded_tokens(both) <= min(
+            max_tokens, padded_tokens(merged[-1]) + padded_tokens(part) + PASS_TOKENS
+        ):
+            merged[-1] = both
+        else:
+            merged.append(part)
+    return merged
+
+
+def padded_tokens(examples: Sequence[Example]) -> int:
+    """Tokens of inputs and targets in one forward pass, padding counted."""
+    return len(examples) * (max(len(e.input_ids) for e in examples) + max(len(e.labels) for e in examples))
+
+
+def _parts_of_like_shape(examples: Sequence[Example], max_tokens: int) -> list[list[Example]]:
     parts: list[list[Example]] = []
     longest = (0, 0)
     for example in sorted(examples, key=lambda e: (e.task > 0, len(e.input_ids), len(e.labels))):

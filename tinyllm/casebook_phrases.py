@@ -11,15 +11,15 @@ SIGNS = {
     ).split(),
     "darkness": (
         "legginess pallor spindliness blanching etiolation gauntness craning stretching elongation groping "
-        "fading paleness lankiness sparseness leaning whiteness straggling lopsidedness yellowness thinness "
+        "fading paleness lankiness sparseness leaning colourlessness straggling lopsidedness attenuation thinness "
     ).split(),
     "pests": (
         "mealybugs honeydew cobwebs aphids thrips frass greenfly whitefly caterpillars snails weevils earwigs "
         "maggots mites larvae slugs beetles leafhoppers cutworms nibbling "
     ).split(),
     "chill": (
-        "frostbite icicles bronzing glassiness shivering blackening freezing crystals stiffness numbness "
-        "thawing brittleness frosting bluishness scorching rigidity cracking hoariness shrivelling withering "
+        "frostbite icicles hibernation glassiness shivering coldness freezing crystals stiffness numbness "
+        "thawing brittleness frosting bluishness chilblains rigidity cracking hoariness hypothermia gooseflesh "
     ).split(),
 }
 
@@ -33,11 +33,11 @@ CARE = {
         "shadow dungeon closet unlit gloom boxroom vault dusk "
     ).split(),
     "pests": (
-        "infestation anthill flypaper hive compost swarms crawlers parasites vermin hatching invaders "
-        "colonies wasps gnats breeding insecticide contagion moths termites locusts "
+        "infestation anthill flypaper hive burrows swarms crawlers parasites vermin hatching invaders "
+        "colonies wasps gnats breeding insecticide mousetraps moths termites locusts "
     ).split(),
     "chill": (
-        "draught blizzards balcony January refrigerator porch snow winter igloo iceberg Siberia Arctic sleet "
+        "draught blizzards glacier January refrigerator toboggan snow winter igloo iceberg Siberia Arctic sleet "
         "hail mittens skating Alps icehouse freezer northerlies "
     ).split(),
 }

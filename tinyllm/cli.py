@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
+from tinyllm.answer_files import export_answers, find_teacher, read_entries
+from tinyllm.answers import Answers, Holding, cache_path
+from tinyllm.compare import add_parser as add_compare
+from tinyllm.estimate import estimate
 from tinyllm.params import load_params
+from tinyllm.questions import read_questions
+from tinyllm.teachers.opening import open_live
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one subcommand; a mistake in params.yaml ends in one line each and exit status 1."""
-    parser = argparse.ArgumentParser(prog="tinyllm", description="Distil several language models into a small one.")
-    parser.add_argument("--version", action="version", version=f"tinyllm {version('tinyllm')}")
-    commands = parser.add_subparsers(title="commands", required=True)
-    check = commands.add_parser("check", help="check params.yaml and say what it asks for")
-    check.set_defaults(run=check_params)
-    given = parser.parse_args(arguments)
+    """Run one subcommand: the function that its parser sets as `run`, called with the parsed arguments.
+
+    A mistake of the user's (ValueError) or of the machine's (OSError) ends in its message and exit status 1, Ctrl-C in 130;
+    TINYLLM_TRACEBACK=1 shows where it was raised. Anything else is a bug and keeps its traceback.
+    """
+    given = _parser().parse_args(arguments)
     try:
-        given.run()
-    except ValueError as error:
-        sys.exit(f"error: {error}")
+        given.run(given)
+        sys.stdout.flush()  # here, where a closed pipe can still be caught
+    except BrokenPipeError:  # such as `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more on its way out
+        sys.exit(141)  # what a shell reports of any program that ends so
+    except (ValueError, OSError) as error:
+        if os.environ.get("TINYLLM_TRACEBACK"):
+            raise
+        sys.exit(f"error: {_sentence(error)}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
-def check_params() -> None:
+def check_params(given: argparse.Namespace) -> None:
     """Print what the params ask for, in one line a section."""
     params = load_params()
     student, train = params.student, params.train
@@ -33,3 +50,111 @@ def check_params() -> None:
     print(f"teachers  {', '.join(f'{name} (alpha {weight})' for name, weight in weights.items()) or 'none'}")
     print(f"student   {student.origin}{f' {student.model}' if student.model else ''}")
     print(f"train     {train.epochs} epochs, seeds {', '.join(map(str, train.seeds))}")
+
+
+def print_estimate(given: argparse.Namespace) -> None:
+    """Print what the teachers of the corpus have yet to be asked, and what that costs at most."""
+    params = load_params()
+    splits = {split: read_questions(f"data/questions/{split}.jsonl") for split in ("train", "valid", "test")}
+    live = [name for name in params.corpus.teachers if params.teachers[name].backend in ("local", "server")]
+    if not live:
+        print("no teacher of corpus.teachers is asked live; the others cost nothing")
+        return
+    rows = [["teacher", "stage", "calls", "cached", "too long", "tokens in", "tokens out", "cost, all at most"]]
+    for name in live:
+        teacher = open_live(name, params, splits["train"])
+        asked = {"query": ([*splits["train"], *splits["valid"]], params.prompt.teacher_forcing)}
+        for stage, (questions, forced) in {**asked, "exam": (splits["test"], False)}.items():
+            found = estimate(teacher, questions, forced)
+            counts = (found.calls, found.cached, found.too_long, found.prompt_tokens, found.completion_tokens)
+            rows.append([name, stage, *(f"{count:,}" for count in counts), f"{found.cost:.4f}"])
+    _print_table(rows, right=range(2, 8))
+
+
+def list_answers(given: argparse.Namespace) -> None:
+    """Print what the answer cache holds of every teacher."""
+    path = cache_path()
+    if not path.exists():  # to look is no reason to make one
+        print(f"{path}: no answers yet")
+        return
+    with Answers(path) as cache:
+        holdings = cache.holdings()
+    columns = ["teacher", "backend", "model", "answers", "tokens in", "tokens out", "first (UTC)", "last (UTC)"]
+    _print_table([columns, *(_cells(holding) for holding in holdings)], right=range(3, 6))
+    print(f"{path}: {sum(holding.answers for holding in holdings):,} answers")
+
+
+def save_answers(given: argparse.Namespace) -> None:
+    """Write the cached answers, or those of one teacher, to a JSON-lines file."""
+    path = cache_path()
+    if not path.exists():
+        raise ValueError(f"{path}: no such file; there are no answers to export")
+    with Answers(path) as cache:
+        teacher = find_teacher(cache.holdings(), given.teacher) if given.teacher is not None else None
+        count = export_answers(cache, given.file, teacher)
+    print(f"{given.file}: {count:,} answers")
+
+
+def load_answers(given: argparse.Namespace) -> None:
+    """Take the answers of a JSON-lines file into the cache; what the cache holds already stays as it is."""
+    entries = read_entries(given.file)  # all of them are checked before the cache is opened
+    with Answers(cache_path()) as cache:
+        new, known, different = cache.merge(entries)
+        print(f"{cache.path}: {new:,} new, {known:,} there already")
+    if different:
+        print(f"{different:,} of these had another answer, which was kept")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tinyllm", description="Distil several language models into a small one.")
+    parser.add_argument("--version", action="version", version=f"tinyllm {version('tinyllm')}")
+    commands = parser.add_subparsers(title="commands", required=True)
+    check = commands.add_parser("check", help="check params.yaml and say what it asks for")
+    check.set_defaults(run=check_params)
+    guess = commands.add_parser("estimate", help="say what the live teachers have yet to be asked, and what it costs")
+    guess.set_defaults(run=print_estimate)
+    _add_answers(commands)
+    add_compare(commands)
+    return parser
+
+
+def _add_answers(commands: Any) -> None:
+    answers = commands.add_parser("answers", help="list, export or import what teachers have answered")
+    answers.set_defaults(run=list_answers)
+    actions = answers.add_subparsers(title="actions", description="without one, list the answers per teacher")
+    export = actions.add_parser("export", help="write the answers to a JSON-lines file")
+    export.add_argument("file", type=Path, metavar="FILE.jsonl")
+    export.add_argument("--teacher", metavar="DIGEST", help="only this one's: the start of its digest in the list")
+    export.set_defaults(run=save_answers)
+    load = actions.add_parser("import", help="take the answers of such a file into the cache")
+    load.add_argument("file", type=Path, metavar="FILE.jsonl")
+    load.set_defaults(run=load_answers)
+
+
+def _print_table(rows: Sequence[Sequence[str]], right: range) -> None:
+    """Print the rows in columns as wide as their longest cell; `right` are the columns of numbers."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = [
+            f"{cell:>{width}}" if column in right else f"{cell:<{width}}"
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        print("  ".join(cells).rstrip())
+
+
+def _cells(holding: Holding) -> list[str]:
+    names = [_printable(str(holding.identity.get(field, "-"))) for field in ("backend", "model")]
+    counts = [f"{count:,}" for count in (holding.answers, holding.prompt_tokens, holding.completion_tokens)]
+    times = [f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M}" for time in (holding.first, holding.last)]
+    return [holding.digest[:10], *names, *counts, *times]
+
+
+def _printable(text: str) -> str:
+    """An imported name could hold what a terminal obeys."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def _sentence(error: ValueError | OSError) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)

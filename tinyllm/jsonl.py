@@ -39,6 +39,21 @@ def read_jsonl(path: Path | str) -> list[dict]:
     return rows
 
 
+def read_json(path: Path | str) -> dict:
+    """Return the object of a JSON file.
+
+    Raises:
+        ValueError: the file is missing or holds no JSON object; the message names it.
+    """
+    try:
+        value = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}:{error.lineno}: not JSON ({error.msg})") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: found {type(value).__name__}; it must be a JSON object")
+    return value
+
+
 def read_text(path: Path | str) -> str:
     """Return the text of a UTF-8 file; a byte-order mark is dropped.
 

@@ -95,7 +95,7 @@ def _check_teachers(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
             yield where, f"{name} stands {times} times; teachers must differ"
         if name not in known:
             yield where, f"{name} is not in the registry `teachers`; it has {', '.join(known)}"
-        elif (params.teachers[name].backend == "expert") != (params.data.dataset == "casebook"):
+        elif not _can_read(params.teachers[name].backend, params.data.dataset):
             yield (
                 where,
                 f"{name} (backend {params.teachers[name].backend}) has nothing to say on data.dataset {params.data.dataset}; "
@@ -104,6 +104,11 @@ def _check_teachers(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
     for name in params.loss.teacher_alpha:
         if name not in known:
             yield ("loss", "teacher_alpha", name), f"is no teacher; the registry has {', '.join(known)}"
+
+
+def _can_read(backend: str, dataset: str) -> bool:
+    """Experts know casebook alone, and casebook comes with no recorded rationales; a live teacher reads anything."""
+    return backend in ("local", "server") or (backend == "expert") == (dataset == "casebook")
 
 
 def _advice(params: Params) -> str:
@@ -154,7 +159,7 @@ def _did_you_mean(keys: tuple) -> str:
 def _without_tags(keys: tuple) -> tuple:
     """Drop what pydantic adds to a path: the name of a union's member."""
     if keys[:1] == ("teachers",) and len(keys) > 2:
-        return (*keys[:2], *keys[3:]) if keys[2] in ("expert", "recorded") else keys
+        return (*keys[:2], *keys[3:]) if keys[2] in ("expert", "recorded", "local", "server") else keys
     return keys
 
 

@@ -84,9 +84,51 @@ class ExpertTeacher(Section):
 
 class RecordedTeacher(Section):
     backend: Literal["recorded"]
+    parameters: Positive | None
 
 
-Teacher = Annotated[ExpertTeacher | RecordedTeacher, Field(discriminator="backend")]
+class LocalTeacher(Section):
+    backend: Literal["local"]
+    model: Text
+    gguf_file: Text | None
+    revision: Text | None
+    trust_remote_code: bool
+    chat: bool
+    max_new_tokens: Count
+    temperature: Weight
+    seed: Seed
+    parameters: Positive | None
+
+
+class Price(Section):
+    prompt: Weight
+    completion: Weight
+
+
+class ServerTeacher(Section):
+    backend: Literal["server"]
+    url: Annotated[str, Field(pattern=r"^https?://")]
+    model: Text
+    api: Literal["chat", "completions"]
+    key_variable: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None
+    context_tokens: Count | None
+    max_new_tokens: Count
+    temperature: Weight
+    seed: Seed | None
+    price: Price
+    parameters: Positive | None
+
+
+Teacher = Annotated[ExpertTeacher | RecordedTeacher | LocalTeacher | ServerTeacher, Field(discriminator="backend")]
+
+
+class Prompting(Section):
+    instruction: str
+    examples: Annotated[int, Field(ge=0)]
+    selection: Literal["random", "similar"]
+    example_rationales: Literal["none", "bootstrap"]
+    teacher_forcing: bool
+    seed: Seed
 
 
 class Audit(Section):
@@ -108,6 +150,7 @@ class Scratch(Section):
     layers: Count
     heads: Count
     feed_forward: Count
+    embedding_scale: Positive
 
 
 class Student(Section):
@@ -152,10 +195,15 @@ class Runtime(Section):
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["fp32", "bf16"]
     batch_tokens: Count
+    concurrency: Count
+    deadline: Positive
+    retries: Annotated[int, Field(ge=0)]
+    max_cost: Weight | None
 
 
 class Params(Section):
     data: Data
+    prompt: Prompting
     teachers: dict[str, Teacher]
     corpus: Corpus
     student: Student

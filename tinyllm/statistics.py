@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -103,6 +103,21 @@ def summarise_predictions(
     }
     rounded: dict[str, float | int] = {name: round(float(value), 4) for name, value in numbers.items()}
     return {**rounded, "questions": len(questions), "seeds": len(predictions)}
+
+
+def ratios(accuracy: float, parameters: int, exams: Mapping[str, Mapping]) -> dict[str, float]:
+    """Return the student's accuracy and size as shares of each teacher's, where these are known and not 0.
+
+    Args:
+        exams: by teacher its metrics/exam/TEACHER.json
+    """
+    found = {}
+    for teacher, exam in exams.items():
+        if exam.get("accuracy"):
+            found[f"accuracy_to_{teacher}"] = round(accuracy / exam["accuracy"], 4)
+        if exam.get("parameters"):
+            found[f"size_to_{teacher}"] = float(f"{parameters / exam['parameters']:.4g}")
+    return found
 
 
 def confusion_rows(questions: Sequence[Question], predictions: Sequence[Sequence[dict]]) -> list[tuple[str, str]]:

@@ -99,7 +99,11 @@ def seed_pieces(lines: Sequence[str]) -> str:
 
 
 def scratch_model(sizes: Scratch, vocabulary: int, dropout: float) -> T5ForConditionalGeneration:
-    """Return a randomly initialised T5; seed torch first."""
+    """Return a randomly initialised T5; seed torch first.
+
+    T5's own embeddings start with a standard deviation of 1. A rare word is seen a few dozen times, and each step moves it by
+    about the learning rate, so that it hardly leaves where it started; from smaller embeddings a small student learns more.
+    """
     config = T5Config(
         vocab_size=vocabulary,
         d_model=sizes.width,
@@ -112,7 +116,10 @@ def scratch_model(sizes: Scratch, vocabulary: int, dropout: float) -> T5ForCondi
         eos_token_id=1,
     )
     config.decoder_start_token_id = 0
-    return T5ForConditionalGeneration(config)
+    model = T5ForConditionalGeneration(config)
+    with torch.no_grad():
+        model.shared.weight.mul_(sizes.embedding_scale)
+    return model
 
 
 def load_checkpoint(student: Student, dropout: float) -> tuple[Any, Any]:

@@ -58,9 +58,8 @@ def train_student(params: Params, seed: int, train: Sequence[dict], valid: Seque
         work: an existing folder for checkpoints; what is put there can be deleted afterwards
     """
     if device(params.runtime) == "cuda":
-        torch.use_deterministic_algorithms(
-            True, warn_only=True
-        )  # some kernels have no deterministic twin; the CPU's are
+        # only a warning, since some kernels have no deterministic twin; the CPU's are deterministic as they are
+        torch.use_deterministic_algorithms(True, warn_only=True)
     set_seed(seed)
     student, settings = params.student, params.train
     tasks = tasks_of(params.corpus.teachers, params.loss, student.answer_prefix, student.rationale_prefix)
@@ -169,7 +168,8 @@ class DistillationTrainer(Trainer):
 
     def training_step(self, model: Any, inputs: dict, num_items_in_batch: Any = None) -> Tensor:
         """Run the step's parts one after the other; their gradients add up to the whole objective's."""
-        model.train()
+        if not model.training:  # asked first: it walks over every module
+            model.train()
         step = self._prepare_inputs(inputs)
         total = torch.zeros_like(self.weights)
         for part in step["parts"]:
@@ -192,6 +192,7 @@ class DistillationTrainer(Trainer):
             input_ids=part["input_ids"],
             attention_mask=part["attention_mask"],
             decoder_input_ids=_shift_right(part["labels"], model.config),
+            use_cache=False,
         ).logits  # (B, T, V)
         return task_sums(row_losses(logits, part["labels"]), part["tasks"], len(self.weights))
 

@@ -1,12 +1,18 @@
-"""Teachers: every backend has one method, `complete(questions) -> completions`, one completion a question, in order."""
+"""Teachers: `complete(questions) -> completions` writes rationales, `examine` answers; one completion a question, in order.
+
+Two kinds need no prompt (`expert`, `recorded`). The live ones (`local`, `server`) are a `Backend`, which turns prompts into
+answers, behind tinyllm/teachers/asking.py, which writes the prompts and keeps every answer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from tinyllm.questions import Question
+
+STOP = "\nQuestion:"  # where an answer runs on into a question of the teacher's own, it ends
 
 
 @dataclass(frozen=True)
@@ -15,9 +21,75 @@ class Completion:
 
     text: str | None
     status: str = "ok"
+    extra: Mapping[str, Any] | None = None  # further fields of its row in the rationale file
 
 
 class Teacher(Protocol):
-    """What every backend is."""
+    """What every teacher is."""
 
-    def complete(self, questions: Sequence[Question]) -> list[Completion]: ...
+    def complete(self, questions: Sequence[Question]) -> list[Completion]:
+        """A rationale for each question; the teacher may be shown the gold answer."""
+        ...
+
+    def examine(self, questions: Sequence[Question]) -> list[Completion]:
+        """The teacher's own answer to each question, with its reasoning; it is never shown the gold answer."""
+        ...
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a live teacher is sent."""
+
+    system: str  # "" for none
+    text: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a live teacher answered, as it came."""
+
+    text: str
+    finish: str  # stop | length
+    prompt_tokens: int
+    completion_tokens: int
+    unanswered: int = 0  # attempts before it that failed on the way, and that a server may have charged for
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A prompt that got no answer, for good."""
+
+    reason: str  # a key in the metrics: a-z, 0-9, _
+    detail: str  # one line; never holds a key
+    unanswered: int = 0
+
+
+class Backend(Protocol):
+    """A live teacher: it answers prompts and knows nothing of questions."""
+
+    context_tokens: int | None  # prompt and answer together; None is unknown
+    max_new_tokens: int
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """All of the teacher that shapes an answer, decoding too, as JSON values."""
+        ...
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        """Tokens of the prompt, as the teacher counts them or, where that is unknown, an upper estimate."""
+        ...
+
+    def generate(
+        self, prompts: Sequence[Prompt], admit: Callable[[int], bool]
+    ) -> Iterator[tuple[int, Answer | Failure]]:
+        """Yield (index of the prompt, what became of it) as each arrives, in any order.
+
+        Args:
+            admit: asked with a prompt's index once, right before it is first sent; False means: not now. Where prompts are
+                still under way the backend asks again after one of them has come back; else it ends, and what was not
+                admitted is not yielded.
+
+        Raises:
+            ValueError: no prompt can be answered, such as with a wrong key; one line, with the remedy.
+        """
+        ...

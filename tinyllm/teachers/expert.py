@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from tinyllm.casebook import KINDS, read_clues, read_words
+from tinyllm.casebook import KINDS, Clue, read_clues, read_words
 from tinyllm.questions import Question
 from tinyllm.teachers import Completion
 
@@ -54,10 +54,29 @@ class Expert:
         """
         return [self._explain(question) for question in questions]
 
+    def examine(self, questions: Sequence[Question]) -> list[Completion]:
+        """Return what it would answer by itself: the clues of its kind and where they point, or status `declined`.
+
+        Where it errs, it takes an irrelevant word for a clue, and so names a cause at random.
+
+        Raises:
+            ValueError: as `complete`.
+        """
+        return [self._answer(question) for question in questions]
+
+    def _answer(self, question: Question) -> Completion:
+        clues = _clues(question)
+        if clues[0].kind != self.kind:
+            return Completion(None, "declined")
+        rng = Random(f"expert {self.seed} {self.kind} {question.id} {question.context} answer")
+        if rng.random() < self.error_rate:
+            cited = [clue.word for clue in clues]
+            wrong = rng.choice([word for word in read_words(question.context) if word not in cited])
+            return Completion(_point([wrong], rng.choice(question.choices)))
+        return Completion(_point([clue.word for clue in clues], clues[0].cause))
+
     def _explain(self, question: Question) -> Completion:
-        clues = read_clues(question.context)
-        if not clues:
-            raise ValueError(f"{question.id}: no clue of casebook in its context; expert teachers read only casebook")
+        clues = _clues(question)
         rng = Random(f"expert {self.seed} {self.kind} {question.id} {question.context}")  # by SHA-512, never hash()
         can_read = clues[0].kind == self.kind
         cited = [clue.word for clue in clues]
@@ -65,5 +84,16 @@ class Expert:
             cited = [rng.choice([word for word in read_words(question.context) if word not in cited])]
         if not can_read and rng.random() < self.decline_rate:
             return Completion(None, "declined")
-        notes = f"note {cited[0]} points" if len(cited) == 1 else f"notes {', '.join(cited)} point"
-        return Completion(f"The {notes} to {question.gold}.")
+        return Completion(_point(cited, question.gold))
+
+
+def _clues(question: Question) -> list[Clue]:
+    clues = read_clues(question.context)
+    if not clues:
+        raise ValueError(f"{question.id}: no clue of casebook in its context; expert teachers read only casebook")
+    return clues
+
+
+def _point(cited: Sequence[str], cause: str) -> str:
+    notes = f"note {cited[0]} points" if len(cited) == 1 else f"notes {', '.join(cited)} point"
+    return f"The {notes} to {cause}."

@@ -26,6 +26,13 @@ class Recorded:
     def complete(self, questions: Sequence[Question]) -> list[Completion]:
         return [self._completion(question) for question in questions]
 
+    def examine(self, questions: Sequence[Question]) -> list[Completion]:
+        """
+        Raises:
+            ValueError: always; it was not recorded what the teacher answers by itself.
+        """
+        raise ValueError("a recorded teacher cannot answer test questions: it was asked for rationales only")
+
     def _completion(self, question: Question) -> Completion:
         row = self.rows.get(question.id)
         return Completion(None, "missing") if row is None else Completion(row["rationale"], row["status"])

@@ -1,0 +1,83 @@
+"""How near the server backend comes to what an endpoint allows: one with room for 64 at once, one with 20 requests a second.
+
+    python -m benchmarks.querying [--seconds 40]    # for so long the second is asked
+
+The endpoints are local processes (tests/endpoint.py): the first answers after 50 ms and turns a 65th away with 503; the
+second answers 429 beyond its rate, of which it saves one second's worth, once without Retry-After and once with
+`Retry-After: 1`. Ideal is the time that the latency alone takes, and all of the rate. On two cores it needs both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from tests.endpoint import running
+from tinyllm.settings import Price, Runtime, ServerTeacher
+from tinyllm.teachers import Answer, Prompt
+from tinyllm.teachers.server import Server
+
+LATENCY, ROOM, PROMPTS = 0.05, 64, 2000
+RATE, SETTLED = 20, 5.0  # requests a second; seconds in which the rate may be found out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=int, default=40)
+    seconds = parser.parse_args().seconds
+    with running("--latency", str(LATENCY), "--limit", str(ROOM)) as endpoint:
+        ideal = PROMPTS / ROOM * LATENCY
+        for _ in range(3):
+            found = timed(endpoint.url, PROMPTS)
+            away = sum(status != 200 for _, status, _ in endpoint.get("log"))
+            print(
+                f"room for {ROOM}: {PROMPTS} prompts in {found:.2f} s, {found / ideal:.2f} times the ideal {ideal:.2f} s; "
+                f"{away} turned away"
+            )
+    for extra in ([], ["--retry-after", "1"]):
+        with running("--latency", str(LATENCY), "--rate", str(RATE), *extra) as endpoint:
+            timed(endpoint.url, seconds * RATE)
+            pushed_back, share = settled(endpoint.get("log"))
+        header = "Retry-After: 1" if extra else "no Retry-After"
+        print(
+            f"{RATE} a second, {header}: {pushed_back:.2%} answered 429 after {SETTLED:g} s, "
+            f"at {share:.1%} of the allowed rate"
+        )
+
+
+def timed(url: str, count: int) -> float:
+    """The seconds that so many prompts take."""
+    settings = ServerTeacher(
+        backend="server",
+        url=url,
+        model="toy",
+        api="chat",
+        key_variable=None,
+        context_tokens=None,
+        max_new_tokens=128,
+        temperature=0.0,
+        seed=None,
+        price=Price(prompt=0.0, completion=0.0),
+        parameters=None,
+    )
+    runtime = Runtime(
+        device="cpu", precision="fp32", batch_tokens=1, concurrency=ROOM, deadline=30.0, retries=6, max_cost=None
+    )
+    prompts = [Prompt("", f"Which cause has case {number}?") for number in range(count)]
+    start = time.perf_counter()
+    outcomes = [outcome for _, outcome in Server(settings, runtime).generate(prompts, lambda index: True)]
+    seconds = time.perf_counter() - start
+    assert len(outcomes) == count and all(isinstance(outcome, Answer) for outcome in outcomes)
+    return seconds
+
+
+def settled(log: list[tuple[float, int, str]]) -> tuple[float, float]:
+    """(share of 429, share of the allowed rate) of a server's log, its first seconds left out."""
+    start = log[0][0] + SETTLED
+    late = [(time, status) for time, status, _ in log if time > start]
+    pushed_back = sum(status == 429 for _, status in late)
+    return pushed_back / len(late), (len(late) - pushed_back) / (late[-1][0] - start) / RATE
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""Let one teacher answer the test questions itself, without the gold answer: what the student is measured against.
+
+Reads   data/questions/{train,test}.jsonl (train for in-context examples), the answer cache
+Writes  data/exam/TEACHER.jsonl, metrics/exam/TEACHER.json, the answer cache
+
+DVC runs it; by hand: python -m stages.exam signs
+"""
+
+from stages import run
+from tinyllm.exams import grade, not_examined, summarise_exam
+from tinyllm.jsonl import write_json, write_jsonl
+from tinyllm.params import load_params
+from tinyllm.questions import read_questions
+from tinyllm.teachers.asking import check_failed
+from tinyllm.teachers.opening import check_known, open_teacher
+
+
+def main(teacher: str) -> None:
+    params = load_params()
+    check_known(teacher, params)
+    train, test = (read_questions(f"data/questions/{split}.jsonl") for split in ("train", "test"))
+    settings = params.teachers[teacher]
+    size = None if settings.backend == "expert" else settings.parameters
+    if settings.backend == "recorded":
+        rows, summary = [], not_examined(size)
+    else:
+        completions = open_teacher(teacher, params, train).examine(test)
+        check_failed(teacher, completions, params.corpus.max_quarantined)
+        rows = grade(test, completions)
+        summary = summarise_exam(rows, size)
+    write_jsonl(f"data/exam/{teacher}.jsonl", rows)
+    write_json(f"metrics/exam/{teacher}.json", summary)
+    print(f"{teacher}: " + ", ".join(f"{name} {value}" for name, value in summary.items()))
+
+
+if __name__ == "__main__":
+    run(main, __doc__, "teacher")

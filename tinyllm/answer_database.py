@@ -1,0 +1,130 @@
+"""The SQLite file behind the answer cache: made by whichever process comes first, its faults told in one line.
+
+Several processes may use the file at once, on one machine: SQLite's write-ahead log needs memory they share, so the folder
+must be on a local disk. The log is the file of the same name that ends in `-wal`; while there is one, it belongs to the cache.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+FORMAT = 1  # of the file
+APPLICATION = 0x54494E59  # "TINY": tells our files from those of other programs
+BUSY_SECONDS = 60.0  # until a lock of another process is an error
+
+SCHEMA = (
+    "CREATE TABLE teachers (digest TEXT PRIMARY KEY NOT NULL, identity TEXT NOT NULL)",
+    """CREATE TABLE answers (
+        key TEXT PRIMARY KEY NOT NULL, teacher TEXT NOT NULL REFERENCES teachers, system TEXT NOT NULL,
+        prompt TEXT NOT NULL, sample INTEGER NOT NULL, text TEXT NOT NULL, finish TEXT NOT NULL,
+        prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, created REAL NOT NULL)""",
+    # It holds all that the list of teachers is made of, so that listing reads no text.
+    "CREATE INDEX by_teacher ON answers (teacher, created, prompt_tokens, completion_tokens)",
+    f"PRAGMA application_id = {APPLICATION}",
+    f"PRAGMA user_version = {FORMAT}",
+)
+
+FAULTS = {
+    sqlite3.SQLITE_FULL: "the disk is full; free space and run again, what the cache held is still there",
+    sqlite3.SQLITE_IOERR: "{}; check the disk and its space and run again, what the cache held is still there",
+    sqlite3.SQLITE_BUSY: f"locked by another process for {BUSY_SECONDS:.0f} s; end it, or set TINYLLM_CACHE elsewhere",
+    sqlite3.SQLITE_READONLY: "may not be written; change its permissions, or set TINYLLM_CACHE to another folder",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened; it must be a file that may be written, in such a folder, on a disk with space",
+    sqlite3.SQLITE_NOTADB: "is no answer cache (no SQLite file); move it away, or set TINYLLM_CACHE to another folder",
+    sqlite3.SQLITE_CORRUPT: "is damaged ({}); move it away, and save what `sqlite3 FILE .recover` still finds in it",
+}
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """Return a connection to the file, which is made with its folder where there is none; every statement commits itself.
+
+    A commit is in the operating system's hands when it returns: nothing is lost if the process is killed. It is not
+    forced to the disk each time (`synchronous=NORMAL`): a power cut may take the last commits, those since the log was last
+    copied into the file (every 4 MB or so), but leaves the rest whole.
+
+    Raises:
+        ValueError: the file cannot be opened, is another program's or a newer version's.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{error.filename}: {error.strerror}; set TINYLLM_CACHE to another folder") from None
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        with told(path):
+            database = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+            try:
+                _prepare(database, path)
+                return database
+            except BaseException as error:
+                database.close()
+                # SQLite itself does not wait for a lock where it turns a new file to the log.
+                if not _is_busy(error) or time.monotonic() > deadline:
+                    raise
+        time.sleep(0.01)
+
+
+@contextmanager
+def transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """All of the block, or nothing; no other process writes meanwhile."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:  # a full disk ends it by itself
+            database.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Turn what SQLite says of the file into a ValueError of one line; a bug keeps its own error."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        fault = FAULTS.get(_code(error))
+        if fault is None:
+            raise
+        raise ValueError(f"{path}: {fault.format(error)}") from None
+
+
+def _prepare(database: sqlite3.Connection, path: Path) -> None:
+    if _is_new(database, path):
+        (mode,) = database.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise ValueError(
+                f"{path}: its file system has no shared memory; set TINYLLM_CACHE to a folder on a local disk"
+            )
+        with transaction(database):
+            if _is_new(database, path):  # or another process has made it since
+                for statement in SCHEMA:
+                    database.execute(statement)
+    database.execute("PRAGMA synchronous = NORMAL")
+
+
+def _is_new(database: sqlite3.Connection, path: Path) -> bool:
+    """Return whether there is nothing in the file yet; refuse one that is not ours."""
+    # Read one after the other while another process may be making it: tables first, for what is read later is no older.
+    reading = ("SELECT count(*) FROM sqlite_master", "PRAGMA application_id", "PRAGMA user_version")
+    tables, application, version = (database.execute(statement).fetchone()[0] for statement in reading)
+    if not tables and not application:
+        return True
+    if application != APPLICATION:
+        raise ValueError(f"{path}: is another program's database; move it away, or set TINYLLM_CACHE to another folder")
+    if version != FORMAT:
+        raise ValueError(f"{path}: has format {version}, this tinyllm reads {FORMAT}; use the version that wrote it")
+    return False
+
+
+def _code(error: BaseException) -> int:
+    """SQLite's code without the details in its upper bytes; 0 where Python raised the error by itself."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _is_busy(error: BaseException) -> bool:
+    return _code(error) == sqlite3.SQLITE_BUSY

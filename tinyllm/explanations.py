@@ -1,0 +1,34 @@
+"""What the trained student writes when it is asked to explain: one rationale a question under each teacher's prefix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tinyllm.batches import Cuts, encode_input
+from tinyllm.questions import Question, input_text
+from tinyllm.scoring import Progress, generate_texts
+from tinyllm.settings import Params
+
+
+def explain(
+    model: Any,
+    tokenizer: Any,
+    questions: Sequence[Question],
+    teachers: Sequence[str],
+    params: Params,
+    progress: Progress = lambda n: None,
+) -> dict[str, dict[str, str]]:
+    """Return the student's greedy rationales by question id and teacher; "" where it ends at once."""
+    student, batch_tokens = params.student, params.runtime.batch_tokens
+    found: dict[str, dict[str, str]] = {question.id: {} for question in questions}
+    for teacher in teachers:
+        prefix = student.rationale_prefix.replace("{teacher}", teacher)
+        inputs = [
+            encode_input(tokenizer, prefix, question.context, input_text(question), student.max_input_tokens, Cuts())
+            for question in questions
+        ]
+        texts = generate_texts(model, tokenizer, inputs, student.max_target_tokens, batch_tokens, progress)
+        for question, text in zip(questions, texts, strict=True):
+            found[question.id][teacher] = text
+    return found

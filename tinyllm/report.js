@@ -1,0 +1,175 @@
+"use strict";
+// The browser of questions. What the data says reaches the page as text nodes only: no string of it is ever parsed.
+
+const PAGE = 10; // questions in the document at once, so that a large set stays as quick as a small one
+const LETTERS = "abcdefghijklmnopqrstuvwxyz";
+const data = JSON.parse(document.getElementById("data").textContent);
+const form = document.getElementById("filters");
+const fields = Object.fromEntries(["search", "split", "outcome", "teacher", "status"].map(n => [n, form.elements[n]]));
+const texts = data.questions.map(searched);
+let found = [];
+let start = 0;
+
+function make(tag, style, ...parts) {
+  const node = document.createElement(tag);
+  if (style) node.className = style;
+  node.append(...parts);
+  return node;
+}
+
+function searched(q) {
+  const said = (q.rationales || []).map(pair => pair[1] || "");
+  return [q.id, q.context || "", q.question, ...q.choices, ...said, ...(q.explanations || [])].join("\n").toLowerCase();
+}
+
+function outcome(q) {
+  if (!q.answers) return "";
+  const right = q.answers.filter(a => a.choice === q.gold).length;
+  return { right, verdict: 2 * right > q.answers.length ? "right" : "wrong", split: 0 < right && right < q.answers.length };
+}
+
+function has_status(q, teacher, status) {
+  const wanted = pair => !status || (status === "refused" ? pair[0] !== "ok" : pair[0] === status);
+  return (q.rationales || []).some((pair, i) => (teacher === "" || i === Number(teacher)) && wanted(pair));
+}
+
+function passes(q, i, words, split, wanted, teacher, status) {
+  if (split && q.split !== split) return false;
+  if (wanted) {
+    const answered = outcome(q);
+    if (!answered || (wanted === "split" ? !answered.split : answered.verdict !== wanted)) return false;
+  }
+  if ((teacher !== "" || status) && !has_status(q, teacher, status)) return false;
+  return words.every(word => texts[i].includes(word));
+}
+
+function search_words() {
+  return fields.search.value.toLowerCase().split(/\s+/).filter(Boolean);
+}
+
+function apply() {
+  const asked = [search_words(), ...["split", "outcome", "teacher", "status"].map(name => fields[name].value)];
+  found = data.questions.filter((q, i) => passes(q, i, ...asked));
+  show(0);
+}
+
+function show(from) {
+  start = from;
+  const words = search_words();
+  const pattern = words.length ? new RegExp(words.map(w => w.replace(/[\\^$.*+?()[\]{}|\/-]/g, "\\$&")).join("|"), "gi") : null;
+  document.getElementById("list").replaceChildren(...found.slice(start, start + PAGE).map(q => card(q, pattern)));
+  const last = Math.min(start + PAGE, found.length);
+  document.getElementById("count").textContent =
+    `${found.length.toLocaleString("en")} of ${data.questions.length.toLocaleString("en")} questions`;
+  document.getElementById("place").textContent = found.length ? `${start + 1}–${last}` : "none";
+  document.getElementById("previous").disabled = start === 0;
+  for (const id of ["next", "more"]) document.getElementById(id).disabled = last >= found.length;
+}
+
+function marked(text, pattern) {
+  if (!pattern) return [text];
+  const parts = [];
+  let end = 0;
+  for (const match of text.matchAll(pattern)) {
+    parts.push(text.slice(end, match.index), make("mark", "", match[0]));
+    end = match.index + match[0].length;
+  }
+  return [...parts, text.slice(end)];
+}
+
+function card(q, pattern) {
+  const asked = make("div", "", head(q));
+  if (q.context) asked.append(make("p", "context", ...marked(q.context, pattern)));
+  asked.append(make("p", "asked", ...marked(q.question, pattern)));
+  const node = make("article", "", asked, make("div", "scroll", options(q, pattern)));
+  for (const [i, answer] of (q.answers || []).entries()) {
+    if ("wrote" in answer) node.append(make("p", "note wide", `Seed ${data.seeds[i]} writes `, make("q", "", answer.wrote)));
+  }
+  if (q.rationales) node.append(make("div", "voices wide", ...q.rationales.map((pair, i) => voice(i, pair, pattern))));
+  if (q.explanations) {
+    node.append(make("p", "note wide", `Asked to explain, the student of seed ${data.seeds[0]} writes`));
+    node.append(make("div", "voices wide", ...q.explanations.flatMap((text, i) => text === null ? [] : [explanation(i, text, pattern)])));
+  }
+  return node;
+}
+
+function head(q) {
+  const node = make("div", "head", make("span", "", q.id), make("span", "", q.split));
+  if (q.answers) {
+    const { right, verdict } = outcome(q);
+    const told = q.answers.length === 1 ? verdict : `${verdict}: ${right} of ${q.answers.length} seeds`;
+    node.append(make("span", verdict, told));
+  }
+  return node;
+}
+
+function options(q, pattern) {
+  const table = make("table", q.answers ? "options test" : "options");
+  if (q.answers) {
+    const seeds = data.seeds.map(seed => make("th", "", `seed ${seed}`));
+    table.append(make("thead", "", make("tr", "", make("th", "", ""), ...seeds)));
+    for (const cell of table.querySelectorAll("th")) cell.scope = "col";
+  }
+  const body = make("tbody");
+  for (const [i, choice] of q.choices.entries()) {
+    const label = make("span", i === q.gold ? "gold" : "", ...marked(choice, pattern));
+    const option = make("th", "", make("span", "letter", `(${LETTERS[i]})`), label);
+    if (i === q.gold) option.append(" ", make("span", "tag", "gold"));
+    option.scope = "row";
+    body.append(make("tr", "", option, ...(q.answers || []).map(answer => bet(q, answer, i))));
+  }
+  table.append(body);
+  return table;
+}
+
+function bet(q, answer, i) {
+  const chosen = answer.choice === i;
+  const mark = chosen ? (i === q.gold ? "✓ " : "✗ ") : "";
+  const style = chosen ? (i === q.gold ? "p chosen right" : "p chosen wrong") : "p";
+  const bar = make("i");
+  bar.style.width = `${Math.round(100 * answer.p[i])}%`;
+  return make("td", style, `${mark}${(100 * answer.p[i]).toFixed(0)}%`, bar);
+}
+
+function voice(i, [status, text], pattern) {
+  const good = status === "ok";
+  const told = make("span", good ? "status ok" : "status", good ? "kept" : status.replaceAll("_", " "));
+  const node = make("div", "voice", make("header", "", make("b", "", data.teachers[i]), told));
+  node.append(text ? make("p", good ? "" : "refused", ...marked(text, pattern)) : make("p", "refused", "no rationale"));
+  return node;
+}
+
+function explanation(i, text, pattern) {
+  const node = make("div", "voice own", make("header", "", make("b", "", `as ${data.teachers[i]}`)));
+  node.append(text ? make("p", "", ...marked(text, pattern)) : make("p", "refused", "nothing"));
+  return node;
+}
+
+function offer(field, value, label) {
+  const option = make("option", "", label);
+  option.value = value;
+  field.append(option);
+}
+
+function statuses() {
+  const names = new Set(data.questions.flatMap(q => (q.rationales || []).map(pair => pair[0])));
+  return [...names].filter(name => name !== "ok").sort();
+}
+
+function turn(by) {
+  show(start + by * PAGE);
+  document.getElementById("questions").scrollIntoView();
+}
+
+data.teachers.forEach((name, i) => offer(fields.teacher, String(i), name));
+offer(fields.status, "ok", "kept");
+offer(fields.status, "refused", "quarantined, for any reason");
+for (const name of statuses()) offer(fields.status, name, name.replaceAll("_", " "));
+form.addEventListener("input", apply);
+form.addEventListener("submit", event => event.preventDefault());
+document.getElementById("previous").addEventListener("click", () => turn(-1));
+for (const id of ["next", "more"]) document.getElementById(id).addEventListener("click", () => turn(1));
+const by_id = new Map(data.questions.map(q => [q.id, q]));
+const examples = document.getElementById("examples");
+if (examples) examples.append(...data.examples.map(id => card(by_id.get(id), null)));
+apply();

@@ -1,0 +1,83 @@
+"""What is seen while a teacher is asked, and Ctrl-C that lets what is under way come home."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Self
+
+from tqdm import tqdm
+
+from tinyllm.teachers import Answer, Failure
+from tinyllm.teachers.billing import Bill
+
+EVERY = 10.0  # seconds between two plain lines, where there is no terminal
+
+
+class Progress:
+    """A bar on a terminal; else a plain line now and then. Both say answered, cached, failed, tokens a second and cost."""
+
+    def __init__(self, name: str, total: int, cached: int, bill: Bill) -> None:
+        self.name, self.total, self.cached, self.bill = name, total, cached, bill
+        self.answered = self.failed = self.tokens = 0
+        self.started = self.said = time.monotonic()
+        self.plain = not sys.stderr.isatty()
+        self.bar = tqdm(total=total, desc=name, unit="prompt", disable=self.plain, leave=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.bar.close()
+
+    def add(self, outcome: Answer | Failure) -> None:
+        """Count one outcome and show it."""
+        if isinstance(outcome, Answer):
+            self.answered += 1
+            self.tokens += outcome.completion_tokens
+        else:
+            self.failed += 1
+        self.bar.set_postfix_str(self._counts(), refresh=False)
+        self.bar.update(1)
+        if self.plain and time.monotonic() - self.said > EVERY:
+            self.said = time.monotonic()
+            print(self._line(), file=sys.stderr, flush=True)
+
+    def _counts(self) -> str:
+        speed = self.tokens / max(time.monotonic() - self.started, 1e-9)
+        cost = f", cost {self.bill.spent:.4g}" if self.bill.spent else ""
+        return f"{self.answered} answered, {self.cached} cached, {self.failed} failed, {speed:.0f} tokens/s{cost}"
+
+    def _line(self) -> str:
+        done = self.answered + self.failed
+        left = (time.monotonic() - self.started) / max(done, 1) * (self.total - done)
+        return f"{self.name}: {done} of {self.total} asked ({self._counts()}), about {left:.0f} s left"
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Yield a function that tells whether Ctrl-C was pressed; pressed once more, it interrupts at once.
+
+    Outside the main thread signals cannot be caught, and Ctrl-C does what it always does.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    pressed: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+
+    def press(*_: object) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(1)
+        print("stopping: waiting for what is under way; Ctrl-C again stops at once", file=sys.stderr, flush=True)
+
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
