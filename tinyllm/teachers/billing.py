@@ -34,4 +34,4 @@ class Bill:
 
     def settle(self, index: int, prompt_tokens: int, completion_tokens: int, unanswered: int) -> None:
         """Replace what was reserved by what it came to; an attempt without an answer may have been charged in full."""
-        self.spent += self.most(prompt_tokens, completion_tokens) + unanswered * self._reserved.pop(index)
+        self.spent += self.most(prompt_tokens, completion_tokens) + unanswered * self._reserved.pop(index, 0.0)
