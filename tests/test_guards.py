@@ -35,7 +35,7 @@ FLOORS = [
     },
     {
         *("corpus", "training", "scoring", "exams", "estimate", "compare"),
-        *("explanations", "results", "svg", "figures", "report", "page"),
+        *("explanations", "results", "svg", "figures", "report", "page", "ask", "card", "export"),
     },
     {"params"},
     {"cli"},

@@ -13,8 +13,13 @@ from typing import Any
 
 from tinyllm.answer_files import export_answers, find_teacher, read_entries
 from tinyllm.answers import Answers, Holding, cache_path
+from tinyllm.ask import add_parser as add_ask
+from tinyllm.ask import printable
+from tinyllm.ask import run as run_ask
 from tinyllm.compare import add_parser as add_compare
 from tinyllm.estimate import estimate
+from tinyllm.export import add_parser as add_export
+from tinyllm.export import run as run_export
 from tinyllm.params import load_params
 from tinyllm.questions import read_questions
 from tinyllm.teachers.opening import open_live
@@ -105,6 +110,16 @@ def load_answers(given: argparse.Namespace) -> None:
         print(f"{different:,} of these had another answer, which was kept")
 
 
+def ask_student(given: argparse.Namespace) -> None:
+    """Let a trained student answer."""
+    run_ask(given, load_params())
+
+
+def export_student(given: argparse.Namespace) -> None:
+    """Copy a trained student into a folder, with its model card."""
+    run_export(given, load_params())
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tinyllm", description="Distil several language models into a small one.")
     parser.add_argument("--version", action="version", version=f"tinyllm {version('tinyllm')}")
@@ -115,6 +130,8 @@ def _parser() -> argparse.ArgumentParser:
     guess.set_defaults(run=print_estimate)
     _add_answers(commands)
     add_compare(commands)
+    add_ask(commands).set_defaults(run=ask_student)
+    add_export(commands).set_defaults(run=export_student)
     return parser
 
 
@@ -143,15 +160,10 @@ def _print_table(rows: Sequence[Sequence[str]], right: range) -> None:
 
 
 def _cells(holding: Holding) -> list[str]:
-    names = [_printable(str(holding.identity.get(field, "-"))) for field in ("backend", "model")]
+    names = [printable(str(holding.identity.get(field, "-"))) for field in ("backend", "model")]
     counts = [f"{count:,}" for count in (holding.answers, holding.prompt_tokens, holding.completion_tokens)]
     times = [f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M}" for time in (holding.first, holding.last)]
     return [holding.digest[:10], *names, *counts, *times]
-
-
-def _printable(text: str) -> str:
-    """An imported name could hold what a terminal obeys."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _sentence(error: ValueError | OSError) -> str:

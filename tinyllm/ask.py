@@ -1,0 +1,216 @@
+"""`tinyllm ask`: a trained student's answer to a question, how sure it is of each option, and its rationale in each voice."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tinyllm.calibration import probabilities
+from tinyllm.jsonl import HALF_CHARACTER, read_json
+from tinyllm.questions import Question, fold, parse_questions
+from tinyllm.settings import Params, alpha
+
+STUDENTS = Path("models/student")
+STAND_IN = ("yes", "no")  # for the options that a free-text question lacks, while the rest of it is checked
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Add `ask` to the console command's subparsers; what runs it is left to the caller, who reads the params."""
+    parser = commands.add_parser(
+        "ask",
+        help="let a trained student answer a question",
+        description="Answer one question, or without one the questions that come as JSON lines on stdin, with the fields of "
+        "data/questions; id and answer may be missing. Prefixes and limits are those of params.yaml.",
+    )
+    parser.add_argument("question", metavar="QUESTION", nargs="?", help="without options it is answered in free text")
+    parser.add_argument(
+        "--choice", metavar="TEXT", action="append", default=[], help="an option; give it once for each"
+    )
+    parser.add_argument("--context", metavar="TEXT", default="", help="what stands before the question")
+    student = parser.add_mutually_exclusive_group()
+    student.add_argument("--seed", type=int, help="one of train.seeds; without it the first")
+    student.add_argument("--model", type=Path, metavar="FOLDER", help="a student's folder, in place of a seed's")
+    parser.add_argument("--rationales", action="store_true", help="add what it writes in each teacher's voice")
+    parser.add_argument("--json", action="store_true", help="print one JSON line, as always for JSON lines")
+    return parser
+
+
+def run(given: argparse.Namespace, params: Params) -> None:
+    """Print the answers that the command line asks for.
+
+    Raises:
+        ValueError: a faulty question, no such student, or no teacher in whose voice it could explain.
+    """
+    if given.question is None and (given.choice or given.context):
+        raise ValueError(
+            "--choice and --context belong to a question; give it too, or all of them as JSON lines on stdin"
+        )
+    folder = check_student(given.model or STUDENTS / str(known_seed(given.seed, params)))
+    voices = learnt_voices(params) if given.rationales else []
+    if given.question is not None:
+        row = {"id": 1, "question": given.question, "choices": given.choice, "context": given.context}
+        question = parse_question(row, "question")
+        model, tokenizer = _load(folder, params)  # seconds: a mistake should not wait for it
+        told = answer(model, tokenizer, question, voices, params)
+        told.pop("id")
+        print(json.dumps(told, ensure_ascii=False) if given.json else as_text(told, question.choices))
+        return
+    model, tokenizer = _load(folder, params)
+    for question in read_stream(sys.stdin.buffer, "stdin"):
+        told = answer(model, tokenizer, question, voices, params)
+        print(json.dumps(told, ensure_ascii=False), flush=True)  # whoever waits for it may send the next only then
+
+
+def answer(
+    model: Any, tokenizer: Any, question: Question, teachers: Sequence[str], params: Params
+) -> dict[str, str | int | list[float] | dict[str, str]]:
+    """Return the `id`, the `answer` as text and, of a question with options, its index `choice` and all `probabilities`.
+
+    Args:
+        question: its own `answer` is not looked at
+        teachers: in whose voices `rationales` are added; none leaves the field out
+    """
+    from tinyllm.explanations import explain  # these bring torch
+    from tinyllm.scoring import choose, encode_questions, generate_texts, option_scores
+
+    student, score, batch_tokens = params.student, params.score, params.runtime.batch_tokens
+    inputs, options, cuts = encode_questions([question], tokenizer, student.answer_prefix, student.max_input_tokens)
+    if cuts.inputs_cut:
+        limit = f"student.max_input_tokens ({student.max_input_tokens})"
+        print(f"note: {question.id}: longer than {limit}; the head of its context was left out", file=sys.stderr)
+    told: dict[str, Any] = {"id": question.id}
+    if question.choices:
+        (scores,) = option_scores(model, inputs, options, batch_tokens, score.normalize)
+        chosen = choose(scores)
+        sure = [round(value, 4) for value in probabilities(scores)]
+        told |= {"answer": question.choices[chosen], "choice": chosen, "probabilities": sure}
+    else:
+        (told["answer"],) = generate_texts(model, tokenizer, inputs, score.max_new_tokens, batch_tokens)
+    if teachers:
+        told["rationales"] = explain(model, tokenizer, [question], teachers, params)[question.id]
+    return told
+
+
+def as_text(told: dict[str, Any], choices: Sequence[str]) -> str:
+    """Return what is printed without `--json`."""
+    lines = [printable(told["answer"])]
+    for choice, sure in zip(choices, told.get("probabilities", []), strict=True):
+        lines.append(f"{100 * sure:6.1f}%  {printable(choice)}")
+    lines += [f"{teacher}: {printable(text) or '(nothing)'}" for teacher, text in told.get("rationales", {}).items()]
+    return "\n".join(lines)
+
+
+def printable(text: str) -> str:
+    """Return the text without what a terminal would obey."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def read_stream(lines: Iterable[bytes], source: str) -> Iterator[Question]:
+    """Yield the question of every line that is not blank, as soon as the line has come.
+
+    Raises:
+        ValueError: a line is no question, and the message names source and line; or there is none.
+    """
+    found = False
+    for number, line in enumerate(lines, start=1):
+        where = f"{source}:{number}"
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+            row = json.loads(text) if text.strip() else None
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{where}: not UTF-8 (byte {error.start}); convert it, for example with iconv") from None
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{where}: not JSON ({error.msg} at column {error.colno}); one object a line") from None
+        except (RecursionError, ValueError):
+            raise ValueError(f"{where}: nested too deep, or a number of too many digits, to be read") from None
+        if not text.strip():
+            continue
+        if not isinstance(row, dict):
+            raise ValueError(f"{where}: found {type(row).__name__}; a line must be a JSON object")
+        found = True
+        yield parse_question({"id": number, **row}, where)
+    if not found:
+        raise ValueError(f"{source}: no questions; give one as an argument, or JSON lines on stdin")
+
+
+def parse_question(row: dict, where: str) -> Question:
+    """Turn a row into a question by the rules of `parse_questions`, but for its gold answer, which it may lack.
+
+    Without `choices`, or with none in the list, it is a free-text question.
+
+    Raises:
+        ValueError: the row is faulty; the message starts with `where`.
+    """
+    if half := HALF_CHARACTER.search(json.dumps(row, ensure_ascii=False)):
+        raise ValueError(f"{where}: \\u{ord(half[0]):04x} is half a character, which UTF-8 cannot hold")
+    choices = row.get("choices", [])
+    free = choices == []
+    if "answer" not in row and isinstance(choices, list):
+        folded = [fold(choice) for choice in choices if isinstance(choice, str)]
+        if twice := [choice for choice in folded if folded.count(choice) > 1]:
+            raise ValueError(f"{where}: {twice[0]!r} stands among the choices more than once; choices must differ")
+    gold = {"answer": 0, "choices": STAND_IN} if free else {"answer": row.get("answer", 0)}
+    try:
+        (question,) = parse_questions([{**row, **gold}], "row")
+    except ValueError as error:
+        raise ValueError(f"{where}{str(error).removeprefix('row:1')}") from None
+    return replace(question, choices=()) if free else question
+
+
+def known_seed(seed: int | None, params: Params) -> int:
+    """Return the seed, the first where none is given.
+
+    Raises:
+        ValueError: no student has that seed.
+    """
+    if seed is not None and seed not in params.train.seeds:
+        raise ValueError(f"seed {seed} is not in train.seeds, which has {', '.join(map(str, params.train.seeds))}")
+    return params.train.seeds[0] if seed is None else seed
+
+
+def check_student(folder: Path) -> Path:
+    """Return the folder if it looks like a student's, by its files and not yet by its weights.
+
+    Raises:
+        ValueError: weights or configuration are missing, or it is no sequence-to-sequence model.
+    """
+    remedy = "run dvc repro train, or name a folder that tinyllm export has written"
+    if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
+        raise ValueError(f"{folder}: holds no trained student (config.json and model.safetensors); {remedy}")
+    config = read_json(folder / "config.json")
+    if config.get("is_encoder_decoder") is not True:
+        kind = config.get("model_type")
+        raise ValueError(f"{folder}: holds a model of type {kind!r}, not a sequence-to-sequence student; {remedy}")
+    return folder
+
+
+def learnt_voices(params: Params) -> list[str]:
+    """Return the teachers in whose voice the student learnt to explain: those with a weight in its loss.
+
+    Raises:
+        ValueError: there are none.
+    """
+    found = [teacher for teacher in params.corpus.teachers if alpha(params.loss, teacher) > 0]
+    if not found:
+        raise ValueError("--rationales: corpus.teachers has no teacher with a weight above 0, so none was learnt from")
+    return found
+
+
+def _load(folder: Path, params: Params) -> tuple[Any, Any]:
+    from tinyllm.students import device, load_student, prepare_torch
+
+    prepare_torch(params.train.threads)
+    try:
+        model, tokenizer = load_student(folder)
+    except ValueError as error:
+        if folder.parent == STUDENTS:
+            raise
+        fault = str(error).rpartition("; ")[0]  # its remedy is to delete what the pipeline can make again
+        raise ValueError(f"{fault}; name a student's folder that is whole") from None
+    model.to(device(params.runtime))
+    return model, tokenizer
