@@ -156,7 +156,14 @@ def process(*arguments: str, **options: Any) -> subprocess.Popen[str]:
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # as users start it
     environment = {**kept, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", RUN, *arguments]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, **options)
+    return subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=hear_interrupts, **options
+    )
+
+
+def hear_interrupts() -> None:
+    """A shell's background jobs, and all that they start, would ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_a_mistake_ends_a_process_in_one_line_and_status_1(path: Path) -> None:
