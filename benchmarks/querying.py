@@ -4,20 +4,26 @@
 
 The endpoints are local processes (tests/endpoint.py): the first answers after 50 ms and turns a 65th away with 503; the
 second answers 429 beyond its rate, of which it saves one second's worth, once without Retry-After and once with
-`Retry-After: 1`. Ideal is the time that the latency alone takes, and all of the rate. On two cores it needs both.
+`Retry-After: 1`. Ideal is the time that the latency alone takes, and all of the rate. On two cores it needs both. Last, 10,000
+answers are asked for once and then replayed from the cache: prompts, keys and look-up.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
+from pathlib import Path
 
 from tests.endpoint import running
-from tinyllm.settings import Price, Runtime, ServerTeacher
+from tinyllm.questions import Question
+from tinyllm.settings import Price, Prompting, Runtime, ServerTeacher
 from tinyllm.teachers import Answer, Prompt
+from tinyllm.teachers.asking import Live
 from tinyllm.teachers.server import Server
 
 LATENCY, ROOM, PROMPTS = 0.05, 64, 2000
+REPLAYED = 10_000
 RATE, SETTLED = 20, 5.0  # requests a second; seconds in which the rate may be found out
 
 
@@ -43,10 +49,40 @@ def main() -> None:
             f"{RATE} a second, {header}: {pushed_back:.2%} answered 429 after {SETTLED:g} s, "
             f"at {share:.1%} of the allowed rate"
         )
+    with running() as endpoint, tempfile.TemporaryDirectory() as folder:
+        asked, cached = replayed(endpoint.url, Path(folder))
+    print(f"{REPLAYED} answers: asked in {asked:.2f} s, from the cache in {cached:.2f} s")
 
 
 def timed(url: str, count: int) -> float:
     """The seconds that so many prompts take."""
+    prompts = [Prompt("", f"Which cause has case {number}?") for number in range(count)]
+    start = time.perf_counter()
+    outcomes = [outcome for _, outcome in open_server(url).generate(prompts, lambda index: True)]
+    seconds = time.perf_counter() - start
+    assert len(outcomes) == count and all(isinstance(outcome, Answer) for outcome in outcomes)
+    return seconds
+
+
+def replayed(url: str, folder: Path) -> tuple[float, float]:
+    """The seconds that so many questions with two examples each take, asked and from the cache."""
+    questions = [
+        Question(f"q{n}", f"Which cause has case {n} of {n % 97}?", ("mould", "frost"), n % 2) for n in range(REPLAYED)
+    ]
+    prompting = Prompting(
+        instruction="", examples=2, selection="random", example_rationales="none", teacher_forcing=True, seed=1
+    )
+    times = []
+    for _ in range(2):
+        live = Live("toy", open_server(url), folder / "answers.sqlite", prompting, questions, None, None)
+        start = time.perf_counter()
+        assert all(done.status == "ok" for done in live.complete(questions))
+        times.append(time.perf_counter() - start)
+    assert (live.tally.cached, live.tally.answered) == (REPLAYED, 0)
+    return times[0], times[1]
+
+
+def open_server(url: str) -> Server:
     settings = ServerTeacher(
         backend="server",
         url=url,
@@ -63,12 +99,7 @@ def timed(url: str, count: int) -> float:
     runtime = Runtime(
         device="cpu", precision="fp32", batch_tokens=1, concurrency=ROOM, deadline=30.0, retries=6, max_cost=None
     )
-    prompts = [Prompt("", f"Which cause has case {number}?") for number in range(count)]
-    start = time.perf_counter()
-    outcomes = [outcome for _, outcome in Server(settings, runtime).generate(prompts, lambda index: True)]
-    seconds = time.perf_counter() - start
-    assert len(outcomes) == count and all(isinstance(outcome, Answer) for outcome in outcomes)
-    return seconds
+    return Server(settings, runtime)
 
 
 def settled(log: list[tuple[float, int, str]]) -> tuple[float, float]:
