@@ -210,6 +210,7 @@ def test_a_faulty_row_is_named(tmp_path: Path) -> None:
         load_hub(hub(folder, PLAIN))
 
 
+@pytest.mark.slow
 def test_loading_a_set_imports_no_torch(tmp_path: Path) -> None:
     folder = write_json_set(tmp_path / "own", [plain_row("Up?", 0)])
     code = (

@@ -221,6 +221,7 @@ def test_what_is_left_is_sent_after_an_ordered_wait_with_nothing_under_way(endpo
     assert [type(outcome) for outcome in found.values()] == [Failure, Answer]
 
 
+@pytest.mark.slow
 def test_more_than_the_server_has_room_for_is_answered_in_the_end() -> None:
     with running("--limit", "1", "--latency", "0.01") as narrow:
         found = ask(server(narrow.url, retries=6, concurrency=6), *(f"p {i}" for i in range(10)))

@@ -110,6 +110,7 @@ def test_a_steps_gradient_is_that_of_the_objective_however_it_is_split(
 # --- whole runs -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_student_twice_and_another_seed_another(tmp_path: Path) -> None:
     first, again, other = (run(tmp_path / name, seed) for name, seed in (("a", 3), ("b", 3), ("c", 4)))
     assert same_weights(first, again)
@@ -126,6 +127,7 @@ def test_seeds_of_one_checkpoint_differ_in_the_order_of_the_questions(tokenizer:
     assert same_weights(first, again) and not same_weights(first, other)
 
 
+@pytest.mark.slow
 def test_alpha_zero_is_training_without_teachers(tmp_path: Path) -> None:
     silent = run(tmp_path / "a", loss__alpha=0.0)
     absent = run(tmp_path / "b", rows=toy_rows(TRAIN), corpus__teachers=())
@@ -136,6 +138,7 @@ def test_alpha_zero_is_training_without_teachers(tmp_path: Path) -> None:
     assert not same_weights(silent, run(tmp_path / "c"))
 
 
+@pytest.mark.slow
 def test_the_batch_budget_changes_no_result_beyond_rounding(tmp_path: Path) -> None:
     whole, split = (run(tmp_path / str(n), runtime__batch_tokens=n, train__dropout=0.0) for n in (10**6, 300))
     assert whole.metrics == split.metrics
@@ -153,6 +156,7 @@ def accuracy(trained: Trained, params: Any) -> float:
     return sum(row["choice"] == row["gold"] for row in rows) / len(rows)
 
 
+@pytest.mark.slow
 def test_the_student_is_the_one_of_the_best_look_at_valid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     changes = {"train__epochs": 6, "train__learning_rate": 0.05, "score__max_new_tokens": 1}
     for seed in range(1, 9):  # until a run whose last look is not its best, as most are at this learning rate
@@ -165,6 +169,7 @@ def test_the_student_is_the_one_of_the_best_look_at_valid(tmp_path: Path, capsys
     assert trained.metrics["best_epoch"] == history.index(max(history)) + 1  # of equal looks the first
 
 
+@pytest.mark.slow
 def test_looks_are_as_far_apart_as_asked_for_and_the_last_is_at_the_end(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -263,6 +268,7 @@ def test_a_run_of_any_length_has_at_most_sixty_points() -> None:
         assert len(points) <= 60 and points[-1] == steps
 
 
+@pytest.mark.slow
 def test_the_curve_of_a_run_starts_near_that_of_guessing_and_falls(tmp_path: Path) -> None:
     trained = run(tmp_path, train__epochs=6)
     by_task: dict[str, list[float]] = {}
