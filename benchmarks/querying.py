@@ -16,8 +16,9 @@ import time
 from pathlib import Path
 
 from tests.endpoint import running
+from tinyllm.params import load_params
 from tinyllm.questions import Question
-from tinyllm.settings import Price, Prompting, Runtime, ServerTeacher
+from tinyllm.settings import Price, Prompting, ServerTeacher
 from tinyllm.teachers import Answer, Prompt
 from tinyllm.teachers.asking import Live
 from tinyllm.teachers.server import Server
@@ -96,10 +97,8 @@ def open_server(url: str) -> Server:
         price=Price(prompt=0.0, completion=0.0),
         parameters=None,
     )
-    runtime = Runtime(
-        device="cpu", precision="fp32", batch_tokens=1, concurrency=ROOM, deadline=30.0, retries=6, max_cost=None
-    )
-    return Server(settings, runtime)
+    asked = {"concurrency": ROOM, "deadline": 30.0, "retries": 6, "max_cost": None}
+    return Server(settings, load_params().runtime.model_copy(update=asked))
 
 
 def settled(log: list[tuple[float, int, str]]) -> tuple[float, float]:

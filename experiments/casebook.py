@@ -108,7 +108,7 @@ def train_one(params: Params, one: dict) -> dict:
     from tinyllm.corpus import assemble
     from tinyllm.scoring import predict
     from tinyllm.students import prepare_torch
-    from tinyllm.teachers.opening import open_teacher, rationale_row
+    from tinyllm.teachers.opening import open_teacher, rationale_rows
     from tinyllm.training import train_student
 
     prepare_torch(params.train.threads)
@@ -120,14 +120,14 @@ def train_one(params: Params, one: dict) -> dict:
         }
     )
     splits = make_splits(World(seed=one["world"], **params.data.casebook.model_dump()))
-    asked = [*splits["train"], *splits["valid"]]
     rationales = {}
     for teacher in teachers:
-        completions = open_teacher(teacher, params, splits["train"]).complete(asked)
-        rationales[teacher] = [rationale_row(q, c) for q, c in zip(asked, completions, strict=True)]
-    corpus = assemble({"train": splits["train"], "valid": splits["valid"]}, rationales, params.corpus.audit)
+        completions = open_teacher(teacher, params, splits["train"]).complete(splits["train"])
+        rows = rationale_rows(splits["train"], completions, None)
+        rationales[teacher] = dict(zip(splits["train"], rows, strict=True)).get
+    corpus = [judged.row for judged in assemble({"train": splits["train"]}, rationales, params.corpus.audit)]
     with tempfile.TemporaryDirectory() as work:
-        trained = train_student(params, one["seed"], corpus.rows["train"], splits["valid"], Path(work))
+        trained = train_student(params, one["seed"], corpus, splits["valid"], Path(work))
     run = {**one, "valid": trained.metrics["valid_accuracy"], "best_epoch": trained.metrics["best_epoch"]}
     if one["seed"] != TUNING_SEED:
         rows = predict(trained.model, trained.tokenizer, splits["test"], params)

@@ -10,15 +10,13 @@ from stages import run
 from tinyllm.exams import grade, not_examined, summarise_exam
 from tinyllm.jsonl import write_json, write_jsonl
 from tinyllm.params import load_params
-from tinyllm.questions import read_questions
-from tinyllm.teachers.asking import check_failed
-from tinyllm.teachers.opening import check_known, open_teacher
+from tinyllm.teachers.opening import open_teacher, read_asked
+from tinyllm.teachers.outcomes import check_failed
 
 
 def main(teacher: str) -> None:
     params = load_params()
-    check_known(teacher, params)
-    train, test = (read_questions(f"data/questions/{split}.jsonl") for split in ("train", "test"))
+    train, test = read_asked(teacher, params, "test")
     settings = params.teachers[teacher]
     size = None if settings.backend == "expert" else settings.parameters
     if settings.backend == "recorded":

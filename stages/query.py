@@ -1,4 +1,4 @@
-"""Ask one teacher for a rationale of every question of train and valid.
+"""Ask one teacher for a rationale of every question of train and valid, and if wanted how likely it finds each option.
 
 Reads   data/questions/{train,valid}.jsonl, data/recorded/TEACHER.jsonl, the answer cache
 Writes  data/rationales/TEACHER.jsonl, metrics/query/TEACHER.json, the answer cache
@@ -9,21 +9,23 @@ DVC runs it; by hand: python -m stages.query signs
 from stages import run
 from tinyllm.jsonl import write_json, write_jsonl
 from tinyllm.params import load_params
-from tinyllm.questions import read_questions
-from tinyllm.teachers.asking import check_failed, summarise_query
-from tinyllm.teachers.opening import check_known, open_teacher, rationale_row
+from tinyllm.teachers.opening import open_teacher, rationale_rows, read_asked
+from tinyllm.teachers.outcomes import check_failed, check_probabilities, summarise_query
 
 
 def main(teacher: str) -> None:
     params = load_params()
-    check_known(teacher, params)
-    train, valid = (read_questions(f"data/questions/{split}.jsonl") for split in ("train", "valid"))
-    questions = [*train, *valid]
-    completions = open_teacher(teacher, params, train).complete(questions)
-    check_failed(teacher, completions, params.corpus.max_quarantined)
-    rows = [rationale_row(question, completion) for question, completion in zip(questions, completions, strict=True)]
-    write_jsonl(f"data/rationales/{teacher}.jsonl", rows)
-    summary = summarise_query(completions)
+    train, valid = read_asked(teacher, params, "valid")
+    questions, limit = [*train, *valid], params.corpus.max_quarantined
+    opened = open_teacher(teacher, params, train)
+    completions = opened.complete(questions)
+    check_failed(teacher, completions, limit)
+    probabilities = None
+    if params.corpus.option_probabilities:
+        probabilities = opened.option_probabilities(questions)
+        check_probabilities(teacher, probabilities, limit)
+    write_jsonl(f"data/rationales/{teacher}.jsonl", rationale_rows(questions, completions, probabilities))
+    summary = summarise_query(completions, probabilities)
     write_json(f"metrics/query/{teacher}.json", summary)
     print(f"{teacher}: " + ", ".join(f"{name} {count}" for name, count in summary.items()))
 

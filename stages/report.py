@@ -7,11 +7,11 @@ Writes  report/index.html, report/FIGURE.svg
 DVC runs it; by hand: python -m stages.report
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from stages import run
+from tinyllm.bars import progress
 from tinyllm.figures import draw
 from tinyllm.jsonl import replacing
 from tinyllm.page import render
@@ -43,16 +43,14 @@ def main() -> None:
 
 
 def ask_student(params: Params, questions: Sequence[Question], teachers: Sequence[str]) -> dict[str, dict[str, str]]:
-    from tqdm import tqdm  # these bring torch, which a missing file should not wait for
-
-    from tinyllm.explanations import explain
+    from tinyllm.explanations import explain  # these bring torch, which a missing file should not wait for
     from tinyllm.students import device, load_student, prepare_torch
 
     prepare_torch(params.train.threads)
     model, tokenizer = load_student(Path("models/student") / str(params.train.seeds[0]))
     model.to(device(params.runtime))
-    with tqdm(total=len(questions) * len(teachers), disable=not sys.stderr.isatty(), leave=False) as bar:
-        return explain(model, tokenizer, questions, teachers, params, bar.update)
+    with progress("report", "rationales", len(questions) * len(teachers)) as done:
+        return explain(model, tokenizer, questions, teachers, params, done)
 
 
 if __name__ == "__main__":

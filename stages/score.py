@@ -7,10 +7,10 @@ DVC runs it; by hand: python -m stages.score
 """
 
 import csv
-import sys
 from pathlib import Path
 
 from stages import run
+from tinyllm.bars import progress
 from tinyllm.jsonl import read_json, replacing, write_json, write_jsonl
 from tinyllm.params import load_params
 from tinyllm.questions import read_questions
@@ -20,19 +20,18 @@ from tinyllm.statistics import confusion_rows, ratios, summarise_predictions
 def main() -> None:
     params = load_params()
     questions = read_questions("data/questions/test.jsonl")
-    from tqdm import tqdm
-
     from tinyllm.scoring import predict
     from tinyllm.students import device, load_student, prepare_torch
 
     prepare_torch(params.train.threads)
 
     predictions = []
-    with tqdm(total=2 * len(questions) * len(params.train.seeds), disable=not sys.stderr.isatty(), leave=False) as bar:
+    # each question twice: its options' likelihood, and the text that is generated
+    with progress("score", "passes over a question", 2 * len(questions) * len(params.train.seeds)) as done:
         for seed in params.train.seeds:
             model, tokenizer = load_student(Path("models/student") / str(seed))
             model.to(device(params.runtime))
-            predictions.append(predict(model, tokenizer, questions, params, bar.update))
+            predictions.append(predict(model, tokenizer, questions, params, done))
     rows = zip(params.train.seeds, predictions, strict=True)
     write_jsonl("data/predictions.jsonl", ({"seed": seed, **row} for seed, part in rows for row in part))
     with replacing("data/confusion.csv") as file:

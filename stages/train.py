@@ -1,13 +1,12 @@
 """Train one student on the answers and every teacher's rationales, and keep its best look at valid.
 
-Reads   data/corpus/{train,valid}.jsonl, data/questions/valid.jsonl
+Reads   data/corpus/train.jsonl, data/questions/valid.jsonl
 Writes  models/student/SEED/ (a Hugging Face folder), metrics/train/SEED.json, metrics/loss/SEED.tsv
 
-DVC runs it; by hand: python -m stages.train 1
+A training that was cut off goes on from its last checkpoint, under .cache/train. DVC runs it; by hand: python -m stages.train 1
 """
 
 import os
-import tempfile
 from pathlib import Path
 
 from stages import run
@@ -15,29 +14,34 @@ from tinyllm.jsonl import read_jsonl, replacing, write_json
 from tinyllm.params import load_params
 from tinyllm.questions import read_questions
 
+INPUTS = ("data/corpus/train.jsonl", "data/questions/valid.jsonl")
+
 
 def main(seed: str) -> None:
     params = load_params()
     if seed not in map(str, params.train.seeds):
         raise ValueError(f"seed {seed} is not in train.seeds, which has {', '.join(map(str, params.train.seeds))}")
-    from tinyllm.students import (  # brings torch, which a mistake in params should not wait for
-        prepare_torch,
-        save_student,
-    )
+    from tinyllm.launching import is_first, launch  # these bring torch, which a mistake in params should not wait for
+
+    if launch(params.runtime, "stages.train", seed):
+        return
+    from tinyllm.resuming import checkpoint_folder, training_key
+    from tinyllm.students import prepare_torch, save_student
     from tinyllm.training import train_student
 
     prepare_torch(params.train.threads)
-    train, valid = read_jsonl("data/corpus/train.jsonl"), read_questions("data/questions/valid.jsonl")
+    train, valid = read_jsonl(INPUTS[0]), read_questions(INPUTS[1])
     cache = Path(os.environ.get("DVC_ROOT", ".")) / ".cache"
-    cache.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f"train-{seed}-", dir=cache) as work:
-        trained = train_student(params, int(seed), train, valid, Path(work))
+    with checkpoint_folder(cache, training_key(params, int(seed), INPUTS)) as work:
+        trained = train_student(params, int(seed), train, valid, work)
+        if not is_first():
+            return
         folder = Path("models/student") / seed
         save_student(trained.model, trained.tokenizer, folder, params.student.max_target_tokens)
-    write_json(f"metrics/train/{seed}.json", trained.metrics)
-    with replacing(f"metrics/loss/{seed}.tsv") as file:
-        file.write("step\ttask\tloss\n")
-        file.writelines(f"{row['step']}\t{row['task']}\t{row['loss']}\n" for row in trained.curve)
+        write_json(f"metrics/train/{seed}.json", trained.metrics)
+        with replacing(f"metrics/loss/{seed}.tsv") as file:
+            file.write("step\ttask\tloss\n")
+            file.writelines(f"{row['step']}\t{row['task']}\t{row['loss']}\n" for row in trained.curve)
     print(f"seed {seed}: valid accuracy {trained.metrics['valid_accuracy']} at epoch {trained.metrics['best_epoch']}")
 
 

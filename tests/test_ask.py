@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,16 @@ from typing import Any
 import pytest
 import torch
 from ruamel.yaml import YAML
-from toys import toy_model, toy_params, toy_questions, toy_tokenizer
+from toys import toy_causal, toy_model, toy_params, toy_questions, toy_tokenizer
 
 from tinyllm.ask import answer, as_text, known_seed, learnt_voices, parse_question, read_stream
 from tinyllm.cli import main
 from tinyllm.explanations import explain
 from tinyllm.questions import Question
+from tinyllm.reading import Reader
 from tinyllm.scoring import encode_questions, generate_texts, predict
 from tinyllm.students import load_student, save_student
+from tinyllm.tuning import tune
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMS = toy_params(
@@ -31,14 +33,14 @@ PARAMS = toy_params(
 QUESTIONS = toy_questions(4)
 
 
-def put_student(folder: Path, seed: int) -> None:
+def put_student(folder: Path, seed: int, build: Callable[..., Any] = toy_model, **tuned: Any) -> None:
     """Save a student whose weights are noise: as initialised, a T5 repeats its start token whatever it is asked."""
     tokenizer = toy_tokenizer(folder.parent / f"vocabulary-{seed}")
-    model = toy_model(tokenizer, seed)
+    model = tune(build(tokenizer, seed), toy_params(**tuned).student)
     torch.manual_seed(seed)
     with torch.no_grad():
         for weight in model.parameters():
-            if weight.dim() > 1:
+            if weight.dim() > 1 and (weight.requires_grad or not tuned):
                 weight.normal_()
     save_student(model, tokenizer, folder, 8)
 
@@ -101,6 +103,23 @@ def test_the_student_that_is_named_answers_as_in_scoring(inside: Path, capsys, s
         assert set(told) == {"answer", "choice", "probabilities"}
 
 
+@pytest.mark.parametrize("tuning", ["full", "lora", "prompt"])
+def test_a_causal_student_answers_whole_or_as_an_adapter(inside: Path, capsys, tuning: str) -> None:
+    put_student(inside / "causal", 5, toy_causal)
+    folder = inside / f"causal-{tuning}"
+    if tuning == "full":
+        shutil.copytree("causal", folder, dirs_exist_ok=True)
+    else:
+        lora = PARAMS.student.lora.model_copy(update={"saved": "adapter"})
+        tuned = {"student__tuning": tuning, "student__model": str(inside / "causal"), "student__lora": lora}
+        put_student(folder, 5, lambda *_: load_student(inside / "causal")[0], **tuned)
+    model, tokenizer = load_student(folder)
+    (expected,) = predict(model, tokenizer, QUESTIONS[:1], PARAMS)
+    told = asked(capsys, *arguments(QUESTIONS[0]), "--model", str(folder), "--rationales")
+    assert (folder / "adapter_config.json").is_file() == (tuning != "full")
+    assert told["choice"] == expected["choice"] and set(told["rationales"]) == {"signs", "care"}
+
+
 def test_rationales_come_in_the_voice_of_every_teacher(inside: Path, capsys) -> None:
     told = asked(capsys, *arguments(QUESTIONS[0]), "--rationales")
     model, tokenizer = load_student(inside / "models/student/3")
@@ -112,8 +131,9 @@ def test_rationales_come_in_the_voice_of_every_teacher(inside: Path, capsys) -> 
 def test_a_question_without_options_is_answered_in_free_text(inside: Path, capsys) -> None:
     told = asked(capsys, "ask", "Which colour has the dog?")
     model, tokenizer = load_student(inside / "models/student/3")
-    inputs, _, _ = encode_questions([Question("1", "Which colour has the dog?", (), 0)], tokenizer, "predict: ", 1024)
-    assert told == {"answer": generate_texts(model, tokenizer, inputs, 6, 4096)[0]}
+    asked_for = [Question("1", "Which colour has the dog?", (), 0)]
+    readings, _, _ = encode_questions(asked_for, Reader(PARAMS.student, model, tokenizer), "predict: ")
+    assert told == {"answer": generate_texts(model, tokenizer, readings, 6, 4096)[0]}
     assert told["answer"]
 
 
@@ -214,10 +234,14 @@ def test_what_cannot_be_asked_ends_in_one_line(inside: Path) -> None:
 def test_a_folder_that_is_no_student_ends_in_one_line(inside: Path, tmp_path: Path) -> None:
     missing = "holds no trained student (config.json and model.safetensors); run dvc repro train, or name a folder"
     assert refused("ask", "Is it?", "--model", "nowhere").startswith(f"error: nowhere: {missing}")
-    shutil.copytree("elsewhere", tmp_path / "causal")
-    (tmp_path / "causal/config.json").write_text('{"model_type": "gpt2"}')
-    told = refused("ask", "Is it?", "--model", str(tmp_path / "causal"))
-    assert "causal: holds a model of type 'gpt2', not a sequence-to-sequence student; " in told
+    shutil.copytree("elsewhere", tmp_path / "other")
+    for config, kind in (
+        ('{"model_type": "bert", "architectures": ["BertForMaskedLM"]}', "BertForMaskedLM"),
+        ('{"model_type": "t5"}', "a t5 without a task"),
+    ):
+        (tmp_path / "other/config.json").write_text(config)
+        told = refused("ask", "Is it?", "--model", str(tmp_path / "other"))
+        assert f"other: holds {kind}, a model that writes no text; run dvc repro train" in told
     shutil.copytree("elsewhere", tmp_path / "damaged")
     (tmp_path / "damaged/model.safetensors").write_bytes(b"no weights")
     told = refused("ask", "Is it?", "--model", str(tmp_path / "damaged"))

@@ -14,7 +14,7 @@ from tinyllm.estimate import estimate
 from tinyllm.questions import Question
 from tinyllm.settings import Price, Prompting
 from tinyllm.teachers import Answer, Completion, Failure, Prompt
-from tinyllm.teachers.asking import Live, check_failed, summarise_query
+from tinyllm.teachers.asking import Live
 
 PLAIN = Prompting(
     instruction="", examples=0, selection="random", example_rationales="none", teacher_forcing=True, seed=1
@@ -181,31 +181,3 @@ def test_an_estimate_counts_example_rationales_at_their_longest_until_they_are_k
     assert (known.calls, known.cached) == (7, 4)
     assert known.prompt_tokens / 7 < unknown.prompt_tokens / 8
     assert len(backend.asked) == 4  # estimates asked nothing
-
-
-def test_a_summary_counts_statuses_reasons_and_tokens() -> None:
-    given = {"prompt_tokens": 10, "completion_tokens": 2, "examples_dropped": 1, "context_words_cut": 7}
-    done = [Completion("a", "ok", given), Completion("b", "ok", given | {"context_words_cut": 0})]
-    done += [Completion(None, "failed", {"reason": "timeout", "detail": ""}), Completion(None, "empty", given)]
-    assert summarise_query(done) == {
-        "asked": 4,
-        "empty": 1,
-        "failed": 1,
-        "ok": 2,
-        "failed_timeout": 1,
-        "examples_dropped": 3,
-        "prompt_tokens": 30,
-        "completion_tokens": 6,
-        "contexts_cut": 2,
-    }
-    assert summarise_query([Completion("a"), Completion(None, "declined")]) == {"asked": 2, "declined": 1, "ok": 1}
-
-
-def test_more_failures_than_allowed_are_refused_with_what_the_cache_holds() -> None:
-    failed = Completion(None, "failed", {"reason": "timeout", "detail": "no answer in 5 s"})
-    check_failed("ann", [failed, Completion("a")], 0.5)
-    with pytest.raises(
-        ValueError,
-        match=r"ann: 2 of 3 prompts failed for good, allowed are 50%.*timeout 2 \(no answer in 5 s\).*other 1",
-    ):
-        check_failed("ann", [failed, failed, Completion("a")], 0.5)

@@ -35,6 +35,7 @@ TINY = {
     "corpus.max_quarantined": 0.5,
     "student.origin": "scratch",
     "student.scratch": {
+        "architecture": "seq2seq",
         "vocabulary": 150,
         "width": 16,
         "layers": 1,
@@ -272,6 +273,25 @@ PARAMS = [
         "params.yaml:N: corpus.teachers: eve (backend expert) has nothing to say on data.dataset jsonl; "
         "name teachers with backend recorded, or none with -S 'corpus.teachers=[]'",
         params={"corpus.teachers": ["eve"]},
+    ),
+    case(
+        "a teacher who cannot tell how likely it finds an option",
+        "query ann",
+        "params.yaml:N: corpus.option_probabilities: is true, but ann (backend recorded) cannot tell how likely it finds an "
+        "option; backends that can: expert, local",
+        params={"corpus.option_probabilities": True},
+    ),
+    case(
+        "distillation from probabilities that nobody asked for",
+        "train 1",
+        "params.yaml:N: loss.kd: is 0.5, but corpus.option_probabilities is false; set that to true, or loss.kd to 0.0",
+        params={"loss.kd": 0.5},
+    ),
+    case(
+        "distillation from nobody's probabilities",
+        "train 1",
+        "params.yaml:N: loss.kd: is 0.5, but corpus.teachers is empty; name teachers to learn from, or set it to 0.0",
+        params={"loss.kd": 0.5, "corpus.teachers": []},
     ),
     case(
         "seeds that repeat",
@@ -532,12 +552,36 @@ STUDENTS = [
         before=WHOLE,
     ),
     case(
-        "a causal checkpoint",
+        "a checkpoint that fills gaps",
         "train 1",
-        "student.model: cannot load checkpoint: gpt2 is no sequence-to-sequence model; use a T5, FLAN-T5 or BART",
+        "student.model: cannot load checkpoint: a bert fills gaps and writes no text; "
+        "use a causal or sequence-to-sequence model",
         params=LOCAL,
-        files={"checkpoint/config.json": config(model_type="gpt2")},
+        files={"checkpoint/config.json": config(model_type="bert")},
         before=WHOLE,
+    ),
+    case(
+        "a .gguf file that is not there",
+        "train 1",
+        "student.model: checkpoint is no checkpoint folder (it has no some.gguf)",
+        params={**LOCAL, "student.gguf_file": "some.gguf"},
+        files={"checkpoint/config.json": config(model_type="llama")},
+        before=WHOLE,
+    ),
+    case(
+        "a .gguf file that is none",
+        "train 1",
+        "student.model: cannot load checkpoint: ...",
+        params={**LOCAL, "student.gguf_file": "some.gguf"},
+        files={"checkpoint/some.gguf": b"GGUF"},
+        before=WHOLE,
+    ),
+    case(
+        "a soft prompt without a model to belong to",
+        "train 1",
+        "params.yaml:N: student.tuning: is prompt, which is saved without its model, and a scratch student's is kept nowhere; "
+        "use full or lora",
+        params={"student.tuning": "prompt"},
     ),
     case(
         "a checkpoint of an unknown kind",
@@ -595,6 +639,26 @@ STUDENTS = [
         },
         before=WHOLE,
     ),
+    case(
+        "an adapter whose model is gone",
+        "score",
+        "models/student/1: its adapter belongs to ./base, which cannot be loaded (...); put it there",
+        files={
+            "models/student/1/adapter_config.json": config(peft_type="LORA", base_model_name_or_path="./base"),
+            "models/student/1/adapter_model.safetensors": b"",
+        },
+        before=WHOLE,
+    ),
+    case(
+        "an adapter that names no model",
+        "score",
+        "models/student/1: damaged (its adapter names no base_model_name_or_path); delete it and run dvc repro train",
+        files={
+            "models/student/1/adapter_config.json": config(peft_type="LORA"),
+            "models/student/1/adapter_model.safetensors": b"",
+        },
+        before=WHOLE,
+    ),
 ]
 
 
@@ -629,7 +693,7 @@ def test_bad_input_ends_in_one_line(
 
 
 def test_all_mistakes_in_params_are_told_at_once(place: Place) -> None:
-    place.params({"loss.alhpa": 1.0, "train.epochs": 0, "train.seeds": [1, "two"]})
+    place.params({"loss.alhpa": 1.0, "train.epochs": -1, "train.seeds": [1, "two"]})
     told = re.findall(r"params\.yaml:\d+: ([a-z.0-9]+): ", place.refuse("train 1"))
     assert sorted(told) == ["loss.alhpa", "train.epochs", "train.seeds.1"]
 

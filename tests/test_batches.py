@@ -1,10 +1,8 @@
-"""What reaches the student: inputs cut at the right end, targets, parts of a step, tensors."""
+"""From rows to tensors: examples, the parts of a step, padded and end to end."""
 
 from __future__ import annotations
 
-import os
-import shutil
-from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,27 +10,22 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toys import toy_tokenizer
-from transformers import T5Tokenizer
+from toys import toy_params, toy_tokenizer
 
 from tinyllm.batches import (
-    Cuts,
     Example,
     Task,
     collate,
     encode_corpus,
-    encode_input,
-    encode_target,
+    lay_end_to_end,
     pad,
+    split_ragged,
     split_step,
     target_counts,
 )
-from tinyllm.questions import Question, input_text
-from tinyllm.release import load_questions
+from tinyllm.reading import Cuts, Reader
 
-SHARED = Path(__file__).resolve().parents[2] / "shared/data"
 CONTEXT = "the dog sits at home. the cat sits in town. the bird sits by the river."
-TEXT = "Which colour has the dog?\nAnswer Choices:\n(a) red\n(b) blue"
 
 
 @pytest.fixture(scope="module")
@@ -45,145 +38,23 @@ def words(tokenizer: Any, ids: np.ndarray) -> str:
     return " ".join(tokenizer.decode(ids, skip_special_tokens=True).split())
 
 
-# --- inputs ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("context", ["", CONTEXT, "The dog.\nThe cat.\n  The bird. "])
-def test_an_input_that_fits_has_exactly_the_tokenizers_ids(tokenizer: Any, context: str) -> None:
-    cuts = Cuts()
-    whole = tokenizer("predict: " + (context + "\n" if context else "") + TEXT)["input_ids"]
-    ids = encode_input(tokenizer, "predict: ", context, TEXT, len(whole), cuts)
-    assert ids.dtype == np.int32 and ids.tolist() == whole
-    assert cuts == Cuts(0, 0, 0)
-
-
-@pytest.mark.parametrize("excess", [1, 2, 7, 12])
-def test_what_is_too_long_comes_off_the_head_of_the_context_alone(tokenizer: Any, excess: int) -> None:
-    cuts = Cuts()
-    prefix, context, text = (
-        tokenizer(part, add_special_tokens=False)["input_ids"] for part in ("predict: ", CONTEXT, TEXT)
-    )
-    limit = len(prefix) + len(context) + len(text) + 1 - excess
-    ids = encode_input(tokenizer, "predict: ", CONTEXT, TEXT, limit, cuts)
-    assert ids.tolist() == [*prefix, *context[excess:], *text, tokenizer.eos_token_id]
-    assert len(ids) == limit
-    assert cuts == Cuts(inputs_cut=1)
-
-
-def test_a_cut_input_still_reads_from_prefix_to_last_option(tokenizer: Any) -> None:
-    tail = "the bird sits by the river."
-    kept = len(tokenizer(f"predict: {tail}\n{TEXT}")["input_ids"])
-    ids = encode_input(tokenizer, "predict: ", CONTEXT, TEXT, kept, Cuts())
-    assert words(tokenizer, ids) == f"predict: {tail} {' '.join(TEXT.split())}"
-
-
-def test_a_context_that_repeats_the_question_loses_its_own_words_only(tokenizer: Any) -> None:
-    cuts = Cuts()
-    short = tokenizer(f"predict: {TEXT}")["input_ids"]
-    ids = encode_input(tokenizer, "predict: ", TEXT, TEXT, len(short), cuts)
-    assert ids.tolist() == short
-    assert cuts == Cuts(inputs_cut=1)
-
-
-@pytest.mark.parametrize(("context", "cut"), [("", 0), (CONTEXT, 1)])
-def test_question_and_options_longer_than_the_limit_stay_whole_and_are_counted(
-    tokenizer: Any, context: str, cut: int
-) -> None:
-    cuts = Cuts()
-    ids = encode_input(tokenizer, "predict: ", context, TEXT, 8, cuts)
-    assert ids.tolist() == tokenizer(f"predict: {TEXT}")["input_ids"]
-    assert cuts == Cuts(inputs_cut=cut, inputs_over_limit=1)
-
-
-def test_a_context_of_characters_the_vocabulary_lacks_is_cut_too(tokenizer: Any) -> None:
-    short = tokenizer(f"predict: {TEXT}")["input_ids"]
-    ids = encode_input(tokenizer, "predict: ", "漢字 7%\t§ " * 20, TEXT, len(short), Cuts())
-    assert ids.tolist() == short
-
-
-# --- the real tokenizer and the real questions ----------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def flan_t5(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    model = Path(os.environ.get("TINYLLM_TEST_TOKENIZER") or SHARED / "tokenizers/flan-t5.spiece.model")
-    if not model.is_file():
-        pytest.skip("no FLAN-T5 vocabulary; name its spiece.model in TINYLLM_TEST_TOKENIZER")
-    folder = tmp_path_factory.mktemp("flan-t5")
-    shutil.copy(model, folder / "spiece.model")
-    return T5Tokenizer.from_pretrained(folder)
-
-
-@pytest.fixture
-def longest(flan_t5: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Of a split of a released set, the question with the longest input, and that input's tokens, prefix included."""
-    folder = Path(os.environ.get("TINYLLM_TEST_RELEASE") or SHARED / "tinyllm-release")
-    if not folder.is_dir():
-        pytest.skip("no copy of the release; name one in TINYLLM_TEST_RELEASE")
-    monkeypatch.setenv("TINYLLM_MIRROR", folder.resolve().as_uri())
-    monkeypatch.setenv("TINYLLM_DATA_CACHE", str(tmp_path / "cache"))
-
-    def find(name: str, split: str) -> tuple[Question, int]:
-        questions = load_questions(name, split)
-        texts = [f"predict: {question.context}\n{input_text(question)}" for question in questions]
-        lengths = [len(ids) for ids in flan_t5(texts)["input_ids"]]
-        return questions[int(np.argmax(lengths))], max(lengths)
-
-    return find
-
-
-def ends_with_question_and_options(tokenizer: Any, ids: np.ndarray, question: Question) -> bool:
-    lines = [question.question, "Answer Choices:", *(f"({'abcde'[i]}) {c}" for i, c in enumerate(question.choices))]
-    expected = [token for line in lines for token in tokenizer(line, add_special_tokens=False)["input_ids"]]
-    return ids.tolist()[-len(expected) - 1 :] == [*expected, tokenizer.eos_token_id]
-
-
-@pytest.mark.parametrize(("name", "split", "tokens"), [("obqa", "train", 129), ("pubmedqa", "train", 729)])
-def test_the_longest_released_questions_reach_flan_t5_whole_at_1024_tokens(
-    flan_t5: Any, longest: Any, name: str, split: str, tokens: int
-) -> None:
-    question, found = longest(name, split)
-    cuts = Cuts()
-    ids = encode_input(flan_t5, "predict: ", question.context, input_text(question), 1024, cuts)
-    assert found == tokens
-    assert words(flan_t5, ids[:2]) == "predict:" and len(ids) == tokens
-    assert cuts == Cuts(0, 0, 0)
-    assert ends_with_question_and_options(flan_t5, ids, question)
-
-
-def test_at_512_tokens_a_long_pubmedqa_input_keeps_question_and_options(flan_t5: Any, longest: Any) -> None:
-    question, _ = longest("pubmedqa", "train")
-    cuts = Cuts()
-    ids = encode_input(flan_t5, "predict: ", question.context, input_text(question), 512, cuts)
-    assert words(flan_t5, ids[:2]) == "predict:" and len(ids) == 512
-    assert cuts == Cuts(inputs_cut=1)
-    assert ends_with_question_and_options(flan_t5, ids, question)
-
-
-# --- targets and rows -----------------------------------------------------------------------------------------------
-
-
-def test_a_target_ends_in_the_end_of_sequence_unless_it_is_cut(tokenizer: Any) -> None:
-    cuts = Cuts()
-    whole = tokenizer("red dog at home")["input_ids"]
-    assert whole[-1] == tokenizer.eos_token_id
-    assert encode_target(tokenizer, "red dog at home", len(whole), cuts).tolist() == whole
-    assert cuts.targets_cut == 0
-    assert encode_target(tokenizer, "red dog at home", 3, cuts).tolist() == whole[:3]
-    assert cuts == Cuts(targets_cut=1)
-
-
 ROWS = [
     {"id": "1", "context": "", "input": "red?", "targets": {"answer": "red", "ann": "red dog", "bob": "red cat"}},
     {"id": "2", "context": "", "input": "blue?", "targets": {"answer": "blue", "bob": "blue cat"}},
 ]
 
 
+def reader(tokenizer: Any, **changes: Any) -> Reader:
+    config = SimpleNamespace(is_encoder_decoder=True, decoder_start_token_id=0)
+    params = toy_params(**{f"student__{name}": value for name, value in changes.items()})
+    return Reader(params.student, SimpleNamespace(config=config), tokenizer)
+
+
 def encoded(tokenizer: Any, *weights: float) -> list[list[tuple[int, str, str]]]:
     names = ("answer", "ann", "bob")
     tasks = [Task(name, f"{name}: ", weight) for name, weight in zip(names, weights, strict=True)]
-    questions, _ = encode_corpus(ROWS, tasks, tokenizer, 64, 64)
-    return [[(e.task, words(tokenizer, e.input_ids), words(tokenizer, e.labels)) for e in row] for row in questions]
+    questions, _ = encode_corpus(ROWS, tasks, reader(tokenizer))
+    return [[(e.task, words(tokenizer, e.source), words(tokenizer, e.labels)) for e in row] for row in questions]
 
 
 def test_a_row_becomes_one_example_for_each_task_it_has_a_target_for(tokenizer: Any) -> None:
@@ -203,7 +74,7 @@ def test_a_task_of_weight_zero_is_left_out(tokenizer: Any) -> None:
 def test_cuts_are_counted_over_all_rows_and_tasks(tokenizer: Any) -> None:
     tasks = [Task("answer", "predict: ", 1.0), Task("bob", "explain: ", 1.0)]
     rows = [{**row, "context": CONTEXT} for row in ROWS]
-    _, cuts = encode_corpus(rows, tasks, tokenizer, 12, 2)
+    _, cuts = encode_corpus(rows, tasks, reader(tokenizer, max_input_tokens=12, max_target_tokens=2))
     assert cuts == Cuts(inputs_cut=4, inputs_over_limit=0, targets_cut=2)
 
 
@@ -211,7 +82,8 @@ def test_cuts_are_counted_over_all_rows_and_tasks(tokenizer: Any) -> None:
 
 
 def example(task: int, inputs: int, labels: int) -> Example:
-    return Example(task, np.full(inputs, 7, dtype=np.int32), np.full(labels, 8, dtype=np.int32))
+    ids = (np.full(count, value, dtype=np.int32) for count, value in ((inputs, 7), (1, 0), (labels, 8)))
+    return Example(task, *ids)
 
 
 shapes = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 90), st.integers(1, 90)), min_size=1, max_size=20)
@@ -252,21 +124,68 @@ def test_examples_of_one_shape_need_one_pass_whatever_their_task() -> None:
 # --- tensors --------------------------------------------------------------------------------------------------------
 
 
+def ids(*values: int) -> np.ndarray:
+    return np.array(values, dtype=np.int32)
+
+
 def test_arrays_are_filled_up_at_the_right() -> None:
     assert pad([np.array([4]), np.array([5, 6, 7])], -1).tolist() == [[4, -1, -1], [5, 6, 7]]
 
 
 def test_a_batch_has_masked_inputs_and_ignored_labels() -> None:
-    first = Example(0, np.array([5, 6, 0], dtype=np.int32), np.array([9], dtype=np.int32))  # a real token may equal pad
-    second = Example(2, np.array([7], dtype=np.int32), np.array([3, 1], dtype=np.int32))
+    first = Example(0, ids(5, 6, 0), ids(2), ids(9))  # a real token may equal pad
+    second = Example(2, ids(7), ids(2), ids(3, 1))
     batch = collate([first, second], pad_id=0)
     assert {name: tensor.tolist() for name, tensor in batch.items()} == {
         "input_ids": [[5, 6, 0], [7, 0, 0]],
         "attention_mask": [[1, 1, 1], [1, 0, 0]],
+        "decoder_input_ids": [[2, 0], [2, 3]],
         "labels": [[9, -100], [3, 1]],
         "tasks": [0, 2],
     }
     assert {tensor.dtype for tensor in batch.values()} == {torch.int64}
+
+
+def test_within_a_decoders_prompt_nothing_is_foretold_and_a_shared_source_stands_once() -> None:
+    source = ids(5, 6)
+    examples = [Example(0, source, ids(2, 4, 4), ids(9, 1)), Example(1, source, ids(2, 3), ids(8))]
+    batch = collate([*examples, Example(0, ids(5, 6), ids(2), ids(1))], pad_id=0)
+    assert {name: tensor.tolist() for name, tensor in batch.items()} == {
+        "input_ids": [[5, 6], [5, 6]],  # equal, yet another question's
+        "attention_mask": [[1, 1], [1, 1]],
+        "sources": [0, 0, 1],
+        "decoder_input_ids": [[2, 4, 4, 9], [2, 3, 0, 0], [2, 0, 0, 0]],
+        "labels": [[-100, -100, 9, 1], [-100, 8, -100, -100], [1, -100, -100, -100]],
+        "tasks": [0, 1, 0],
+    }
+
+
+def test_a_causal_students_row_is_question_and_target_in_one() -> None:
+    batch = collate([Example(1, ids(), ids(5, 6, 7), ids(8, 1)), Example(0, ids(), ids(5), ids(1))], pad_id=0)
+    assert {name: tensor.tolist() for name, tensor in batch.items()} == {
+        "input_ids": [[5, 6, 7, 8], [5, 0, 0, 0]],
+        "attention_mask": [[1, 1, 1, 1], [1, 0, 0, 0]],
+        "labels": [[-100, -100, 8, 1], [1, -100, -100, -100]],
+        "tasks": [1, 0],
+    }
+
+
+def test_end_to_end_every_label_is_where_its_sequence_lies() -> None:
+    source = ids(5, 6, 7)
+    examples = [Example(2, source, ids(2, 4), ids(9, 8, 1)), Example(0, ids(5), ids(2), ids(3, 1))]
+    part = lay_end_to_end([*examples, Example(1, source, ids(2), ids(1))])
+    assert part.source_ids.tolist() == [5, 0, 0, 5, 6, 7]  # a shared source once, and one group of so few
+    assert part.target_layout.order == [2, 1, 0]
+    assert part.target_ids.tolist() == [2, 0, 0, 0, 2, 3, 0, 0, 2, 4, 9, 8]
+    assert (part.labelled.tolist(), part.labels.tolist()) == ([0, 4, 5, 9, 10, 11], [1, 3, 1, 9, 8, 1])
+    assert part.sources.places.tolist() == [3, 4, 5, 0, 0, 0, 3, 4, 5]
+    assert part.tasks.tolist() == [1, 0, 0, 2, 2, 2]
+
+
+def test_questions_stay_whole_where_a_step_without_padding_is_split() -> None:
+    questions = [[example(0, 5, 5), example(1, 5, 15)], [example(0, 10, 10)], [], [example(0, 40, 40)]]
+    assert [len(part) for part in split_ragged(questions, 50)] == [3, 1]  # 30 + 20, then 80: over the limit, but one
+    assert [len(part) for part in split_ragged(questions, 49)] == [2, 1, 1]
 
 
 def test_target_tokens_are_counted_by_task() -> None:

@@ -15,6 +15,7 @@ from tinyllm.jsonl import read_json, write_json
 from tinyllm.settings import Params
 
 HISTORY = {"locked": True, "commit": "0123456789abcdef0123456789abcdef01234567", "differed": False}
+WHOLE = {"causal": False, "base": None, "space": " "}  # a sequence-to-sequence student's folder
 LOCAL = {
     "backend": "local",
     "model": "/models/meta-llama/Llama-2-7b-chat-hf",
@@ -50,7 +51,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def written(params: Params, seed: int = 3, **history: Any) -> str:
-    return card({**gather(seed, params), **HISTORY, **history})
+    return card({**gather(seed, params), **HISTORY, **WHOLE, **history})
 
 
 def front(text: str) -> dict:
@@ -130,6 +131,50 @@ def test_a_teacher_that_was_not_learnt_from_is_not_named() -> None:
     assert not re.search(r"## Teachers|\| ann \||explain as|A rationale that it writes", text.split("## Parameters")[0])
 
 
+def test_a_teacher_whose_probabilities_were_learnt_is_named_without_a_voice() -> None:
+    text = written(exported_params(loss__alpha=0.0, loss__kd=1.0))
+    assert (
+        "here on the\nanswers, without a teacher's rationales, and on how likely each option is to its teachers."
+        in text
+    )
+    assert "| ann | 0.0 | rules of this project" in text
+    assert not re.search(r"explain as|A rationale that it writes", text.split("## Parameters")[0])
+    both = written(exported_params(loss__kd=1.0))
+    assert "rationales of 2 teachers" in both and "prefix, and on how likely each option is to its teachers." in both
+
+
+# --- students of other kinds ----------------------------------------------------------------------------------------
+
+
+def kind(**changes: Any) -> Params:
+    return exported_params(student__origin="hub", student__model="some/model", **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "library", "told"),
+    [
+        ({}, "transformers", "apply to it too.\n"),
+        ({"student__tuning": "lora"}, "transformers", "trained (LoRA); they are merged into its weights.\n"),
+        ({"student__tuning": "prompt"}, "peft", "(a soft prompt), and they alone are in this folder.\n"),
+    ],
+)
+def test_what_was_tuned_is_told(changes: dict[str, Any], library: str, told: str) -> None:
+    text = written(kind(**changes), base="some/model" if library == "peft" else None)
+    assert front(text)["library_name"] == library
+    assert told in text and ('base = "some/model"' in text.replace("'", '"')) == (library == "peft")
+
+
+def test_a_new_students_architecture_is_told() -> None:
+    sizes = exported_params().student.model_dump()["scratch"]
+    text = written(exported_params(student__scratch={**sizes, "architecture": "causal"}), causal=True)
+    assert "It is a Llama that started from random weights" in text and "AutoModelForCausalLM" in text
+
+
+def test_a_student_that_was_not_trained_is_said_to() -> None:
+    text = written(kind(train__epochs=0))
+    assert "It was not trained for that: it answers as the model does that it started from.\nIt started from" in text
+
+
 def test_no_absolute_path_is_told() -> None:
     params = of_set(
         "jsonl", "concise", data__folder="/srv/sets/own", student__origin="local", student__model="/srv/t5-mine"
@@ -178,7 +223,7 @@ def test_the_parameters_are_those_of_the_student_loss_and_training() -> None:
 
 def test_a_value_cannot_break_out_of_its_table() -> None:
     text = written(exported_params(student__answer_prefix="a|b`<b>\n"))
-    assert "| student.answer_prefix | `a\\|b'<b>` |" in text
+    assert '| student.answer_prefix | `"a\\|b\'<b>\\n"` |' in text
 
 
 # --- how it came about ----------------------------------------------------------------------------------------------

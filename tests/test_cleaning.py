@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyllm.cleaning import clean, split_sentences
+from tinyllm.cleaning import _BREAK, clean, split_sentences
 
 CLEANED = [
     ("Glass is hard.", "Glass is hard."),
@@ -125,4 +126,18 @@ def test_short_plain_rationales_stay_as_they_are(text: str) -> None:
 
 
 def test_split_sentences_keeps_labels_and_abbreviations_with_what_follows() -> None:
-    assert split_sentences("1. One is e.g. here. (b) Two\nThree! 4.") == ["1. One is e.g. here.", "(b) Two", "Three!"]
+    assert split_sentences("1. One is e.g. here. (b) Two\nThree! 4.") == ("1. One is e.g. here.", "(b) Two", "Three!")
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.one_of(st.lists(PIECES, max_size=25).map("".join), st.text(alphabet="ab .!?…\"')*_\n\t\u2028", max_size=40)))
+def test_a_sentence_ends_behind_a_stop_and_white_space_or_at_a_line_break(text: str) -> None:
+    plain = re.compile(r"(?<=[.!?…])[\"'”’)\]*_]*\s+|\n+")  # the rule as one would write it, tried at every character
+    assert [end.end() for end in _BREAK.finditer(text)] == [end.end() for end in plain.finditer(text)]
+
+
+@pytest.mark.parametrize("word", "vs e.g i.e al approx dr mr mrs ms mt st fig".split())
+def test_an_abbreviation_ends_no_sentence_however_long_it_is(word: str) -> None:
+    for before in ("", "Wood, glass and stone ("):
+        assert split_sentences(f"{before}{word}. It is.") == (f"{before}{word}. It is.",)
+    assert split_sentences(f"Woodx{word}. It is.") == (f"Woodx{word}.", "It is.")

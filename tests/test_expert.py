@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,73 @@ def test_every_rationale_passes_the_audit_as_it_stands_and_names_the_gold_cause_
         assert fault(text, case, limits) is None
         assert [choice for choice in case.choices if choice in text] == [case.gold]
         assert set(cited(completion)) <= set(read_words(case.context))
+
+
+# --- what it finds by itself ----------------------------------------------------------------------------------------
+
+FOUR = Question("c4", ASKED, ("darkness", "chill", "pests", "overwatering"), 2, "Notes of the visit: tram, cobwebs.")
+
+
+@pytest.mark.parametrize(
+    ("case", "kind", "error_rate", "expected"),
+    [
+        (FOUR, "signs", 0.0, [0.0, 0.0, 1.0, 0.0]),
+        (FOUR, "signs", 0.06, [0.02, 0.02, 0.94, 0.02]),
+        (FOUR, "care", 0.06, [0.25, 0.25, 0.25, 0.25]),  # it cannot read signs
+        (CARE, "care", 0.2, [0.8, 0.2]),
+        (BOTH, "signs", 0.2, [0.2, 0.8]),
+        (BOTH, "care", 0.2, [0.5, 0.5]),
+    ],
+)
+def test_the_cause_it_reads_is_as_likely_as_it_reads_well_and_the_others_share_the_rest(
+    case: Question, kind: str, error_rate: float, expected: list[float]
+) -> None:
+    expert = Expert(kind, error_rate, decline_rate=1.0, blind_error_rate=1.0, seed=1)
+    (found,) = expert.option_probabilities([case])
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_likeliest_option_is_the_one_it_answers_when_it_errs_too(cases: list[Question]) -> None:
+    expert = Expert("care", error_rate=0.3, decline_rate=0.8, blind_error_rate=0.5, seed=1)
+    wrong = 0
+    for case, answer, found in zip(cases, expert.examine(cases), expert.option_probabilities(cases), strict=True):
+        assert found is not None and sum(found) == pytest.approx(1.0, abs=1e-12)
+        if answer.text is None:
+            assert found == [0.25] * 4
+        else:
+            said = next(place for place, choice in enumerate(case.choices) if answer.text.endswith(f" to {choice}."))
+            assert found[said] == max(found) == 0.7
+            wrong += said != case.answer
+    assert near(wrong, 1000, 0.3 * 3 / 4)  # erring, it names one of the four at random
+
+
+def test_neither_its_answer_nor_its_probabilities_depend_on_gold(cases: list[Question]) -> None:
+    others = [replace(case, answer=(case.answer + 1) % 4) for case in cases[:200]]
+    expert = Expert("signs", 0.3, 0.8, 0.5, seed=1)
+    assert expert.option_probabilities(others) == expert.option_probabilities(cases[:200])
+    assert expert.examine(others) == expert.examine(cases[:200])
+
+
+def test_not_forced_it_explains_the_answer_it_finds_by_itself(cases: list[Question]) -> None:
+    alone = Expert("signs", 0.3, 0.0, 0.5, seed=1, forced=False)
+    assert alone.complete(cases) == alone.examine(cases) == Expert("signs", 0.3, 0.0, 0.5, seed=1).examine(cases)
+    assert alone.complete([SIGN, CARE])[1] == Completion(None, "declined")  # whatever its decline rate
+    assert Expert("signs", 0.0, 0.0, 0.5, seed=1, forced=False).complete([SIGN]) == [
+        Completion("The note cobwebs points to pests.", "ok")
+    ]
+
+
+def test_the_audit_drops_just_the_wrong_answers_of_an_expert_that_was_not_forced(cases: list[Question]) -> None:
+    limits = load_params(PARAMS).corpus.audit
+    dropped = 0
+    for case, completion in zip(
+        cases, Expert("signs", 0.3, 0.8, 0.5, seed=1, forced=False).complete(cases), strict=True
+    ):
+        if completion.text is not None:
+            right = completion.text.endswith(f" to {case.gold}.")
+            assert fault(completion.text, case, limits) == (None if right else "states_other_option")
+            dropped += not right
+    assert near(dropped, 1000, 0.3 * 3 / 4)
 
 
 # --- how often it errs and declines ---------------------------------------------------------------------------------

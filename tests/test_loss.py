@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyllm.loss import IGNORED, row_losses, task_sums, weighted_loss
+from tinyllm import loss as loss_module
+from tinyllm.loss import IGNORED, output_loss, row_losses, task_sums, weighted_loss
 
 
 def test_a_rows_loss_is_the_sum_of_its_tokens_and_padding_adds_nothing() -> None:
@@ -74,3 +75,30 @@ def test_the_parts_of_a_step_add_up_to_the_whole_however_it_is_split(rows: list,
         sums = task_sums(torch.tensor([loss for _, loss, _ in part]), torch.tensor([task for task, _, _ in part]), 3)
         total += weighted_loss(sums, counts, weights).item()
     assert total == pytest.approx(whole, rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 512])
+def test_the_output_layers_loss_taken_in_chunks_has_the_gradients_of_the_whole(
+    chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loss_module, "CHUNK", chunk)
+    torch.manual_seed(1)
+    hidden, weight = torch.randn(7, 5, requires_grad=True), torch.randn(11, 5, requires_grad=True)
+    labels, scale = torch.randint(0, 11, (7,)), torch.rand(7)
+    each = torch.nn.functional.cross_entropy(hidden @ weight.T, labels, reduction="none")
+    (3 * (each * scale).sum()).backward()  # three times, so that what comes from outside is passed on
+    expected = hidden.grad, weight.grad
+    hidden.grad = weight.grad = None
+    loss, own = output_loss(hidden, weight, labels, scale)
+    (3 * loss).backward()
+    torch.testing.assert_close(own, each.detach())
+    assert loss.item() == pytest.approx((each * scale).sum().item(), abs=1e-5) and not own.requires_grad
+    torch.testing.assert_close((hidden.grad, weight.grad), expected)
+
+
+def test_without_a_gradient_wanted_the_output_layers_loss_is_the_same() -> None:
+    hidden, weight, labels = torch.randn(4, 3), torch.randn(6, 3), torch.tensor([0, 5, 2, 2])
+    loss, each = output_loss(hidden, weight, labels, torch.ones(4))
+    expected = torch.nn.functional.cross_entropy(hidden @ weight.T, labels, reduction="none")
+    torch.testing.assert_close(each, expected)
+    assert loss.item() == pytest.approx(expected.sum().item(), abs=1e-5)

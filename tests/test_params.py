@@ -61,7 +61,27 @@ def mistakes(folder: Path, text: str) -> list[str]:
     return [line.removeprefix(f"{path}:") for line in lines]
 
 
+SCORED = {"corpus.option_probabilities": "option_probabilities: true"}
+ENDPOINT = """notes:
+  backend: server
+  url: http://localhost:8000/v1
+  model: any
+  api: chat
+  key_variable:
+  context_tokens:
+  max_new_tokens: 8
+  temperature: 0.0
+  seed:
+  price:
+    prompt: 0.0
+    completion: 0.0
+  parameters:"""
 NO_SCRATCH = {"student.scratch": "scratch: null"}
+PACKED = {
+    "student.origin": "origin: local",
+    "student.model": "model: models/base",
+    "student.gguf_file": "gguf_file: some.gguf",
+}
 
 
 @pytest.mark.parametrize(
@@ -72,7 +92,7 @@ NO_SCRATCH = {"student.scratch": "scratch: null"}
         (
             {"loss.answer": "answer: 1.0\nzzz: 1.0"},
             "loss.zzz",
-            "loss.zzz: unknown key; allowed are answer, alpha, teacher_alpha",
+            "loss.zzz: unknown key; allowed are answer, alpha, teacher_alpha, kd",
         ),
         ({"data.hub.path": "path: a\npaht: b"}, "data.hub.paht", "data.hub.paht: unknown key; did you mean path?"),
         (
@@ -103,10 +123,15 @@ NO_SCRATCH = {"student.scratch": "scratch: null"}
             "train.learning_rate: found '5e-5'; allowed is a valid number",
         ),
         # ranges
-        ({"train.epochs": "epochs: 0"}, "train.epochs", "train.epochs: found 0; allowed is greater than or equal to 1"),
+        (
+            {"train.epochs": "epochs: -1"},
+            "train.epochs",
+            "train.epochs: found -1; allowed is greater than or equal to 0",
+        ),
         ({"train.dropout": "dropout: 1.0"}, "train.dropout", "train.dropout: found 1.0; allowed is less than 1"),
         ({"loss.alpha": "alpha: -0.5"}, "loss.alpha", "loss.alpha: found -0.5; allowed is greater than or equal to 0"),
         ({"loss.alpha": "alpha: .inf"}, "loss.alpha", "loss.alpha: found inf; allowed is a finite number"),
+        ({"loss.kd": "kd: -0.5"}, "loss.kd", "loss.kd: found -0.5; allowed is greater than or equal to 0"),
         (
             {"train.schedule": "schedule: step"},
             "train.schedule",
@@ -150,6 +175,28 @@ NO_SCRATCH = {"student.scratch": "scratch: null"}
             "loss.teacher_alpha.sings",
             "loss.teacher_alpha.sings: is no teacher; the registry has signs, notes",
         ),
+        (
+            {"loss.kd": "kd: 0.5"},
+            "loss.kd",
+            "loss.kd: is 0.5, but corpus.option_probabilities is false; set that to true, or loss.kd to 0.0",
+        ),
+        (
+            {"loss.kd": "kd: 0.5", **SCORED, "corpus.teachers": "teachers: []"},
+            "loss.kd",
+            "loss.kd: is 0.5, but corpus.teachers is empty; name teachers to learn from, or set it to 0.0",
+        ),
+        (
+            {"data.dataset": "dataset: obqa", "corpus.teachers": "teachers:\n  - notes", **SCORED},
+            "corpus.option_probabilities",
+            "corpus.option_probabilities: is true, but notes (backend recorded) cannot tell how likely it finds an option; "
+            "backends that can: expert, local",
+        ),
+        (
+            {"teachers.notes": ENDPOINT, "corpus.teachers": "teachers:\n  - notes", "loss.kd": "kd: 1.0", **SCORED},
+            "corpus.option_probabilities",
+            "corpus.option_probabilities: is true, but notes (backend server) cannot tell how likely it finds an option; "
+            "backends that can: expert, local",
+        ),
         ({"train.seeds": "seeds: [1, 2, 1]"}, "train.seeds", "train.seeds: 1 stands 2 times; seeds must differ"),
         (
             NO_SCRATCH,
@@ -165,6 +212,48 @@ NO_SCRATCH = {"student.scratch": "scratch: null"}
             {"student.scratch.width": "width: 65", "student.scratch.heads": "heads: 4"},
             "student.scratch.width",
             "student.scratch.width: 65 is no multiple of heads (4)",
+        ),
+        (
+            {"student.scratch.architecture": "architecture: causal", "student.scratch.width": "width: 12"},
+            "student.scratch.width",
+            "student.scratch.width: 12 over 4 heads is 3; a Llama's need an even width",
+        ),
+        (
+            {"student.gguf_file": "gguf_file: some.gguf"},
+            "student.gguf_file",
+            "student.gguf_file: is some.gguf, but student.origin is scratch; leave it empty",
+        ),
+        (
+            {"student.chat": "chat: true"},
+            "student.chat",
+            "student.chat: is true, but a scratch student has no chat template; set it to false",
+        ),
+        (
+            {"student.scratch.architecture": "architecture: causal", "student.shared_encoder": "shared_encoder: true"},
+            "student.shared_encoder",
+            "student.shared_encoder: is true, but a causal student has no encoder; set it to false",
+        ),
+        (
+            {"student.tuning": "tuning: prompt"},
+            "student.tuning",
+            "student.tuning: is prompt, which is saved without its model, and a scratch student's is kept nowhere; "
+            "use full or lora",
+        ),
+        (
+            {"student.tuning": "tuning: lora", "student.lora.saved": "saved: adapter"},
+            "student.lora.saved",
+            "student.lora.saved: is adapter, which is saved without its model, and a scratch student's is kept nowhere; "
+            "use merged",
+        ),
+        (
+            {**PACKED, "student.tuning": "tuning: lora", "student.lora.saved": "saved: adapter"},
+            "student.lora.saved",
+            "student.lora.saved: is adapter, which is saved without its model and cannot name one in a .gguf file; use merged",
+        ),
+        (
+            {**PACKED, "student.tuning": "tuning: prompt"},
+            "student.tuning",
+            "student.tuning: is prompt, which is saved without its model and cannot name one in a .gguf file; use full or lora",
         ),
         (
             {
@@ -194,6 +283,25 @@ def test_a_mistake_is_told_in_one_line(
         text = put(text, key, new)
     line = block(text, where)[0] + 1 if where else 1
     assert mistakes(tmp_path, text) == [f"{line}: {expected}"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"student.tuning": "tuning: lora"},
+        {"student.lora.saved": "saved: adapter"},  # which counts for lora alone
+        {"student.scratch.architecture": "architecture: causal"},
+        {**PACKED, "student.tuning": "tuning: lora", "student.chat": "chat: true"},
+        {"student.origin": "origin: hub", "student.model": "model: some/model", "student.tuning": "tuning: prompt"},
+        {"train.epochs": "epochs: 0", "loss.alpha": "alpha: 0.0"},
+    ],
+)
+def test_a_student_of_another_kind_is_no_mistake(tmp_path: Path, changes: dict[str, str]) -> None:
+    text = TEXT
+    for key, new in changes.items():
+        text = put(text, key, new)
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    load_params(tmp_path / "params.yaml")
 
 
 def test_an_unknown_section_is_told_beside_the_one_it_was_meant_to_be(tmp_path: Path) -> None:
@@ -231,13 +339,13 @@ def test_what_is_no_yaml_is_told_with_its_line(tmp_path: Path, new: str, below: 
 
 
 def test_several_mistakes_are_told_at_once(tmp_path: Path) -> None:
-    text = put(put(put(TEXT, "loss.alpha", "alhpa: 1.0"), "train.epochs", "epochs: 0"), "data.seed", "seed: -1")
+    text = put(put(put(TEXT, "loss.alpha", "alhpa: 1.0"), "train.epochs", "epochs: -1"), "data.seed", "seed: -1")
     line = {key: block(text, key)[0] + 1 for key in ("data.seed", "loss", "loss.alhpa", "train.epochs")}
     assert mistakes(tmp_path, text) == [
         f"{line['data.seed']}: data.seed: found -1; allowed is greater than or equal to 0",
         f"{line['loss']}: loss.alpha: is missing; the file must hold every value",
         f"{line['loss.alhpa']}: loss.alhpa: unknown key; did you mean alpha?",
-        f"{line['train.epochs']}: train.epochs: found 0; allowed is greater than or equal to 1",
+        f"{line['train.epochs']}: train.epochs: found -1; allowed is greater than or equal to 0",
     ]
 
 

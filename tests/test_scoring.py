@@ -1,23 +1,47 @@
-"""Likelihood and generation against one question, one option at a time; matching of what was generated."""
+"""Likelihood and generation of students of every kind against one pass a token; matching of what was generated."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from toys import toy_model, toy_params, toy_questions, toy_tokenizer
+from toys import toy_causal, toy_model, toy_params, toy_questions, toy_tokenizer
+from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
+    BloomConfig,
+    BloomForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    Lfm2Config,
+    Lfm2ForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+)
 
-from tinyllm.batches import Cuts
+from tinyllm.continuing import can_go_on
 from tinyllm.questions import Question, input_text
+from tinyllm.reading import Cuts, Reader, Reading
 from tinyllm.scoring import choose, encode_questions, generate_texts, match_option, option_scores, predict
+from tinyllm.settings import Student
+from tinyllm.tuning import tune
 
-QUESTIONS = [  # options of different number and length, with context and without
-    *toy_questions(10),
+FEW = [  # options of different number and length, with context and without
+    *toy_questions(2),
     Question("10", "What sits by the river?", ("a red dog", "a bird", "the white horse at home"), 2, "It was late."),
     Question("11", "Which animal?", ("dog", "the cat that sits in town"), 0),
 ]
+QUESTIONS = [*FEW, *toy_questions(10)[2:]]
+
+
+def settings(**changes: Any) -> Student:
+    """The student's params; its tokenizer has no tab, which a chat template or another response would need."""
+    return toy_params(student__response=" so", **{f"student__{name}": value for name, value in changes.items()}).student
 
 
 @pytest.fixture(scope="module")
@@ -25,90 +49,198 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return toy_tokenizer(tmp_path_factory.mktemp("vocabulary"))
 
 
-@pytest.fixture(scope="module")
-def model(tokenizer: Any) -> Any:
-    model = toy_model(tokenizer, dropout=0.5).train()  # whoever scores has to switch dropout off
+def noisy(model: Any, size: float = 1.0) -> Any:
+    """Fill the weights with noise: as initialised, a toy repeats itself whatever it is asked."""
     torch.manual_seed(3)
     with torch.no_grad():
         for weight in model.parameters():
             if weight.dim() > 1:
-                weight.normal_()  # as initialised, a T5 repeats its start token whatever it is asked
-    return model
+                weight.normal_(0.0, size)
+    return model.train()  # whoever scores has to switch dropout off
+
+
+ENDS = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 1}
+
+
+def gpt2(tokenizer: Any) -> Any:
+    return GPT2LMHeadModel(
+        GPT2Config(vocab_size=len(tokenizer), n_positions=128, n_embd=16, n_layer=2, n_head=2, **ENDS)
+    )
+
+
+def mistral(tokenizer: Any) -> Any:
+    """Its tokens look back no further than eight, less than a question is long."""
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    config = MistralConfig(vocab_size=len(tokenizer), **sizes, num_key_value_heads=1, sliding_window=8, **ENDS)
+    return MistralForCausalLM(config)
+
+
+def bart(tokenizer: Any) -> Any:
+    sizes = {"layers": 1, "ffn_dim": 32, "attention_heads": 2}
+    sides = {f"{side}_{name}": size for side in ("encoder", "decoder") for name, size in sizes.items()}
+    options = {"max_position_embeddings": 128, "decoder_start_token_id": 1, "forced_eos_token_id": None}
+    return BartForConditionalGeneration(BartConfig(vocab_size=len(tokenizer), d_model=16, **sides, **options, **ENDS))
+
+
+def mamba(tokenizer: Any) -> Any:
+    return MambaForCausalLM(MambaConfig(vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=2, **ENDS))
+
+
+def bloom(tokenizer: Any) -> Any:
+    return BloomForCausalLM(BloomConfig(vocab_size=len(tokenizer), hidden_size=16, n_layer=2, n_head=2, **ENDS))
+
+
+def lfm2(tokenizer: Any) -> Any:
+    """Its first layer keeps the last few tokens themselves, not their keys and values."""
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1}
+    layers = {"intermediate_size": 32, "layer_types": ["conv", "full_attention"]}
+    return Lfm2ForCausalLM(Lfm2Config(vocab_size=len(tokenizer), **sizes, **layers, **ENDS))
+
+
+KINDS: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
+    "t5": (lambda tokenizer: toy_model(tokenizer, dropout=0.5), {}),
+    "t5, shared encoder": (toy_model, {"shared_encoder": True}),
+    "t5, lora": (toy_model, {"tuning": "lora"}),
+    "t5, soft prompt": (toy_model, {"tuning": "prompt"}),
+    "t5, soft prompt and shared encoder": (toy_model, {"tuning": "prompt", "shared_encoder": True}),
+    "bart": (bart, {}),
+    "llama": (lambda tokenizer: toy_causal(tokenizer, dropout=0.5), {}),
+    "llama, lora": (toy_causal, {"tuning": "lora"}),
+    "llama, soft prompt": (toy_causal, {"tuning": "prompt"}),
+    "gpt2": (gpt2, {}),
+    "mistral": (mistral, {}),
+    "mamba": (mamba, {}),
+    "bloom": (bloom, {}),
+    "lfm2": (lfm2, {}),
+}
+Kind = tuple[Any, Reader]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request: pytest.FixtureRequest, tokenizer: Any) -> Kind:
+    """A student, all of it noise, and what it reads by."""
+    build, changes = KINDS[request.param]
+    student = settings(**changes)
+    model = build(tokenizer)
+    size = 0.7 if model.config.is_encoder_decoder else 0.4  # of more noise float32 loses the last digits
+    model = noisy(tune(model, student), size)
+    return model, Reader(student, model, tokenizer)
 
 
 @pytest.fixture(scope="module")
-def encoded(tokenizer: Any) -> tuple[list[np.ndarray], list[list[np.ndarray]]]:
-    inputs, options, cuts = encode_questions(QUESTIONS, tokenizer, "predict: ", 200)
-    assert cuts == Cuts(0, 0, 0)
-    return inputs, options
+def t5(tokenizer: Any) -> Kind:
+    model = noisy(toy_model(tokenizer, dropout=0.5))
+    return model, Reader(settings(), model, tokenizer)
+
+
+@torch.no_grad()
+def next_token(model: Any, reading: Reading, behind: list[int]) -> torch.Tensor:
+    """Log-probabilities (V,) of the token behind a reading and these tokens, by one pass of the model over all of them."""
+    model.eval()
+    decoded = torch.tensor([[*reading.prompt.tolist(), *behind]])
+    if not len(reading.source):
+        logits = model(input_ids=decoded, attention_mask=torch.ones_like(decoded), use_cache=False).logits
+    else:
+        ids = torch.tensor([reading.source.tolist()])
+        logits = model(
+            input_ids=ids, attention_mask=torch.ones_like(ids), decoder_input_ids=decoded, use_cache=False
+        ).logits
+    return torch.log_softmax(logits[0, -1].double(), dim=-1)
+
+
+def slow_score(model: Any, reading: Reading, option: np.ndarray) -> float:
+    """The log-probabilities of an option's tokens added up, each by a pass of its own."""
+    return sum(float(next_token(model, reading, option[:i].tolist())[option[i]]) for i in range(len(option)))
 
 
 def prompt(question: Question) -> str:
     return "predict: " + (f"{question.context}\n" if question.context else "") + input_text(question)
 
 
-@torch.no_grad()
-def slow_scores(model: Any, tokenizer: Any, question: Question) -> tuple[list[float], list[int]]:
-    """One forward pass for every option: its tokens' log-probabilities added up, and how many they are."""
-    model.eval()
-    sums, counts = [], []
-    for choice in question.choices:
-        target = tokenizer(choice, return_tensors="pt")["input_ids"]
-        start = torch.cat([torch.tensor([[0]]), target[:, :-1]], dim=1)
-        logits = model(**tokenizer(prompt(question), return_tensors="pt"), decoder_input_ids=start).logits[0]
-        logs = torch.log_softmax(logits.double(), dim=-1)
-        sums.append(sum(float(logs[i, token]) for i, token in enumerate(target[0])))
-        counts.append(target.shape[1])
-    return sums, counts
+# --- likelihood -----------------------------------------------------------------------------------------------------
 
 
-def test_inputs_and_options_are_the_tokenizers_ids(tokenizer: Any, encoded: tuple) -> None:
-    inputs, options = encoded
-    for question, ids, rows in zip(QUESTIONS, inputs, options, strict=True):
-        assert ids.tolist() == tokenizer(prompt(question))["input_ids"]
+def test_inputs_and_options_are_the_tokenizers_ids(t5: Kind, tokenizer: Any) -> None:
+    readings, options, cuts = encode_questions(QUESTIONS, t5[1], "predict: ")
+    assert cuts == Cuts(0, 0, 0)
+    for question, reading, rows in zip(QUESTIONS, readings, options, strict=True):
+        assert reading.source.tolist() == tokenizer(prompt(question))["input_ids"] and reading.prompt.tolist() == [0]
         assert [row.tolist() for row in rows] == tokenizer(list(question.choices))["input_ids"]
 
 
-def test_an_option_is_never_cut(tokenizer: Any) -> None:
+def test_an_option_is_never_cut(t5: Kind, tokenizer: Any) -> None:
     question = Question("1", "Which?", ("red " * 500, "blue"), 0)
-    _, options, cuts = encode_questions([question], tokenizer, "predict: ", 16)
+    _, options, cuts = encode_questions(
+        [question], Reader(settings(max_input_tokens=16), t5[0], tokenizer), "predict: "
+    )
     assert len(options[0][0]) == 501 and cuts == Cuts(inputs_over_limit=1)
 
 
-@pytest.mark.parametrize("batch_tokens", [1, 300, 10**6])
-@pytest.mark.parametrize("normalize", ["none", "tokens"])
-def test_scores_equal_one_pass_for_every_option(
-    model: Any, tokenizer: Any, encoded: tuple, batch_tokens: int, normalize: str
-) -> None:
-    scores = option_scores(model.train(), *encoded, batch_tokens, normalize)
-    for question, row in zip(QUESTIONS, scores, strict=True):
-        sums, counts = slow_scores(model, tokenizer, question)
-        expected = [s / n for s, n in zip(sums, counts, strict=True)] if normalize == "tokens" else sums
-        assert row == pytest.approx(expected, abs=1e-5)
+def test_scores_equal_one_pass_for_every_token_of_every_option(kind: Kind) -> None:
+    model, reader = kind
+    readings, options, _ = encode_questions(FEW, reader, "predict: ")
+    expected = [
+        [slow_score(model, reading, ids) for ids in row] for reading, row in zip(readings, options, strict=True)
+    ]
+    assert max(max(row) - min(row) for row in expected) > 1, "a toy that finds all options alike shows nothing"
+    for batch_tokens in (1, 100, 10**6):
+        for scores, slow in zip(option_scores(model.train(), readings, options, batch_tokens), expected, strict=True):
+            assert scores == pytest.approx(slow, abs=1e-5, rel=1e-6)
 
 
-def test_progress_tells_of_every_question_once(model: Any, tokenizer: Any, encoded: tuple) -> None:
+def test_a_score_by_tokens_is_the_mean_over_an_options_tokens(t5: Kind) -> None:
+    readings, options, _ = encode_questions(QUESTIONS, t5[1], "predict: ")
+    sums, means = (option_scores(t5[0], readings, options, 300, normalize) for normalize in ("none", "tokens"))
+    for row, by_token, ids in zip(sums, means, options, strict=True):
+        assert by_token == pytest.approx([s / len(tokens) for s, tokens in zip(row, ids, strict=True)], rel=1e-12)
+
+
+def test_only_models_that_keep_keys_and_values_and_are_told_positions_go_on_from_a_prompt(tokenizer: Any) -> None:
+    found = {
+        build.__name__: can_go_on(build(tokenizer))
+        for build in (toy_model, bart, toy_causal, gpt2, mistral, mamba, bloom)
+    }
+    assert [name for name, can in found.items() if not can] == ["mamba", "bloom"]
+
+
+def test_what_stands_before_the_options_is_read_once(t5: Kind, tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tokens that the encoder, and a causal model's first layer, are given: those of the questions, and of no option twice."""
+    causal = noisy(toy_causal(tokenizer))
+    for model, layer in ((t5[0], t5[0].encoder.block[0]), (causal, causal.model.layers[0])):
+        seen: list[int] = []
+        hook = layer.register_forward_pre_hook(lambda module, given: seen.append(given[0].shape[:2].numel()))  # noqa: B023
+        readings, options, _ = encode_questions(QUESTIONS, Reader(settings(), model, tokenizer), "predict: ")
+        option_scores(model, readings, options, 1)
+        hook.remove()
+        read = sum(len(reading.source) or len(reading.prompt) for reading in readings)
+        written = 0 if model is t5[0] else sum(len(ids) - 1 for row in options for ids in row)
+        assert sum(seen) == read + written
+
+
+def test_progress_tells_of_every_question_once(t5: Kind, tokenizer: Any) -> None:
+    readings, options, _ = encode_questions(QUESTIONS, t5[1], "predict: ")
     done: list[int] = []
-    option_scores(model, *encoded, 300, progress=done.append)
+    option_scores(t5[0], readings, options, 200, progress=done.append)
     assert sum(done) == len(QUESTIONS) and len(done) > 1
-    generate_texts(model, tokenizer, encoded[0], 3, 200, done.append)
+    generate_texts(t5[0], tokenizer, readings, 3, 200, done.append)
     assert sum(done) == 2 * len(QUESTIONS)
 
 
-@pytest.mark.parametrize("batch_tokens", [1, 200, 10**6])
-def test_texts_generated_together_equal_those_generated_one_by_one(
-    model: Any, tokenizer: Any, encoded: tuple, batch_tokens: int
-) -> None:
+# --- text -----------------------------------------------------------------------------------------------------------
+
+
+def test_texts_generated_together_equal_those_generated_one_by_one(kind: Kind) -> None:
+    model, reader = kind
+    readings, _, _ = encode_questions(FEW, reader, "predict: ")
     expected = []
-    for question in QUESTIONS:
-        encoding = tokenizer(prompt(question), return_tensors="pt")
-        ids = [0]
-        while len(ids) < 10 and ids[-1] != 1:  # greedy, by hand
-            with torch.no_grad():
-                ids.append(int(model.eval()(**encoding, decoder_input_ids=torch.tensor([ids])).logits[0, -1].argmax()))
-        expected.append(" ".join(tokenizer.decode(ids, skip_special_tokens=True).split()))
-    assert generate_texts(model.train(), tokenizer, encoded[0], 9, batch_tokens) == expected
+    for reading in readings:
+        ids: list[int] = []
+        while len(ids) < 6 and ids[-1:] != [1]:  # greedy, by hand
+            ids.append(int(next_token(model, reading, ids).argmax()))
+        expected.append(" ".join(reader.tokenizer.decode(ids, skip_special_tokens=True).split()))
     assert len(set(expected)) > 1, "a toy that says the same of everything shows nothing"
+    for batch_tokens in (1, 100, 10**6):
+        assert generate_texts(model.train(), reader.tokenizer, readings, 6, batch_tokens) == expected
 
 
 @pytest.mark.parametrize(
@@ -139,20 +271,21 @@ def test_the_best_score_is_chosen_and_of_equal_ones_the_first(scores: list[float
     assert choose(scores) == expected
 
 
-def test_a_prediction_holds_scores_choice_text_and_match(model: Any, tokenizer: Any) -> None:
-    rows = predict(model, tokenizer, QUESTIONS, toy_params(score__max_new_tokens=4))
-    for question, row in zip(QUESTIONS, rows, strict=True):
+def test_a_prediction_holds_scores_choice_text_and_match(t5: Kind, tokenizer: Any) -> None:
+    rows = predict(t5[0], tokenizer, QUESTIONS, toy_params(score__max_new_tokens=4))
+    readings, options, _ = encode_questions(QUESTIONS, t5[1], "predict: ")
+    for question, row, reading, ids in zip(QUESTIONS, rows, readings, options, strict=True):
         assert list(row) == ["id", "gold", "choice", "scores", "text", "matched"]
         assert (row["id"], row["gold"]) == (question.id, question.answer)
-        sums, _ = slow_scores(model, tokenizer, question)
+        sums = [slow_score(t5[0], reading, option) for option in ids]
         assert row["scores"] == pytest.approx(sums, abs=1e-4) and row["choice"] == int(np.argmax(sums))
         assert row["matched"] == match_option(row["text"], question.choices, tokenizer)
 
 
-def test_a_prediction_does_not_depend_on_the_gold_answer(model: Any, tokenizer: Any) -> None:
+def test_a_prediction_does_not_depend_on_the_gold_answer(t5: Kind, tokenizer: Any) -> None:
     def of(answer: int) -> list[dict]:
         questions = [Question(q.id, q.question, q.choices, answer, q.context) for q in QUESTIONS]
-        rows = predict(model, tokenizer, questions, toy_params(score__max_new_tokens=4))
+        rows = predict(t5[0], tokenizer, questions, toy_params(score__max_new_tokens=4))
         return [{key: value for key, value in row.items() if key != "gold"} for row in rows]
 
     assert of(0) == of(1)

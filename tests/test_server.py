@@ -13,12 +13,14 @@ import time
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.endpoint import Endpoint, answer_to, running
-from tinyllm.settings import Price, Runtime, ServerTeacher
+from tinyllm.params import load_params
+from tinyllm.settings import Price, ServerTeacher
 from tinyllm.teachers import Answer, Failure, Prompt, sending
 from tinyllm.teachers.replies import estimate_tokens, retry_after
 from tinyllm.teachers.server import Server, checked_url, proxy_of, read_key
@@ -38,8 +40,8 @@ SETTINGS = ServerTeacher(
     price=Price(prompt=0.0, completion=0.0),
     parameters=None,
 )
-RUNTIME = Runtime(
-    device="cpu", precision="fp32", batch_tokens=1, concurrency=16, deadline=10.0, retries=1, max_cost=None
+RUNTIME = load_params(Path(__file__).resolve().parents[1] / "params.yaml").runtime.model_copy(
+    update={"concurrency": 16, "deadline": 10.0, "retries": 1, "max_cost": None}
 )
 Outcome = Answer | Failure
 

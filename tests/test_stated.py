@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyllm.questions import Question
-from tinyllm.stated import stated_answer
+from tinyllm.stated import _ANSWER_IS, stated_answer
 
 LAMP = Question("l1", "Why does the desk lamp stay dark?", ("the bulb is burnt", "a cable", "ghosts", "sea cable"), 0)
 
@@ -86,6 +87,28 @@ def test_an_option_that_stands_twice_is_never_stated_by_its_text() -> None:
 @given(st.one_of(st.lists(PIECES, max_size=25).map("".join), st.text(max_size=120)))
 def test_any_text_states_one_of_the_options_or_none(text: str) -> None:
     assert stated_answer(text, LAMP) in (None, 0, 1, 2, 3)
+
+
+LEADS = st.sampled_from(
+    [
+        *"answer: |the answer is |correct choice is |right option |best one |final statement |most likely answer ".split(
+            "|"
+        ),
+        *"appropriate answer |only possible option is |point to |suggests |not indicates |a clear case of ".split("|"),
+        *"cause is |left with |leaves us with |it is choice |ıt is option |ſuggests |the |an|xanswer is |not a case of ".split(
+            "|"
+        ),
+    ]
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(LEADS, max_size=8).map("".join))
+def test_the_quick_look_misses_no_lead(text: str) -> None:
+    slow = re.compile(_ANSWER_IS.pattern.replace("(?=[abcfilmoprs])", "", 1), _ANSWER_IS.flags)
+    assert slow.pattern != _ANSWER_IS.pattern
+    found, expected = ([lead.span() for lead in pattern.finditer(text)] for pattern in (_ANSWER_IS, slow))
+    assert found == expected
 
 
 @pytest.mark.parametrize("unit", ["\n", "1. ", "(a) is ", "the answer is ", "answer to the question ", "only "])

@@ -1,4 +1,4 @@
-"""Vocabulary, new students, checkpoints that load and those that are refused, and the folder a student is left in."""
+"""New students, and the folders that they are left in: a whole model, a merged one, an adapter alone."""
 
 from __future__ import annotations
 
@@ -11,21 +11,19 @@ from typing import Any
 
 import pytest
 import torch
-from toys import SIZES, toy_model, toy_params, toy_questions, toy_rows, toy_tokenizer
-from transformers import GPT2Config, LlamaConfig
+from safetensors.torch import load_file, save_file
+from toys import SIZES, toy_causal, toy_model, toy_params, toy_questions, toy_rows, toy_tokenizer
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from tinyllm.settings import Scratch, Student
-from tinyllm.students import (
-    load_checkpoint,
-    load_student,
-    new_student,
-    save_student,
-    scratch_model,
-    seed_pieces,
-    train_tokenizer,
-)
+from tinyllm.students import load_student, new_student, save_student, scratch_model
+from tinyllm.tuning import embedded, plain
 
 TEXTS = [f"{row['input']}\n{row['targets']['answer']}" for row in toy_rows(toy_questions(40))]
+WHOLE = ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+ALONE = ["adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+MODELS = {"t5": toy_model, "llama": toy_causal}
+TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 
 
 @pytest.fixture(scope="module")
@@ -34,92 +32,41 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture(scope="module")
-def saved(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("saved") / "student"
-    save_student(toy_model(tokenizer), tokenizer, folder, max_new_tokens=7)
-    return folder
+def saved(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A student of each kind as it is saved, and so a checkpoint to start another from."""
+    root = tmp_path_factory.mktemp("saved")
+    for name, model in MODELS.items():
+        save_student(model(tokenizer), tokenizer, root / name, max_new_tokens=7)
+    return {name: root / name for name in MODELS}
 
 
-def empty(folder: Path) -> Path:
-    folder.mkdir()
-    return folder
-
-
-# --- the vocabulary -------------------------------------------------------------------------------------------------
-
-
-def test_a_vocabulary_depends_on_nothing_but_the_texts(tmp_path: Path) -> None:
-    for name in "ab":
-        train_tokenizer(TEXTS, 120, empty(tmp_path / name)).save_pretrained(tmp_path / name / "saved")
-    first, second = ({p.name: p.read_bytes() for p in (tmp_path / name / "saved").iterdir()} for name in "ab")
-    assert first == second and "tokenizer.json" in first
-
-
-def test_frequent_words_are_single_pieces(tmp_path: Path) -> None:
-    tokenizer = train_tokenizer(TEXTS, 120, tmp_path)
-    assert tokenizer.tokenize("horse sits by the river") == ["▁horse", "▁sits", "▁by", "▁the", "▁river"]
-
-
-def test_a_vocabulary_has_at_most_the_pieces_asked_for_and_t5s_special_ones(tmp_path: Path) -> None:
-    tokenizer = train_tokenizer(TEXTS, 60, tmp_path)
-    assert 50 < len(tokenizer) <= 60
-    assert (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id) == (0, 1, 2)
-    assert tokenizer("red")["input_ids"][-1] == 1
-
-
-def test_characters_the_texts_lack_become_the_unknown_piece(tokenizer: Any) -> None:
-    ids = tokenizer("漢字 7{}\x00 red")["input_ids"]
-    assert tokenizer.unk_token_id in ids
-    assert tokenizer.decode(ids, skip_special_tokens=True).split()[-1] == "red"
-
-
-def test_the_words_of_a_line_of_any_length_are_learnt(tmp_path: Path) -> None:
-    tokenizer = train_tokenizer([" ".join(["horse river zebra"] * 500), "a b"], 60, tmp_path)  # 9,000 characters
-    assert tokenizer.tokenize("zebra river") == ["▁zebra", "▁river"]
-
-
-def test_a_vocabulary_smaller_than_the_alphabet_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"^student\.scratch\.vocabulary: 10 does not fit the train texts: .*smaller"):
-        train_tokenizer(TEXTS, 10, tmp_path)
-
-
-def test_every_part_of_a_word_is_offered_with_its_count() -> None:
-    offered = dict(line.split("\t") for line in seed_pieces(["ab ab", "b!"]).splitlines())
-    assert offered == {
-        **{"▁": "4", "▁a": "2", "▁ab": "2", "a": "2", "ab": "2", "b": "3"},
-        **{"▁b": "1", "▁!": "1", "!": "1"},
-    }
-
-
-# --- new students ---------------------------------------------------------------------------------------------------
-
-
-def test_a_new_model_has_the_sizes_asked_for() -> None:
-    model = scratch_model(
-        Scratch(vocabulary=100, width=12, layers=3, heads=2, feed_forward=20, embedding_scale=1.0), 77, 0.3
+def starting(folder: Path, tuning: str = "full", alone: bool = False, **changes: Any) -> Student:
+    """The params of a student that starts from a checkpoint."""
+    where: dict[str, Any] = {"student__origin": "local", "student__model": str(folder), "student__scratch": None}
+    student = toy_params(**where, student__tuning=tuning, **changes).student
+    return student.model_copy(
+        update={"lora": student.lora.model_copy(update={"saved": "adapter" if alone else "merged"})}
     )
-    shapes = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
-    assert shapes["shared.weight"] == (77, 12)
-    assert shapes["encoder.block.0.layer.0.SelfAttention.q.weight"] == (12, 12)
-    assert shapes["encoder.block.0.layer.1.DenseReluDense.wi.weight"] == (20, 12)
-    assert (len(model.encoder.block), len(model.decoder.block)) == (3, 3)
-    config = model.config
-    assert (config.num_heads, config.d_kv, config.dropout_rate, config.decoder_start_token_id) == (2, 6, 0.3, 0)
 
 
-def test_a_new_student_has_a_vocabulary_of_the_texts_and_a_model_of_its_size(tmp_path: Path) -> None:
-    torch.manual_seed(5)
-    model, tokenizer = new_student(toy_params().student, 0.2, TEXTS, tmp_path)
-    assert model.config.vocab_size == len(tokenizer) <= SIZES.vocabulary
-    assert (model.config.d_model, model.config.dropout_rate) == (SIZES.width, 0.2)
-    assert tokenizer.tokenize("horse by the river") == ["▁horse", "▁by", "▁the", "▁river"]
+def tuned(folder: Path, tuning: str, alone: bool = False) -> tuple[Any, Any]:
+    """A student as if trained: what is tuned of it has moved."""
+    torch.manual_seed(3)
+    model, tokenizer = new_student(starting(folder, tuning, alone), 0.1, [], folder)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.requires_grad:
+                weight.add_(torch.randn_like(weight), alpha=0.1)
+    return model.eval(), tokenizer
 
 
-# --- checkpoints ----------------------------------------------------------------------------------------------------
-
-
-def local(folder: Path) -> Student:
-    return toy_params(student__origin="local", student__model=str(folder), student__scratch=None).student
+def logits(model: Any) -> torch.Tensor:
+    """What a student makes of two inputs of different length."""
+    ids = torch.arange(3, 15).view(2, 6)
+    mask = torch.tensor([[1] * 6, [1] * 4 + [0] * 2])
+    decoder = {"decoder_input_ids": torch.tensor([[0, 5, 6], [0, 7, 8]])} if model.config.is_encoder_decoder else {}
+    with torch.no_grad():
+        return plain(model)(**embedded(model, ids, mask), **decoder).logits
 
 
 def changed(saved: Path, folder: Path, *without: str) -> Path:
@@ -129,101 +76,196 @@ def changed(saved: Path, folder: Path, *without: str) -> Path:
     return folder
 
 
-def test_a_checkpoint_in_a_folder_loads_with_its_weights_and_the_dropout_asked_for(saved: Path, tokenizer: Any) -> None:
-    model, loaded = load_checkpoint(local(saved), dropout=0.25)
-    expected = toy_model(tokenizer).state_dict()
-    assert all(torch.equal(weight, expected[name]) for name, weight in model.state_dict().items())
-    assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {0.25}
-    assert loaded(TEXTS)["input_ids"] == tokenizer(TEXTS)["input_ids"]
+# --- new students ---------------------------------------------------------------------------------------------------
 
 
-def test_a_folder_without_a_configuration_is_no_checkpoint(tmp_path: Path) -> None:
-    for folder in (tmp_path, tmp_path / "gone"):
-        with pytest.raises(ValueError) as error:
-            load_checkpoint(local(folder), 0.1)
-        assert str(error.value) == f"student.model: {folder} is no checkpoint folder (it has no config.json)"
+def test_a_new_model_has_the_sizes_asked_for() -> None:
+    sizes = {"vocabulary": 100, "width": 12, "layers": 3, "heads": 2, "feed_forward": 20, "embedding_scale": 1.0}
+    model = scratch_model(Scratch(architecture="seq2seq", **sizes), 77, 0.3)
+    shapes = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
+    assert shapes["shared.weight"] == (77, 12)
+    assert shapes["encoder.block.0.layer.0.SelfAttention.q.weight"] == (12, 12)
+    assert shapes["encoder.block.0.layer.1.DenseReluDense.wi.weight"] == (20, 12)
+    assert (len(model.encoder.block), len(model.decoder.block)) == (3, 3)
+    config = model.config
+    assert (config.num_heads, config.d_kv, config.dropout_rate, config.decoder_start_token_id) == (2, 6, 0.3, 0)
+
+
+def test_a_new_causal_model_has_the_sizes_asked_for_and_no_output_layer_of_its_own() -> None:
+    sizes = {"vocabulary": 100, "width": 12, "layers": 3, "heads": 2, "feed_forward": 20, "embedding_scale": 1.0}
+    model = scratch_model(Scratch(architecture="causal", **sizes), 77, 0.3)
+    shapes = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
+    assert shapes["model.embed_tokens.weight"] == (77, 12) and "lm_head.weight" not in shapes
+    assert shapes["model.layers.2.self_attn.q_proj.weight"] == (12, 12)
+    assert shapes["model.layers.2.mlp.up_proj.weight"] == (20, 12)
+    config = model.config
+    assert (config.num_hidden_layers, config.num_attention_heads, config.attention_dropout) == (3, 2, 0.3)
+    assert (config.pad_token_id, config.bos_token_id, config.eos_token_id) == (0, None, 1)
+
+
+@pytest.mark.parametrize("architecture", ["seq2seq", "causal"])
+@pytest.mark.parametrize("scale", [0.3, 1.0])
+def test_first_embeddings_spread_as_wide_as_asked_for(architecture: str, scale: float) -> None:
+    torch.manual_seed(1)
+    sizes = SIZES.model_copy(update={"architecture": architecture, "width": 64, "embedding_scale": scale})
+    words = scratch_model(sizes, 1000, 0.0).get_input_embeddings().weight[3:]
+    assert words.std().item() == pytest.approx(scale, rel=0.02)
+
+
+@pytest.mark.parametrize("architecture", ["seq2seq", "causal"])
+def test_a_new_student_has_a_vocabulary_of_the_texts_and_a_model_of_its_size(tmp_path: Path, architecture: str) -> None:
+    torch.manual_seed(5)
+    sizes = SIZES.model_copy(update={"architecture": architecture}).model_dump()
+    model, tokenizer = new_student(toy_params(student__scratch=sizes).student, 0.2, TEXTS, tmp_path)
+    assert model.config.is_encoder_decoder == (architecture == "seq2seq")
+    assert model.config.vocab_size == len(tokenizer) <= SIZES.vocabulary
+    assert model.config.hidden_size == SIZES.width
+    assert tokenizer.tokenize("horse by the river") == ["▁horse", "▁by", "▁the", "▁river"]
+
+
+def test_a_vocabulary_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "spiece.model").mkdir()
+    with pytest.raises(ValueError, match=rf"^{tmp_path}: cannot be written \(.*\); free space and run again$"):
+        new_student(toy_params().student, 0.0, TEXTS, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("kind", "config"),
+    ("kind", "changes", "told"),
     [
-        ("gpt2", GPT2Config(vocab_size=20, n_embd=8, n_layer=1, n_head=1)),
-        ("llama", LlamaConfig(vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=1)),
+        ("llama", {"student__shared_encoder": True}, "shared_encoder: true, but a llama is causal and has no encoder"),
+        ("t5", {"student__chat": True}, "chat: true, but a t5 is no causal model"),
+        ("llama", {"student__chat": True}, "chat: true, but the tokenizer of {model} has no chat template"),
     ],
 )
-def test_a_causal_model_is_refused(tmp_path: Path, kind: str, config: Any) -> None:
-    config.save_pretrained(tmp_path)
-    with pytest.raises(ValueError) as error:
-        load_checkpoint(local(tmp_path), 0.1)
-    assert str(error.value) == (
-        f"student.model: cannot load {tmp_path}: {kind} is no sequence-to-sequence model; use a T5, FLAN-T5 or BART"
-    )
-
-
-def test_a_tokenizer_without_its_vocabulary_is_refused(saved: Path, tmp_path: Path) -> None:
-    folder = changed(saved, tmp_path / "student", "tokenizer.json", "tokenizer_config.json")
-    with pytest.raises(
-        ValueError, match=r"^student\.model: the tokenizer of .* has 104 pieces; its vocabulary is missin"
-    ):
-        load_checkpoint(local(folder), 0.1)
-
-
-def test_pickled_weights_are_refused(saved: Path, tmp_path: Path) -> None:
-    folder = changed(saved, tmp_path / "student", "model.safetensors")
-    torch.save({}, folder / "pytorch_model.bin")
-    with pytest.raises(ValueError, match=r"^student\.model: cannot load [^\n]*no file named model\.safetensors[^\n]*$"):
-        load_checkpoint(local(folder), 0.1)
-
-
-@pytest.mark.parametrize(
-    ("name", "share", "reason"),
-    [("model.safetensors", 0.5, "incomplete metadata"), ("config.json", 0.5, "not a valid JSON")],
-)
-def test_a_file_that_was_cut_off_is_refused_in_one_line(
-    saved: Path, tmp_path: Path, name: str, share: float, reason: str
+def test_what_a_model_cannot_do_is_refused(
+    saved: dict[str, Path], kind: str, changes: dict[str, Any], told: str
 ) -> None:
-    folder = changed(saved, tmp_path / "student")
-    whole = (folder / name).read_bytes()
-    (folder / name).write_bytes(whole[: int(len(whole) * share)])
-    with pytest.raises(ValueError, match=rf"^student\.model: cannot load [^\n]*{reason}[^\n]*$"):
-        load_checkpoint(local(folder), 0.1)
+    with pytest.raises(ValueError) as error:
+        new_student(starting(saved[kind], **changes), 0.0, [], saved[kind])
+    assert str(error.value) == f"student.{told.replace('{model}', str(saved[kind]))}; set it to false"
+
+
+def test_a_model_with_a_chat_template_may_chat(saved: dict[str, Path], tmp_path: Path) -> None:
+    folder = changed(saved["llama"], tmp_path / "chatty")
+    (folder / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
+    _, tokenizer = new_student(starting(folder, student__chat=True), 0.0, [], tmp_path)
+    assert tokenizer.apply_chat_template([{"role": "user", "content": "Red?"}], tokenize=False) == "Red?"
 
 
 # --- the folder a student is left in --------------------------------------------------------------------------------
 
 
-def test_a_saved_student_is_a_plain_folder_without_pickle(saved: Path) -> None:
-    assert sorted(path.name for path in saved.iterdir()) == [
-        "config.json",
-        "generation_config.json",
-        "model.safetensors",
-        "tokenizer.json",
-        "tokenizer_config.json",
-    ]
-    generation = json.loads((saved / "generation_config.json").read_text(encoding="utf-8"))
+@pytest.mark.parametrize(("kind", "start"), [("t5", {"decoder_start_token_id": 0}), ("llama", {})])
+def test_a_saved_student_is_a_plain_folder_without_pickle(saved: dict[str, Path], kind: str, start: dict) -> None:
+    assert sorted(path.name for path in saved[kind].iterdir()) == WHOLE
+    generation = json.loads((saved[kind] / "generation_config.json").read_text(encoding="utf-8"))
     generation.pop("transformers_version")
-    assert generation == {
-        "decoder_start_token_id": 0,
-        "do_sample": False,
-        "eos_token_id": 1,
-        "max_new_tokens": 7,
-        "pad_token_id": 0,
-    }
+    assert generation == {"do_sample": False, "eos_token_id": 1, "max_new_tokens": 7, "pad_token_id": 0, **start}
 
 
-def test_a_saved_student_loads_as_it_was(saved: Path, tokenizer: Any) -> None:
-    model, loaded = load_student(saved)
-    expected = toy_model(tokenizer).state_dict()
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_saved_student_loads_as_it_was(saved: dict[str, Path], tokenizer: Any, kind: str) -> None:
+    model, loaded = load_student(saved[kind])
+    expected = MODELS[kind](tokenizer).state_dict()
     assert all(torch.equal(weight, expected[name]) for name, weight in model.state_dict().items())
     assert loaded.get_vocab() == tokenizer.get_vocab()
 
 
-def test_a_folder_without_weights_holds_no_student(saved: Path, tmp_path: Path) -> None:
-    folder = changed(saved, tmp_path / "1", "model.safetensors")
+@pytest.mark.parametrize("kind", MODELS)
+def test_merged_adapters_answer_as_they_did_beside_the_model(saved: dict[str, Path], tmp_path: Path, kind: str) -> None:
+    model, tokenizer = tuned(saved[kind], "lora")
+    expected = logits(model)
+    save_student(model, tokenizer, tmp_path / "out", 7)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == WHOLE
+    loaded, _ = load_student(tmp_path / "out")
+    assert torch.allclose(logits(loaded), expected, rtol=1e-5, atol=1e-5)
+    assert torch.allclose(logits(model), expected, rtol=1e-5, atol=1e-5)  # the student itself goes on as it was
+    untuned, _ = load_student(saved[kind])
+    assert not torch.allclose(logits(untuned), expected, rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("tuning", ["lora", "prompt"])
+def test_an_adapter_saved_alone_answers_as_it_did_and_names_its_model(
+    saved: dict[str, Path], tmp_path: Path, kind: str, tuning: str
+) -> None:
+    model, tokenizer = tuned(saved[kind], tuning, alone=True)
+    save_student(model, tokenizer, tmp_path / "out", 7)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ALONE
+    named = json.loads((tmp_path / "out/adapter_config.json").read_text(encoding="utf-8"))
+    assert named["base_model_name_or_path"] == str(saved[kind])
+    loaded, words = load_student(tmp_path / "out")
+    assert torch.equal(logits(loaded), logits(model)) and not loaded.training and not plain(loaded).training
+    assert words.get_vocab() == tokenizer.get_vocab()
+
+
+def test_a_model_is_named_as_the_params_name_it(
+    saved: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(saved["t5"].parent)
+    model, tokenizer = tuned(Path("t5"), "lora", alone=True)
+    save_student(model, tokenizer, tmp_path / "out", 7)
+    assert str(saved["t5"].parent) not in (tmp_path / "out/adapter_config.json").read_text(encoding="utf-8")
+    assert torch.equal(logits(load_student(tmp_path / "out")[0]), logits(model))
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_two_saves_are_equal(saved: dict[str, Path], tmp_path: Path, alone: bool) -> None:
+    for name in "ab":
+        save_student(*tuned(saved["llama"], "lora", alone), tmp_path / name, 7)
+    first, second = ({p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} for name in "ab")
+    assert first == second
+
+
+@pytest.mark.parametrize(("kind", "library"), [("t5", AutoModelForSeq2SeqLM), ("llama", AutoModelForCausalLM)])
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_transformers_loads_adapters_alone(saved: dict[str, Path], tmp_path: Path, kind: str, library: Any) -> None:
+    model, tokenizer = tuned(saved[kind], "lora", alone=True)
+    save_student(model, tokenizer, tmp_path / "out", 7)
+    assert torch.equal(logits(library.from_pretrained(tmp_path / "out")), logits(model))
+
+
+# --- folders that are refused ---------------------------------------------------------------------------------------
+
+
+def test_a_folder_without_weights_holds_no_student(saved: dict[str, Path], tmp_path: Path) -> None:
+    folder = changed(saved["t5"], tmp_path / "1", "model.safetensors")
     with pytest.raises(
         ValueError, match=r"/1: holds no trained student \(no model\.safetensors\); run dvc repro train$"
     ):
         load_student(folder)
+
+
+def test_an_adapter_without_its_weights_is_no_student(saved: dict[str, Path], tmp_path: Path) -> None:
+    save_student(*tuned(saved["t5"], "prompt"), tmp_path / "1", 7)
+    (tmp_path / "1/adapter_model.safetensors").unlink()
+    with pytest.raises(
+        ValueError, match=r"/1: holds no trained student \(no adapter_model\.safetensors\); run dvc repro train$"
+    ):
+        load_student(tmp_path / "1")
+
+
+@pytest.mark.parametrize("tuning", ["lora", "prompt"])
+def test_an_adapter_that_lacks_a_part_is_damaged(saved: dict[str, Path], tmp_path: Path, tuning: str) -> None:
+    save_student(*tuned(saved["llama"], tuning, alone=True), tmp_path / "1", 7)
+    weights = load_file(tmp_path / "1/adapter_model.safetensors")
+    lost = sorted(weights)[0]
+    save_file(
+        {name: value for name, value in weights.items() if name != lost}, tmp_path / "1/adapter_model.safetensors"
+    )
+    with pytest.raises(ValueError, match=r"/1: damaged \([^\n]+\); delete it and run dvc repro train$"):
+        load_student(tmp_path / "1")
+
+
+def test_an_adapter_whose_model_is_gone_says_which(saved: dict[str, Path], tmp_path: Path) -> None:
+    base = changed(saved["t5"], tmp_path / "base")
+    save_student(*tuned(base, "lora", alone=True), tmp_path / "1", 7)
+    shutil.rmtree(base)
+    with pytest.raises(ValueError) as error:
+        load_student(tmp_path / "1")
+    told = f"{tmp_path}/1: its adapter belongs to {base}, which cannot be loaded ("
+    assert str(error.value).startswith(told) and str(error.value).endswith("; put it there")
+    assert "\n" not in str(error.value)
 
 
 # transformers 5 has no pipeline for sequence-to-sequence models, so this is how its users run one.
@@ -237,9 +279,9 @@ print(model.generate(**tokenizer(sys.argv[2], return_tensors="pt"))[0].tolist())
 
 
 @pytest.mark.slow
-def test_a_saved_student_answers_without_this_package(saved: Path, tokenizer: Any, tmp_path: Path) -> None:
+def test_a_saved_student_answers_without_this_package(saved: dict[str, Path], tokenizer: Any, tmp_path: Path) -> None:
     text = "predict: Which colour has the dog?"
-    command = [sys.executable, "-I", "-c", ELSEWHERE, str(saved), text]
+    command = [sys.executable, "-I", "-c", ELSEWHERE, str(saved["t5"]), text]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={"HF_HUB_OFFLINE": "1"})
     assert done.returncode == 0, done.stderr
     ids, model = [0], toy_model(tokenizer).eval()

@@ -12,12 +12,17 @@ import torch
 from toys import toy_model, toy_params, toy_questions, toy_rows, toy_tokenizer
 from transformers import TrainingArguments
 
-from tinyllm import training
+from tinyllm import curve as curve_module
 from tinyllm.batches import Task, encode_corpus
+from tinyllm.curve import LossCurve
+from tinyllm.objective import Objective
+from tinyllm.reading import Reader
 from tinyllm.scoring import predict
 from tinyllm.settings import Loss
+from tinyllm.steps import Lesson, Steps
 from tinyllm.students import save_student
-from tinyllm.training import DistillationTrainer, LossCurve, Steps, Trained, tasks_of, train_student, vocabulary_texts
+from tinyllm.trainer import DistillationTrainer
+from tinyllm.training import Trained, tasks_of, train_student, vocabulary_texts
 
 TRAIN, VALID = toy_questions(16, seed=1, split="train"), toy_questions(30, seed=2, split="valid")
 ROWS = toy_rows(TRAIN, "ann", "bob")
@@ -44,7 +49,7 @@ def same_weights(first: Trained, second: Trained) -> bool:
 
 
 def test_the_answers_task_comes_first_and_then_one_for_every_teacher() -> None:
-    loss = Loss(answer=2.0, alpha=0.5, teacher_alpha={"bob": 0.0, "elsewhere": 9.0})
+    loss = Loss(answer=2.0, alpha=0.5, teacher_alpha={"bob": 0.0, "elsewhere": 9.0}, kd=0.0)
     assert tasks_of(("bob", "ann"), loss, "predict: ", "explain as {teacher}: ") == [
         Task("answer", "predict: ", 2.0),
         Task("bob", "explain as bob: ", 0.0),
@@ -53,7 +58,7 @@ def test_the_answers_task_comes_first_and_then_one_for_every_teacher() -> None:
 
 
 def test_braces_in_a_prefix_that_are_not_the_teachers_stay() -> None:
-    tasks = tasks_of(("ann",), Loss(answer=1.0, alpha=1.0, teacher_alpha={}), "predict: ", "{x} as {teacher} {: ")
+    tasks = tasks_of(("ann",), Loss(answer=1.0, alpha=1.0, teacher_alpha={}, kd=0.0), "predict: ", "{x} as {teacher} {: ")
     assert tasks[1].prefix == "{x} as ann {: "
 
 
@@ -78,6 +83,28 @@ def slow_objective(model: Any, tokenizer: Any) -> torch.Tensor:
     return total
 
 
+def lessons(model: Any, tokenizer: Any) -> list[Lesson]:
+    examples, _ = encode_corpus(ROWS, TASKS, Reader(toy_params().student, model, tokenizer))
+    return [Lesson(row["id"], own) for row, own in zip(ROWS, examples, strict=True)]
+
+
+def steps(model: Any, batch_tokens: int) -> Steps:
+    return Steps(model, len(TASKS), batch_tokens)
+
+
+def trainer(model: Any, folder: Path) -> DistillationTrainer:
+    return DistillationTrainer(
+        objective=Objective(model, torch.tensor([task.weight for task in TASKS])),
+        args=TrainingArguments(output_dir=str(folder), use_cpu=True, report_to="none"),
+        lessons=[],
+        steps=steps(model, 1),
+        judge=lambda model: 0.0,
+        curve=LossCurve([task.name for task in TASKS]),
+        patience=1,
+        batch_size=16,
+    )
+
+
 @pytest.mark.parametrize(("batch_tokens", "parts"), [(10**6, 1), (1000, None), (200, None), (1, 44)])
 def test_a_steps_gradient_is_that_of_the_objective_however_it_is_split(
     tokenizer: Any, tmp_path: Path, batch_tokens: int, parts: int | None
@@ -88,18 +115,9 @@ def test_a_steps_gradient_is_that_of_the_objective_however_it_is_split(
     expected = {name: weight.grad.clone() for name, weight in model.named_parameters()}
     model.zero_grad()
 
-    examples, _ = encode_corpus(ROWS, TASKS, tokenizer, 200, 200)
-    trainer = DistillationTrainer(
-        model=model,
-        args=TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none"),
-        train_dataset=examples,
-        tasks=TASKS,
-        judge=lambda model: 0.0,
-        curve=LossCurve([task.name for task in TASKS]),
-    )
-    step = Steps(len(TASKS), batch_tokens, pad_id=0)(examples)
-    assert len(step["parts"]) == parts or parts is None and 1 < len(step["parts"]) < 44
-    loss = trainer.training_step(model, step)
+    step = steps(model, batch_tokens)(lessons(model, tokenizer))
+    assert len(step.parts) == parts or parts is None and 1 < len(step.parts) < 44
+    loss = trainer(model, tmp_path).training_step(Objective(model, torch.tensor([1.0, 0.5, 2.0])), {"step": step})
 
     assert loss.item() == pytest.approx(slow.item(), abs=1e-5)
     for name, weight in model.named_parameters():
@@ -212,7 +230,8 @@ def test_the_metrics_are_the_ones_written_out(tmp_path: Path) -> None:
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(ValueError) as error:
         run(tmp_path, train__learning_rate=1e38)
-    assert re.fullmatch(r"step [2-8]: the loss is not finite; lower train\.learning_rate", str(error.value))
+    line = r"step [2-8] \(questions train-\d+(, train-\d+){3}\): the loss is not finite; lower train\.learning_rate"
+    assert re.fullmatch(line, str(error.value))
 
 
 # --- the vocabulary -------------------------------------------------------------------------------------------------
@@ -253,7 +272,7 @@ def test_a_short_run_has_a_row_for_every_step_and_task() -> None:
 
 
 def test_a_long_run_is_averaged_over_stretches_by_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "CURVE_POINTS", 2)
+    monkeypatch.setattr(curve_module, "CURVE_POINTS", 2)
     assert curve(5).rows(5) == [
         {"step": 3, "task": "answer", "loss": 2.0},
         {"step": 3, "task": "ann", "loss": 1.0},

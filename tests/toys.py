@@ -7,19 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import T5ForConditionalGeneration
+from transformers import LlamaForCausalLM, T5ForConditionalGeneration
 
 from tinyllm.params import load_params
 from tinyllm.questions import Question, input_text
 from tinyllm.settings import Params, Scratch
-from tinyllm.students import scratch_model, train_tokenizer
+from tinyllm.students import scratch_model
+from tinyllm.vocabulary import train_tokenizer
 
 torch.set_num_threads(1)  # the models are so small that a second thread only waits for the first
 
 COLOURS = ("red", "blue", "green", "white")
 ANIMALS = ("dog", "cat", "horse", "bird")
 PLACES = ("at home", "in town", "by the river", "on a hill")
-SIZES = Scratch(vocabulary=150, width=16, layers=1, heads=2, feed_forward=32, embedding_scale=1.0)
+SIZES = Scratch(
+    architecture="seq2seq", vocabulary=150, width=16, layers=1, heads=2, feed_forward=32, embedding_scale=1.0
+)
 
 
 def toy_questions(n: int, seed: int = 1, split: str = "q") -> list[Question]:
@@ -58,6 +61,12 @@ def toy_tokenizer(folder: Path) -> Any:
 def toy_model(tokenizer: Any, seed: int = 1, dropout: float = 0.0) -> T5ForConditionalGeneration:
     torch.manual_seed(seed)
     return scratch_model(SIZES, len(tokenizer), dropout)
+
+
+def toy_causal(tokenizer: Any, seed: int = 1, dropout: float = 0.0) -> LlamaForCausalLM:
+    """A Llama of the same sizes."""
+    torch.manual_seed(seed)
+    return scratch_model(SIZES.model_copy(update={"architecture": "causal"}), len(tokenizer), dropout)
 
 
 def toy_params(**changes: Any) -> Params:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from tinyllm.calibration import probabilities
-from tinyllm.jsonl import HALF_CHARACTER, read_json
+from tinyllm.jsonl import HALF_CHARACTER, parse_line, read_json
 from tinyllm.questions import Question, fold, parse_questions
 from tinyllm.settings import Params, alpha
 
 STUDENTS = Path("models/student")
+WRITERS = ("ForConditionalGeneration", "ForCausalLM", "LMHeadModel", "MTModel")  # how such a model's class ends
 STAND_IN = ("yes", "no")  # for the options that a free-text question lacks, while the rest of it is checked
 
 
@@ -76,21 +77,22 @@ def answer(
         teachers: in whose voices `rationales` are added; none leaves the field out
     """
     from tinyllm.explanations import explain  # these bring torch
+    from tinyllm.reading import Reader
     from tinyllm.scoring import choose, encode_questions, generate_texts, option_scores
 
     student, score, batch_tokens = params.student, params.score, params.runtime.batch_tokens
-    inputs, options, cuts = encode_questions([question], tokenizer, student.answer_prefix, student.max_input_tokens)
+    readings, options, cuts = encode_questions([question], Reader(student, model, tokenizer), student.answer_prefix)
     if cuts.inputs_cut:
         limit = f"student.max_input_tokens ({student.max_input_tokens})"
         print(f"note: {question.id}: longer than {limit}; the head of its context was left out", file=sys.stderr)
     told: dict[str, Any] = {"id": question.id}
     if question.choices:
-        (scores,) = option_scores(model, inputs, options, batch_tokens, score.normalize)
+        (scores,) = option_scores(model, readings, options, batch_tokens, score.normalize)
         chosen = choose(scores)
         sure = [round(value, 4) for value in probabilities(scores)]
         told |= {"answer": question.choices[chosen], "choice": chosen, "probabilities": sure}
     else:
-        (told["answer"],) = generate_texts(model, tokenizer, inputs, score.max_new_tokens, batch_tokens)
+        (told["answer"],) = generate_texts(model, tokenizer, readings, score.max_new_tokens, batch_tokens)
     if teachers:
         told["rationales"] = explain(model, tokenizer, [question], teachers, params)[question.id]
     return told
@@ -121,19 +123,11 @@ def read_stream(lines: Iterable[bytes], source: str) -> Iterator[Question]:
         where = f"{source}:{number}"
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-            row = json.loads(text) if text.strip() else None
         except UnicodeDecodeError as error:
             raise ValueError(f"{where}: not UTF-8 (byte {error.start}); convert it, for example with iconv") from None
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{where}: not JSON ({error.msg} at column {error.colno}); one object a line") from None
-        except (RecursionError, ValueError):
-            raise ValueError(f"{where}: nested too deep, or a number of too many digits, to be read") from None
-        if not text.strip():
-            continue
-        if not isinstance(row, dict):
-            raise ValueError(f"{where}: found {type(row).__name__}; a line must be a JSON object")
-        found = True
-        yield parse_question({"id": number, **row}, where)
+        if text.strip():
+            found = True
+            yield parse_question({"id": number, **parse_line(text, where)}, where)
     if not found:
         raise ValueError(f"{source}: no questions; give one as an argument, or JSON lines on stdin")
 
@@ -177,15 +171,17 @@ def check_student(folder: Path) -> Path:
     """Return the folder if it looks like a student's, by its files and not yet by its weights.
 
     Raises:
-        ValueError: weights or configuration are missing, or it is no sequence-to-sequence model.
+        ValueError: weights or configuration are missing, or it is a model that writes no text.
     """
     remedy = "run dvc repro train, or name a folder that tinyllm export has written"
+    if (folder / "adapter_config.json").is_file() and (folder / "adapter_model.safetensors").is_file():
+        return folder
     if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
         raise ValueError(f"{folder}: holds no trained student (config.json and model.safetensors); {remedy}")
     config = read_json(folder / "config.json")
-    if config.get("is_encoder_decoder") is not True:
-        kind = config.get("model_type")
-        raise ValueError(f"{folder}: holds a model of type {kind!r}, not a sequence-to-sequence student; {remedy}")
+    kinds = config.get("architectures") or [f"a {config.get('model_type')} without a task"]
+    if not str(kinds[0]).endswith(WRITERS):
+        raise ValueError(f"{folder}: holds {kinds[0]}, a model that writes no text; {remedy}")
     return folder
 
 

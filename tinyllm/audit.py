@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from tinyllm.cleaning import FINISHED, LABEL, split_sentences
 from tinyllm.questions import Question, normalise
 from tinyllm.settings import Audit
@@ -35,29 +37,42 @@ def fault(text: str, question: Question, limits: Audit) -> str | None:
         return "unfinished"  # cleaning left it only because no sentence in it is whole: cut off, nearly always
     if _copies(text, question):
         return "copies_question"
-    if not content_words(text) & content_words(f"{question.context} {question.question} {' '.join(question.choices)}"):
+    if content_words(text).isdisjoint(_shown_words(question)):
         return "off_topic"
     if limits.drop_contradictions and stated_answer(text, question) not in (None, question.answer):
         return "states_other_option"
     return None
 
 
-def content_words(text: str) -> set[str]:
+@lru_cache(maxsize=32)  # whether two teachers use the same words is asked next, of the same texts
+def content_words(text: str) -> frozenset[str]:
     """Return the different words that carry meaning, cut to five letters so that plural and tense match."""
-    return {word.rstrip("s")[:STEM] for word in normalise(text).split() if len(word) > 1 and word not in STOP_WORDS}
+    words = set(normalise(text).split()) - STOP_WORDS
+    return frozenset([word.rstrip("s")[:STEM] for word in words if len(word) > 1])
+
+
+@lru_cache(maxsize=1)  # the teachers' rationales of one question come one after another
+def _shown_words(question: Question) -> frozenset[str]:
+    return content_words(f"{question.context} {question.question} {' '.join(question.choices)}")
+
+
+@lru_cache(maxsize=1)
+def _shown_parts(question: Question) -> list[str]:
+    """The question and then its options, as they are compared with a sentence."""
+    return [normalise(question.question), *map(normalise, question.choices)]
 
 
 def _distinct(words: list[str]) -> float:
     """Return the share of different ones among the runs of four words."""
     lower = [word.lower().strip(".,;:") for word in words]
-    runs = [tuple(lower[start : start + RUN]) for start in range(max(1, len(lower) - RUN + 1))]
-    return len(set(runs)) / len(runs)
+    runs = list(zip(*(lower[start:] for start in range(RUN)), strict=False))
+    return len(set(runs)) / len(runs) if runs else 1.0
 
 
 def _copies(text: str, question: Question) -> bool:
     """Tell whether every sentence stands in the question or lists its options: then nothing is explained."""
-    choices = [normalise(choice) for choice in question.choices]
-    shown = [normalise(question.question), *choices]
+    shown = _shown_parts(question)
+    choices = shown[1:]
     for sentence in split_sentences(text):
         said = normalise(LABEL.sub("", sentence))
         listed = [choice for choice in choices if f" {choice} " in f" {said} "]

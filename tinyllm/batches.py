@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tinyllm.layout import Layout, Sources, lay_out, match_sources
 from tinyllm.loss import IGNORED
+from tinyllm.reading import Cuts, Reader
 
 PASS_TOKENS = 500  # the padding for which a forward and backward pass of its own is not worth its fixed cost
 
@@ -29,49 +30,24 @@ class Example:
     """One question under one task, as token ids."""
 
     task: int
-    input_ids: np.ndarray  # (S,) int32
+    source: np.ndarray  # (S,) int32, what the encoder reads; empty for a causal student
+    prompt: np.ndarray  # (P,) int32, what the decoder has before its first own token
     labels: np.ndarray  # (T,) int32
 
+    @property
+    def decoder_length(self) -> int:
+        return len(self.prompt) + len(self.labels) - 1
 
-@dataclass
-class Cuts:
-    """How many texts did not fit."""
+    def decoder_ids(self) -> np.ndarray:
+        """What the decoder reads: (P + T - 1,); the last label is only ever foretold."""
+        return np.concatenate([self.prompt, self.labels[:-1]])
 
-    inputs_cut: int = 0  # lost the head of their context
-    inputs_over_limit: int = 0  # question and options alone are longer than the limit, and were kept whole
-    targets_cut: int = 0
-
-
-def encode_input(tokenizer: Any, prefix: str, context: str, text: str, limit: int, cuts: Cuts) -> np.ndarray:
-    """Return the ids of prefix, context and text; what exceeds `limit` tokens is taken from the head of the context.
-
-    The whole is tokenised in one piece, so an input that fits has exactly the ids the tokenizer gives it.
-    """
-    head = prefix
-    body = f"{context}\n{text}" if context else text
-    encoded = tokenizer(head + body, return_offsets_mapping=True, verbose=False)
-    ids = encoded["input_ids"]
-    excess = len(ids) - limit
-    if excess > 0:
-        start, end = len(head), len(head) + len(context)
-        inside = [i for i, (left, right) in enumerate(encoded["offset_mapping"]) if start <= left < right <= end]
-        dropped = set(inside[:excess])
-        ids = [token for i, token in enumerate(ids) if i not in dropped]
-        cuts.inputs_cut += bool(dropped)
-        cuts.inputs_over_limit += len(ids) > limit
-    return np.asarray(ids, dtype=np.int32)
+    def decoder_labels(self) -> np.ndarray:
+        """What is to be foretold at each of these places: (P + T - 1,), IGNORED within the prompt."""
+        return np.concatenate([np.full(len(self.prompt) - 1, IGNORED, dtype=np.int32), self.labels])
 
 
-def encode_target(tokenizer: Any, text: str, limit: int, cuts: Cuts) -> np.ndarray:
-    """Return the ids of a target, end-of-sequence included; a longer one is cut and then has no end."""
-    ids = tokenizer(text_target=text, verbose=False)["input_ids"]
-    cuts.targets_cut += len(ids) > limit
-    return np.asarray(ids[:limit], dtype=np.int32)
-
-
-def encode_corpus(
-    rows: Sequence[dict], tasks: Sequence[Task], tokenizer: Any, max_input: int, max_target: int
-) -> tuple[list[list[Example]], Cuts]:
+def encode_corpus(rows: Sequence[dict], tasks: Sequence[Task], reader: Reader) -> tuple[list[list[Example]], Cuts]:
     """Tokenise every row once: a list of examples a question, one for each task it has a target for.
 
     A task of weight 0 is left out altogether, so that `loss.alpha=0.0` costs no more than a corpus without teachers.
@@ -79,17 +55,15 @@ def encode_corpus(
     cuts = Cuts()
     questions = []
     for row in rows:
-        questions.append(
-            [
-                Example(
-                    index,
-                    encode_input(tokenizer, task.prefix, row["context"], row["input"], max_input, cuts),
-                    encode_target(tokenizer, row["targets"][task.name], max_target, cuts),
-                )
-                for index, task in enumerate(tasks)
-                if task.weight > 0 and task.name in row["targets"]
-            ]
-        )
+        examples: list[Example] = []
+        for index, task in enumerate(tasks):
+            if task.weight > 0 and task.name in row["targets"]:
+                reading = reader.question(task.prefix, row["context"], row["input"], cuts)
+                # with a shared encoder all tasks read the same, and keep it once
+                source = examples[0].source if reader.shared and examples else reading.source
+                target = reader.target(row["targets"][task.name], cuts)
+                examples.append(Example(index, source, reading.prompt, target))
+        questions.append(examples)
     return questions, cuts
 
 
@@ -113,19 +87,19 @@ def split_step(examples: Sequence[Example], max_tokens: int) -> list[list[Exampl
 
 def padded_tokens(examples: Sequence[Example]) -> int:
     """Tokens of inputs and targets in one forward pass, padding counted."""
-    return len(examples) * (max(len(e.input_ids) for e in examples) + max(len(e.labels) for e in examples))
+    return len(examples) * (max(len(e.source) for e in examples) + max(e.decoder_length for e in examples))
 
 
 def _parts_of_like_shape(examples: Sequence[Example], max_tokens: int) -> list[list[Example]]:
     parts: list[list[Example]] = []
     longest = (0, 0)
-    for example in sorted(examples, key=lambda e: (e.task > 0, len(e.input_ids), len(e.labels))):
-        size = (len(example.input_ids), len(example.labels))
+    for example in sorted(examples, key=lambda e: (_is_rationale(e), len(e.source), e.decoder_length)):
+        size = (len(example.source), example.decoder_length)
         grown = (
             max(longest[0], size[0]),
             max(longest[1], size[1]),
         )  # the longest input need not have the longest target
-        alike = parts and (parts[-1][0].task > 0) == (example.task > 0)
+        alike = parts and _is_rationale(parts[-1][0]) == _is_rationale(example)
         if alike and sum(grown) * (len(parts[-1]) + 1) <= max_tokens:
             parts[-1].append(example)
             longest = grown
@@ -133,6 +107,11 @@ def _parts_of_like_shape(examples: Sequence[Example], max_tokens: int) -> list[l
             parts.append([example])
             longest = size
     return parts
+
+
+def _is_rationale(example: Example) -> bool:
+    """A causal student's answer is as long as its rationale, but for a few tokens: the question stands before both."""
+    return example.task > 0 and len(example.source) > 0
 
 
 def pad(arrays: Sequence[np.ndarray], value: int) -> Tensor:
@@ -143,16 +122,87 @@ def pad(arrays: Sequence[np.ndarray], value: int) -> Tensor:
     return torch.from_numpy(out)
 
 
+def filled(arrays: Sequence[np.ndarray]) -> Tensor:
+    """The attention mask of `pad`: 1 where an array has a value, 0 behind its end."""
+    lengths = torch.tensor([len(array) for array in arrays])
+    return (torch.arange(int(lengths.max()))[None, :] < lengths[:, None]).long()
+
+
 def collate(examples: Sequence[Example], pad_id: int) -> dict[str, Tensor]:
-    """Return the tensors of one forward pass: input_ids, attention_mask (B, S), labels (B, T), tasks (B,)."""
-    input_ids = pad([example.input_ids for example in examples], pad_id)
-    lengths = torch.tensor([len(example.input_ids) for example in examples])
-    return {
-        "input_ids": input_ids,
-        "attention_mask": (torch.arange(input_ids.shape[1])[None, :] < lengths[:, None]).long(),
-        "labels": pad([example.labels for example in examples], IGNORED),
+    """Return the tensors of one padded forward pass.
+
+    They are input_ids, attention_mask (B, S), decoder_input_ids, labels (B, T), tasks (B,). A causal student has no decoder's:
+    its input_ids are (B, T). Where examples share a source, that stands once, and `sources` (B,) says which is whose.
+    """
+    decoder_ids = [example.decoder_ids() for example in examples]
+    batch = {
+        "labels": pad([example.decoder_labels() for example in examples], IGNORED),
         "tasks": torch.tensor([example.task for example in examples]),
     }
+    sources, rows = _distinct_sources(examples)
+    if not len(examples[0].source):
+        return batch | {"input_ids": pad(decoder_ids, pad_id), "attention_mask": filled(decoder_ids)}
+    batch |= {"input_ids": pad(sources, pad_id), "attention_mask": filled(sources)}
+    batch["decoder_input_ids"] = pad(decoder_ids, pad_id)
+    return batch | ({"sources": torch.tensor(rows)} if len(sources) < len(rows) else {})
+
+
+def _distinct_sources(examples: Sequence[Example]) -> tuple[list[np.ndarray], list[int]]:
+    """Return the arrays that examples read, each once, and by example which it is."""
+    places: dict[int, int] = {}
+    rows = [places.setdefault(id(example.source), len(places)) for example in examples]
+    found = {id(example.source): example.source for example in examples}
+    return list(found.values()), rows
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """One forward pass without padding: sources and targets end to end, and the places at which a label is foretold."""
+
+    source_ids: Tensor  # (N,)
+    source_layout: Layout
+    target_ids: Tensor  # (M,)
+    target_layout: Layout
+    sources: Sources
+    labelled: Tensor  # (K,) places in the target's layout
+    labels: Tensor  # (K,)
+    tasks: Tensor  # (K,), the task of each label
+
+
+def lay_end_to_end(examples: Sequence[Example]) -> Ragged:
+    """Lay out the examples of one forward pass for tinyllm/ragged.py; a shared source is laid out once."""
+    sources, rows = _distinct_sources(examples)
+    lengths = [len(source) for source in sources]
+    source_layout = lay_out(lengths)
+    target_layout = lay_out([example.decoder_length for example in examples])
+    labels = target_layout.fill([example.decoder_labels() for example in examples], IGNORED)
+    tasks = target_layout.fill([np.full(example.decoder_length, example.task) for example in examples], 0)
+    labelled = (labels != IGNORED).nonzero().squeeze(1)
+    return Ragged(
+        source_layout.fill(sources, 0),
+        source_layout,
+        target_layout.fill([example.decoder_ids() for example in examples], 0),
+        target_layout,
+        match_sources(target_layout, source_layout, rows, lengths),
+        labelled,
+        labels[labelled],
+        tasks[labelled],
+    )
+
+
+def split_ragged(questions: Sequence[Sequence[Example]], max_tokens: int) -> list[list[Example]]:
+    """Split a step's questions into parts of at most `max_tokens` tokens each, one question at least."""
+    parts: list[list[Example]] = []
+    room = 0
+    for examples in questions:
+        sources, _ = _distinct_sources(examples)
+        tokens = sum(len(source) for source in sources) + sum(example.decoder_length for example in examples)
+        if not parts or tokens > room:
+            parts.append([])
+            room = max_tokens
+        parts[-1] += examples
+        room -= tokens
+    return parts
 
 
 def target_counts(examples: Sequence[Example], n_tasks: int) -> Tensor:

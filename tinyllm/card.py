@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ruamel.yaml import YAML
 
 from tinyllm.jsonl import read_json, read_jsonl
+from tinyllm.loading import named, saved_alone
 from tinyllm.questions import read_questions
 from tinyllm.release import LLAMA_NOTE, TERMS
 from tinyllm.settings import RELEASED, Params, alpha
@@ -27,6 +28,12 @@ HUB_SETS = {
     "pubmedqa": "qiaojin/PubMedQA",
 }
 LICENCES = {"casebook": "mit", "obqa": "apache-2.0", "arc": "cc-by-sa-4.0", "piqa": "afl-3.0", "pubmedqa": "mit"}
+TUNED = {
+    "full": "",
+    "merged": " Only low-rank adapters of its layers were trained (LoRA); they are merged into its weights.",
+    "lora": " Only low-rank adapters of its layers were trained (LoRA), and they alone are in this folder.",
+    "prompt": " Only the vectors before its input were trained (a soft prompt), and they alone are in this folder.",
+}
 EXAMPLE = {
     "text": "Which of these is a colour?",
     "choices": ["red", "seven"],
@@ -37,7 +44,7 @@ def card(facts: Mapping[str, Any]) -> str:
     """Return the model card.
 
     Args:
-        facts: of `gather`, and of `export.history`
+        facts: of `gather`, of `loading` and of `export.history`
     """
     environment = Environment(  # Markdown, so no HTML escapes: `cell` and `code` keep values in their places
         loader=FileSystemLoader(Path(__file__).parent),
@@ -58,7 +65,11 @@ def gather(seed: int, params: Params) -> dict[str, Any]:
         ValueError: a file is missing; the message says which stage writes it.
     """
     score, training = _read("metrics/score.json", "score"), _read(f"metrics/train/{seed}.json", "train")
-    teachers = [_teacher(name, params) for name in params.corpus.teachers if alpha(params.loss, name) > 0]
+    voices = [name for name in params.corpus.teachers if alpha(params.loss, name) > 0]
+    believed = (
+        params.loss.kd > 0
+    )  # every teacher's probabilities are learnt then, whatever the weight of its rationales
+    teachers = [_teacher(name, params) for name in (params.corpus.teachers if believed else voices)]
     dataset = params.data.dataset
     return {
         "front": _front(params, [teacher["name"] for teacher in teachers]),
@@ -70,7 +81,10 @@ def gather(seed: int, params: Params) -> dict[str, Any]:
         "score": score,
         "own": _own_accuracy(seed),
         "guess": max(score["chance"], score["majority"]),
+        "trained": params.train.epochs > 0,
         "teachers": teachers,
+        "voices": voices,
+        "believed": believed,
         "data": {
             "what": _data(params),
             "terms": _terms(dataset),
@@ -78,8 +92,8 @@ def gather(seed: int, params: Params) -> dict[str, Any]:
         },
         "licence": _licence_note(params, [teacher["name"] for teacher in teachers]),
         "example": _example(dataset),
-        "answer_prefix": params.student.answer_prefix,
-        "rationale_prefix": params.student.rationale_prefix,
+        "student": params.student,
+        "limit": params.student.max_target_tokens,
         "sums": params.score.normalize == "none",
         "params": _shown_params(params),
     }
@@ -103,7 +117,7 @@ def _front(params: Params, teachers: Sequence[str]) -> str:
     values = {
         "license": licence(params, teachers),
         "language": ["en"] if data.dataset in (*RELEASED, "casebook") else None,
-        "library_name": "transformers",
+        "library_name": "peft" if saved_alone(student) else "transformers",
         "base_model": student.model if student.origin == "hub" else None,
         "datasets": [hub_id] if hub_id else None,
         "tags": ["tinyllm", "distillation", "multiple-choice"],
@@ -127,7 +141,7 @@ def _teacher(name: str, params: Params) -> dict[str, Any]:
     if teacher.backend == "expert":
         what, terms = "rules of this project, no language model", "MIT"
     elif teacher.backend != "recorded":
-        what, terms = f"{_named(teacher.model)} ({teacher.backend})", _model_terms(teacher.model)
+        what, terms = f"{named(teacher.model)} ({teacher.backend})", _model_terms(teacher.model)
     elif name == "llama2_chat_7b":
         what, terms = "LLaMA-2-chat 7B, recorded", _model_terms(name)
     elif name == "flan_t5_xl" and params.data.dataset in RELEASED:
@@ -154,8 +168,8 @@ def _data(params: Params) -> str:
     if data.dataset in RELEASED:
         return f"`{data.dataset}` as in the TinyLLM authors' release"
     if data.dataset == "hub":
-        return f"{_code(_named(data.hub.path))}, revision {_code(data.hub.revision)}"
-    return f"a set of its maker's own, {_code(_named(data.folder))}"
+        return f"{_code(named(data.hub.path))}, revision {_code(data.hub.revision)}"
+    return f"a set of its maker's own, {_code(named(data.folder))}"
 
 
 def _terms(dataset: str) -> str:
@@ -167,8 +181,11 @@ def _terms(dataset: str) -> str:
 def _origin(params: Params) -> str:
     student = params.student
     if student.origin == "scratch":
-        return "It is a T5 that started from random weights: it knows no text but that of its data."
-    return f"It started from {_code(_named(str(student.model)))}; the terms of that checkpoint apply to it too."
+        kind = "Llama" if student.scratch and student.scratch.architecture == "causal" else "T5"
+        start = f"It is a {kind} that started from random weights: it knows no text but that of its data."
+    else:
+        start = f"It started from {_code(named(str(student.model)))}; the terms of that checkpoint apply to it too."
+    return start + TUNED[student.tuning if saved_alone(student) or student.tuning == "full" else "merged"]
 
 
 def _own_accuracy(seed: int) -> dict[str, float]:
@@ -199,16 +216,14 @@ def _shown_params(params: Params) -> dict[str, Any]:
     for name in ("student", "loss", "train"):
         for key, value in json.loads(getattr(params, name).model_dump_json()).items():
             rows[f"{name}.{key}"] = value
-    if params.student.origin != "scratch":
-        del rows["student.scratch"]
-    if params.student.model is not None:
-        rows["student.model"] = _named(params.student.model)
+    student = params.student
+    unused = {"scratch": student.origin != "scratch", "lora": student.tuning != "lora"}
+    for name, idle in {**unused, "soft_prompt": student.tuning != "prompt"}.items():
+        if idle:
+            del rows[f"student.{name}"]
+    if student.model is not None:
+        rows["student.model"] = named(student.model)
     return rows
-
-
-def _named(model: str) -> str:
-    """A model, set or folder as it may be told: of a place on this machine only the last part."""
-    return Path(model).name if re.match(r"[/\\~.]|[A-Za-z]:", model) else model
 
 
 def _read(path: str, stage: str) -> dict:
@@ -228,5 +243,6 @@ def _cell(text: str) -> str:
 
 def _code(value: Any) -> str:
     """A value as inline code, in JSON unless it is text."""
-    text = value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
-    return f"`{' '.join(text.splitlines()).replace('`', chr(39)).replace('|', chr(92) + '|')}`"
+    plain = isinstance(value, str) and value and value.isprintable()
+    text = value if plain else json.dumps(value, ensure_ascii=False)
+    return f"`{text.replace('`', chr(39)).replace('|', chr(92) + '|')}`"

@@ -6,6 +6,7 @@ The patterns are for what FLAN-T5 and Llama 2 wrote in the release of TinyLLM's 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from tinyllm.questions import fold, normalise
 
@@ -57,8 +58,11 @@ _JUNK = re.compile(  # what Llama 2 writes between the trigger and its first sen
     re.IGNORECASE | re.VERBOSE,
 )
 _GERMAN_TRIGGER = re.compile(r"\s*[^.:\n]{0,60}\b[Ss]chritt(?:en?|weise)?\b[^.:\n]{0,40}[.:]?")  # Schritt für Schritt
-_BREAK = re.compile(r"(?<=[.!?…])[\"'”’)\]*_]*\s+|\n+")  # between two sentences
+_BREAK = re.compile(  # between two sentences; it starts with what few characters are, so that the others cost little
+    r"[.!?…\n](?:(?<=\n)\n*|[\"'”’)\]*_]*\s+)"
+)
 _ABBREVIATION = re.compile(r"(?:^|[\s(])(?:vs|e\.g|i\.e|al|approx|dr|mrs?|ms|mt|st|fig)\.$", re.IGNORECASE)
+_LONGEST = len(" approx.")  # of the abbreviations, with what stands before it
 
 
 def clean(text: str) -> str:
@@ -72,7 +76,8 @@ def clean(text: str) -> str:
     return text
 
 
-def split_sentences(text: str) -> list[str]:
+@lru_cache(maxsize=8)  # cleaning, audit and stated answer each ask for the sentences of the same text
+def split_sentences(text: str) -> tuple[str, ...]:
     """Return the folded sentences; a line's end ends one too, a label (`2.`) or an abbreviation (`e.g.`) does not."""
     sentences: list[str] = []
     start, open_end = 0, False
@@ -85,10 +90,10 @@ def split_sentences(text: str) -> list[str]:
             sentences[-1] += " " + piece
         else:
             sentences.append(piece)
-        open_end = bool(LABEL.fullmatch(sentences[-1]) or _ABBREVIATION.search(piece))
+        open_end = bool(LABEL.fullmatch(sentences[-1]) or _ABBREVIATION.search(piece, max(0, len(piece) - _LONGEST)))
     if sentences and LABEL.fullmatch(sentences[-1]) and len(sentences) > 1:
         sentences.pop()  # a label without its sentence
-    return sentences
+    return tuple(sentences)
 
 
 def _clean_once(text: str) -> str:

@@ -20,6 +20,7 @@ from tinyllm.compare import add_parser as add_compare
 from tinyllm.estimate import estimate
 from tinyllm.export import add_parser as add_export
 from tinyllm.export import run as run_export
+from tinyllm.mistakes import told_in_one_line
 from tinyllm.params import load_params
 from tinyllm.questions import read_questions
 from tinyllm.teachers.opening import open_live
@@ -28,22 +29,16 @@ from tinyllm.teachers.opening import open_live
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one subcommand: the function that its parser sets as `run`, called with the parsed arguments.
 
-    A mistake of the user's (ValueError) or of the machine's (OSError) ends in its message and exit status 1, Ctrl-C in 130;
-    TINYLLM_TRACEBACK=1 shows where it was raised. Anything else is a bug and keeps its traceback.
+    A mistake ends in one line (see `told_in_one_line`).
     """
     given = _parser().parse_args(arguments)
-    try:
-        given.run(given)
-        sys.stdout.flush()  # here, where a closed pipe can still be caught
-    except BrokenPipeError:  # such as `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more on its way out
-        sys.exit(141)  # what a shell reports of any program that ends so
-    except (ValueError, OSError) as error:
-        if os.environ.get("TINYLLM_TRACEBACK"):
-            raise
-        sys.exit(f"error: {_sentence(error)}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    with told_in_one_line():
+        try:
+            given.run(given)
+            sys.stdout.flush()  # here, where a closed pipe can still be caught
+        except BrokenPipeError:  # such as `| head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more on its way out
+            sys.exit(141)  # what a shell reports of any program that ends so
 
 
 def check_params(given: argparse.Namespace) -> None:
@@ -164,9 +159,3 @@ def _cells(holding: Holding) -> list[str]:
     counts = [f"{count:,}" for count in (holding.answers, holding.prompt_tokens, holding.completion_tokens)]
     times = [f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M}" for time in (holding.first, holding.last)]
     return [holding.digest[:10], *names, *counts, *times]
-
-
-def _sentence(error: ValueError | OSError) -> str:
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tinyllm.batches import Cuts, encode_input
 from tinyllm.questions import Question, input_text
+from tinyllm.reading import Cuts, Reader
 from tinyllm.scoring import Progress, generate_texts
 from tinyllm.settings import Params
 
@@ -21,14 +21,12 @@ def explain(
 ) -> dict[str, dict[str, str]]:
     """Return the student's greedy rationales by question id and teacher; "" where it ends at once."""
     student, batch_tokens = params.student, params.runtime.batch_tokens
+    reader = Reader(student, model, tokenizer)
     found: dict[str, dict[str, str]] = {question.id: {} for question in questions}
     for teacher in teachers:
         prefix = student.rationale_prefix.replace("{teacher}", teacher)
-        inputs = [
-            encode_input(tokenizer, prefix, question.context, input_text(question), student.max_input_tokens, Cuts())
-            for question in questions
-        ]
-        texts = generate_texts(model, tokenizer, inputs, student.max_target_tokens, batch_tokens, progress)
+        readings = [reader.question(prefix, q.context, input_text(q), Cuts()) for q in questions]
+        texts = generate_texts(model, tokenizer, readings, student.max_target_tokens, batch_tokens, progress)
         for question, text in zip(questions, texts, strict=True):
             found[question.id][teacher] = text
     return found

@@ -14,7 +14,8 @@ from ruamel.yaml import YAML
 
 from tinyllm.ask import STUDENTS, check_student, known_seed
 from tinyllm.card import card, gather
-from tinyllm.jsonl import read_text
+from tinyllm.jsonl import read_json, read_text, write_json
+from tinyllm.loading import ADAPTER_CONFIG, loading, named
 from tinyllm.settings import Params
 
 
@@ -49,7 +50,8 @@ def export(folder: Path, seed: int, params: Params) -> None:
         raise ValueError(f"{folder}: lies in {STUDENTS}, which a stage of the pipeline writes; name a folder elsewhere")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise ValueError(f"{folder}: is there already; name a folder that is empty or not there")
-    text = card({**gather(seed, params), **history(seed, params)})
+    facts = {**gather(seed, params), **history(seed, params)}  # the latter refuses other params than the student's own
+    text = card({**facts, **loading(source, params.student)})
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=folder.parent) as work:
@@ -57,10 +59,19 @@ def export(folder: Path, seed: int, params: Params) -> None:
             whole.mkdir()
             for path in sorted(source.iterdir()):
                 shutil.copyfile(path, whole / path.name)  # neither DVC's links nor its write protection
+            _hide_place(whole)
             (whole / "README.md").write_text(text, encoding="utf-8", newline="\n")
             whole.replace(folder)
     except OSError as error:
         raise ValueError(f"{folder}: cannot be written ({error.strerror}); nothing was exported") from None
+
+
+def _hide_place(folder: Path) -> None:
+    """Of a model's place on this machine, which an adapter names, leave the last part."""
+    path = folder / ADAPTER_CONFIG
+    if path.is_file():
+        told = read_json(path)
+        write_json(path, {**told, "base_model_name_or_path": named(told["base_model_name_or_path"])})
 
 
 def history(seed: int, params: Params) -> dict[str, Any]:

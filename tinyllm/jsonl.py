@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, BinaryIO, TextIO
 
 HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON can escape one alone
+UNREADABLE = "nested too deep, or a number of too many digits, to be read"
 
 
 def read_jsonl(path: Path | str) -> list[dict]:
@@ -19,24 +20,43 @@ def read_jsonl(path: Path | str) -> list[dict]:
     Raises:
         ValueError: the file is missing, not UTF-8, or a line is no JSON object; the message names file and line.
     """
-    rows = []
-    for number, line in enumerate(read_text(path).split("\n"), start=1):  # not splitlines(): U+2028 is text
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(
-                f"{path}:{number}: not JSON ({error.msg} at column {error.colno}); one object a line"
-            ) from None
-        except (RecursionError, ValueError):
-            raise ValueError(f"{path}:{number}: nested too deep, or a number of too many digits, to be read") from None
-        if not isinstance(row, dict):
-            raise ValueError(f"{path}:{number}: found {type(row).__name__}; a line must be a JSON object")
-        if "\\u" in line and (half := HALF_CHARACTER.search(json.dumps(row, ensure_ascii=False))):
-            raise ValueError(f"{path}:{number}: \\u{ord(half[0]):04x} is half a character, which UTF-8 cannot hold")
-        rows.append(row)
-    return rows
+    with opening(path) as file:
+        return [row for _, row in parse_lines(file, path)]
+
+
+def parse_lines(lines: Iterable[bytes], path: Path | str) -> Iterator[tuple[int, dict]]:
+    """Yield number and object of each line that is not blank; one line at a time is held.
+
+    Raises:
+        ValueError: a line is not UTF-8 or no JSON object; the message names file and line.
+    """
+    start = 0
+    for number, line in enumerate(lines, start=1):
+        text = _decode(line, path, start)
+        start += len(line)
+        if number == 1:
+            text = text.removeprefix("\ufeff")
+        if text.strip():
+            yield number, parse_line(text, f"{path}:{number}")
+
+
+def parse_line(text: str, where: str) -> dict:
+    """Return the object of one line.
+
+    Raises:
+        ValueError: it is no JSON object, or holds what cannot be written again; the message starts with `where`.
+    """
+    try:
+        row = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{where}: not JSON ({error.msg} at column {error.colno}); one object a line") from None
+    except (RecursionError, ValueError):
+        raise ValueError(f"{where}: {UNREADABLE}") from None
+    if not isinstance(row, dict):
+        raise ValueError(f"{where}: found {type(row).__name__}; a line must be a JSON object")
+    if "\\u" in text and (half := HALF_CHARACTER.search(json.dumps(row, ensure_ascii=False))):
+        raise ValueError(f"{where}: \\u{ord(half[0]):04x} is half a character, which UTF-8 cannot hold")
+    return row
 
 
 def read_json(path: Path | str) -> dict:
@@ -45,12 +65,22 @@ def read_json(path: Path | str) -> dict:
     Raises:
         ValueError: the file is missing or holds no JSON object; the message names it.
     """
-    try:
-        value = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}:{error.lineno}: not JSON ({error.msg})") from None
+    value = _load(path, "")
     if not isinstance(value, dict):
         raise ValueError(f"{path}: found {type(value).__name__}; it must be a JSON object")
+    return value
+
+
+def read_json_list(path: Path | str) -> list:
+    """Return the list of a JSON file.
+
+    Raises:
+        ValueError: the file is missing or holds no JSON list; the message names it.
+    """
+    expected = "; expected one JSON list"
+    value = _load(path, expected)
+    if not isinstance(value, list):
+        raise ValueError(f"{path}: found {type(value).__name__}{expected}")
     return value
 
 
@@ -60,23 +90,47 @@ def read_text(path: Path | str) -> str:
     Raises:
         ValueError: the file is missing, a folder, or not UTF-8; the message names it and the remedy.
     """
-    try:
-        return Path(path).read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise ValueError(f"{path}: is a folder, not a file") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path}: not UTF-8 (byte {error.start}); convert it, for example with iconv -t UTF-8"
-        ) from None
+    with opening(path) as file:
+        return _decode(file.read(), path, 0).removeprefix("\ufeff")
+
+
+@contextmanager
+def opening(path: Path | str) -> Iterator[BinaryIO]:
+    """Yield the file, opened to read its bytes.
+
+    Raises:
+        ValueError: it is missing or a folder; the message names it.
+    """
+    with ExitStack() as opened:
+        try:
+            file = opened.enter_context(open(path, "rb"))
+        except FileNotFoundError:
+            raise ValueError(f"{path}: no such file") from None
+        except IsADirectoryError:
+            raise ValueError(f"{path}: is a folder, not a file") from None
+        yield file
 
 
 def write_jsonl(path: Path | str, rows: Iterable[dict]) -> None:
     """Write one JSON object a line, whole or not at all."""
-    with replacing(path) as file:
+    with writing_jsonl(path) as write:
         for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            write(row)
+
+
+@contextmanager
+def writing_jsonl(path: Path | str) -> Iterator[Callable[[dict], None]]:
+    """Yield what writes one row; the file is there, whole, once the block ends without an error."""
+    with replacing(path) as file:
+
+        def write(row: dict) -> None:
+            try:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            except OSError as error:
+                error.filename = str(path)  # here, for a block may write several files
+                raise
+
+        yield write
 
 
 def write_json(path: Path | str, value: dict) -> None:
@@ -102,3 +156,19 @@ def replacing(path: Path | str) -> Iterator[TextIO]:
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)  # a full disk's error does not say where
         raise
+
+
+def _load(path: Path | str, expected: str) -> Any:
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}:{error.lineno}: not JSON ({error.msg}){expected}") from None
+
+
+def _decode(data: bytes, path: Path | str, start: int) -> str:
+    """Return the text of a file's bytes; `start` is where in the file they stand."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        place = start + error.start
+        raise ValueError(f"{path}: not UTF-8 (byte {place}); convert it, for example with iconv -t UTF-8") from None

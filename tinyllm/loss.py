@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 IGNORED = -100  # label of a padded position
+CHUNK = 512  # tokens whose logits are in memory at once
 
 
 def row_losses(logits: Tensor, labels: Tensor) -> Tensor:
@@ -43,3 +46,56 @@ def weighted_loss(sums: Tensor, counts: Tensor, weights: Tensor) -> Tensor:
     Source: arXiv 2402.04616, equation for L; the mean runs over tokens, as in the authors' code, but over the whole step.
     """
     return (weights * sums / counts.clamp(min=1)).sum()
+
+
+def output_loss(hidden: Tensor, weight: Tensor, labels: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sum of scaled token losses, and each token's own loss without a gradient.
+
+    The output layer's logits are the largest thing in a small model's training. They are made a few hundred tokens at a time,
+    and the gradient is taken on the spot, while they are in the processor's cache.
+
+    Args:
+        hidden: (M, D), what the output layer is given
+        weight: (V, D), the output layer's
+        labels: (M,)
+        scale: (M,), each token's factor in the sum
+    """
+    if torch.is_autocast_enabled(hidden.device.type):
+        dtype = torch.get_autocast_dtype(hidden.device.type)
+        hidden, weight = hidden.to(dtype), weight.to(dtype)
+    return _OutputLoss.apply(hidden, weight, labels, scale)
+
+
+class _OutputLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        wanted = any(ctx.needs_input_grad[:2])
+        losses = torch.empty(len(labels), dtype=torch.float32, device=hidden.device)
+        d_hidden = torch.empty_like(hidden) if wanted else None
+        d_weight = torch.zeros_like(weight, dtype=torch.float32) if wanted else None
+        for start in range(0, len(labels), CHUNK):
+            part = slice(start, start + CHUNK)
+            logits = torch.mm(hidden[part], weight.T).float()  # (CHUNK, V)
+            logits -= logits.amax(dim=1, keepdim=True)
+            own = logits.gather(1, labels[part, None])
+            total = logits.exp_().sum(dim=1, keepdim=True)
+            losses[part] = (total.log() - own).squeeze(1)
+            if d_hidden is None or d_weight is None:
+                continue
+            logits *= scale[part, None] / total  # from here on the gradient of the logits
+            logits.scatter_add_(1, labels[part, None], -scale[part, None])
+            gradient = logits.to(hidden.dtype)
+            torch.mm(gradient, weight, out=d_hidden[part])
+            if hidden.dtype == torch.float32:
+                d_weight.addmm_(gradient.T, hidden[part])
+            else:
+                d_weight += torch.mm(gradient.T, hidden[part])
+        ctx.save_for_backward(d_hidden, d_weight)
+        ctx.dtype = weight.dtype
+        ctx.mark_non_differentiable(losses)
+        return (losses * scale).sum(), losses
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor, _: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        d_hidden, d_weight = ctx.saved_tensors
+        return d_hidden * outer.to(d_hidden.dtype), d_weight.mul_(outer).to(ctx.dtype), None, None

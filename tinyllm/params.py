@@ -16,9 +16,10 @@ from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
 
 from tinyllm.jsonl import read_text
-from tinyllm.settings import RELEASED, Params, Section
+from tinyllm.settings import RELEASED, Params, Section, Student
 
 PATH = Path("params.yaml")
+SCORING = ("expert", "local")  # backends whose teachers tell how likely they find each option
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")  # a dot would break DVC's params
 
 
@@ -55,22 +56,13 @@ def load_params(path: Path = PATH) -> Params:
 def cross_checks(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
     """Yield (keys, sentence) for every value that contradicts another."""
     yield from _check_teachers(params)
+    yield from _check_option_probabilities(params)
     for seed, times in Counter(params.train.seeds).items():
         if times > 1:
             yield ("train", "seeds"), f"{seed} stands {times} times; seeds must differ"
+    yield from _check_student(params.student)
+    yield from _check_tuning(params.student)
     student = params.student
-    if student.origin == "scratch" and student.scratch is None:
-        yield (
-            ("student", "scratch"),
-            "is null, but student.origin is scratch; give vocabulary, width, layers, heads, ...",
-        )
-    if student.origin != "scratch" and student.model is None:
-        yield ("student", "model"), f"is null, but student.origin is {student.origin}; give a hub id or a folder"
-    if student.scratch is not None and student.scratch.width % student.scratch.heads:
-        yield (
-            ("student", "scratch", "width"),
-            f"{student.scratch.width} is no multiple of heads ({student.scratch.heads})",
-        )
     if "{teacher}" not in student.rationale_prefix and len(params.corpus.teachers) > 1:
         yield ("student", "rationale_prefix"), "lacks {teacher}, so that several teachers would share one prefix"
     if student.rationale_prefix == student.answer_prefix:
@@ -104,6 +96,62 @@ def _check_teachers(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
     for name in params.loss.teacher_alpha:
         if name not in known:
             yield ("loss", "teacher_alpha", name), f"is no teacher; the registry has {', '.join(known)}"
+
+
+def _check_student(student: Student) -> Iterable[tuple[tuple[str, ...], str]]:
+    scratch = student.scratch
+    if student.origin != "scratch" and student.model is None:
+        yield ("student", "model"), f"is null, but student.origin is {student.origin}; give a hub id or a folder"
+    if student.origin == "scratch" and scratch is None:
+        yield (
+            ("student", "scratch"),
+            "is null, but student.origin is scratch; give vocabulary, width, layers, heads, ...",
+        )
+    if scratch is not None and scratch.width % scratch.heads:
+        yield ("student", "scratch", "width"), f"{scratch.width} is no multiple of heads ({scratch.heads})"
+    elif scratch is not None and scratch.architecture == "causal" and scratch.width // scratch.heads % 2:
+        yield (
+            ("student", "scratch", "width"),
+            f"{scratch.width} over {scratch.heads} heads is {scratch.width // scratch.heads}; a Llama's need an even width",
+        )
+    if student.origin != "scratch":
+        return
+    if student.gguf_file is not None:
+        yield ("student", "gguf_file"), f"is {student.gguf_file}, but student.origin is scratch; leave it empty"
+    if student.chat:
+        yield ("student", "chat"), "is true, but a scratch student has no chat template; set it to false"
+    if student.shared_encoder and scratch is not None and scratch.architecture == "causal":
+        yield ("student", "shared_encoder"), "is true, but a causal student has no encoder; set it to false"
+
+
+def _check_tuning(student: Student) -> Iterable[tuple[tuple[str, ...], str]]:
+    """An adapter that is saved alone names the model it belongs to, which so has to be one that others can load."""
+    where: tuple[str, ...]
+    if student.tuning == "prompt":
+        where, alone, remedy = ("student", "tuning"), "prompt", "use full or lora"
+    elif student.tuning == "lora" and student.lora.saved == "adapter":
+        where, alone, remedy = ("student", "lora", "saved"), "adapter", "use merged"
+    else:
+        return
+    if student.origin == "scratch":
+        yield where, f"is {alone}, which is saved without its model, and a scratch student's is kept nowhere; {remedy}"
+    elif student.gguf_file is not None:
+        yield where, f"is {alone}, which is saved without its model and cannot name one in a .gguf file; {remedy}"
+
+
+def _check_option_probabilities(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
+    corpus, kd = params.corpus, params.loss.kd
+    if kd and not corpus.teachers:
+        yield ("loss", "kd"), f"is {kd}, but corpus.teachers is empty; name teachers to learn from, or set it to 0.0"
+    elif kd and not corpus.option_probabilities:
+        yield ("loss", "kd"), f"is {kd}, but corpus.option_probabilities is false; set that to true, or loss.kd to 0.0"
+    for name in corpus.teachers if corpus.option_probabilities else ():
+        if name in params.teachers and params.teachers[name].backend not in SCORING:
+            yield (
+                ("corpus", "option_probabilities"),
+                f"is true, but {name} (backend {params.teachers[name].backend}) cannot tell how likely it finds an option; "
+                f"backends that can: {', '.join(SCORING)}",
+            )
 
 
 def _can_read(backend: str, dataset: str) -> bool:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
-from tinyllm.jsonl import read_jsonl, write_jsonl
+from tinyllm.jsonl import opening, parse_lines, write_jsonl
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 FIELDS = ("id", "question", "choices", "answer", "context")
+WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,36 @@ class Question:
         return self.choices[self.answer]
 
 
+class Seen(Protocol):
+    """Where each id stood first: a dictionary, or what holds more than memory should."""
+
+    def setdefault(self, id_: str, place: str, /) -> str:
+        """Return the place of the id, which is `place` if it is new."""
+        ...
+
+
 def read_questions(path: Path | str) -> list[Question]:
     """Return the checked questions of a JSON-lines file.
 
     Raises:
         ValueError: see `parse_questions`; the message names file and row.
     """
-    return parse_questions(read_jsonl(path), str(path))
+    with reading_questions(path, {}) as questions:
+        return list(questions)
+
+
+@contextmanager
+def reading_questions(path: Path | str, seen: Seen) -> Iterator[Iterator[Question]]:
+    """Open a JSON-lines file and yield its questions, each checked as it is read and then forgotten.
+
+    Args:
+        seen: of all files whose ids must differ.
+
+    Raises:
+        ValueError: see `parse_questions`; the message names file and row.
+    """
+    with opening(path) as file:
+        yield _parse_all(parse_lines(file, path), str(path), seen)
 
 
 def write_questions(path: Path | str, questions: Iterable[Question]) -> None:
@@ -52,18 +78,21 @@ def parse_questions(rows: Sequence[dict], source: str) -> list[Question]:
     Raises:
         ValueError: on the first faulty row, as `source:row: fault, what is allowed`; also when there is no row at all.
     """
-    if not rows:
-        raise ValueError(f"{source}: no questions; at least 1 is needed")
-    questions: list[Question] = []
-    seen: dict[str, int] = {}
-    for number, row in enumerate(rows, start=1):
+    return list(_parse_all(enumerate(rows, start=1), source, {}))
+
+
+def _parse_all(rows: Iterable[tuple[int, dict]], source: str, seen: Seen) -> Iterator[Question]:
+    number = 0
+    for number, row in rows:
         where = f"{source}:{number}"
         question = _parse(row, where)
-        if question.id in seen:
-            raise ValueError(f"{where}: id {question.id!r} stands in row {seen[question.id]} too; ids must differ")
-        seen[question.id] = number
-        questions.append(question)
-    return questions
+        first = seen.setdefault(question.id, where)
+        if first != where:
+            place = first.replace(f"{source}:", "row ")
+            raise ValueError(f"{where}: id {question.id!r} stands in {place} too; ids must differ")
+        yield question
+    if not number:
+        raise ValueError(f"{source}: no questions; at least 1 is needed")
 
 
 def _parse(row: dict, where: str) -> Question:
@@ -114,7 +143,7 @@ def fold(text: str) -> str:
 
 def normalise(text: str) -> str:
     """Return the text as compared between splits: Unicode-normalised, lower case, letters and digits only."""
-    return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold()))
+    return " ".join(WORD.findall(unicodedata.normalize("NFKC", text).casefold()))
 
 
 def question_key(question: Question) -> str:

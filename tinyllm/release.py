@@ -6,14 +6,14 @@ Source: github YikunHan42/TinyLLM at 9f5bebe, `datasets/{name}/{name}_{split}.js
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tinyllm.bars import progress
 from tinyllm.fetch import fetch, read_manifest
-from tinyllm.jsonl import read_jsonl, read_text
+from tinyllm.jsonl import read_json_list, read_jsonl, read_text
 from tinyllm.questions import Question, fold, option_letter, parse_questions
 
 SPLITS = ("train", "valid", "test")
@@ -96,7 +96,7 @@ def load_rationales(name: str, split: str, questions: list[Question]) -> list[di
     pattern = re.compile(rf"datasets/{name}/llm/{split}_CoT_(\d+)\.json")
     matches = [match for path in read_manifest() if (match := pattern.fullmatch(path))]
     found = [match[0] for match in sorted(matches, key=lambda match: int(match[1]))]  # by number: 9 stands before 10
-    texts = [text for path in _fetch_all(found) for text in _read_list(path)]
+    texts = [text for path in _fetch_all(found) for text in read_json_list(path)]
     if len(texts) != len(questions):
         raise ValueError(
             f"datasets/{name}/llm/{split}_CoT_*.json: {len(texts)} strings in {len(found)} files, but {len(questions)}"
@@ -151,23 +151,16 @@ def _judge(part: str | None) -> dict[str, str | None]:
 
 
 def _fetch_all(paths: Iterable[str]) -> list[Path]:
-    from tqdm import tqdm
-
     manifest = read_manifest()
     assets = [manifest[path] for path in paths]
-    return [fetch(asset) for asset in tqdm(assets, unit="file", leave=False, disable=None)]  # None: only on a terminal
+    found = []
+    with progress("download", "files", len(assets)) as done:
+        for asset in assets:
+            found.append(fetch(asset))
+            done(1)
+    return found
 
 
 def _read_rows(path: Path) -> list[dict]:
     """The objects of a file that is one JSON array, or, as OBQA's, JSON lines."""
-    return _read_list(path) if read_text(path).lstrip().startswith("[") else read_jsonl(path)
-
-
-def _read_list(path: Path) -> list:
-    try:
-        value = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}:{error.lineno}: not JSON ({error.msg}); expected one JSON list") from None
-    if not isinstance(value, list):
-        raise ValueError(f"{path}: found {type(value).__name__}; expected one JSON list")
-    return value
+    return read_json_list(path) if read_text(path).lstrip().startswith("[") else read_jsonl(path)

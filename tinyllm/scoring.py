@@ -10,29 +10,33 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
-from tinyllm.batches import Cuts, encode_input, encode_target, pad
+from tinyllm.batches import filled, pad
+from tinyllm.continuing import can_go_on, go_on, left_padded, read, right_padded
 from tinyllm.loss import IGNORED
 from tinyllm.questions import Question, fold, input_text
+from tinyllm.reading import Cuts, Reader, Reading
 from tinyllm.settings import Params
+from tinyllm.tuning import embedded, plain, soft_tokens
 
+CPU_TOKENS = 2048  # in one pass on a processor: more no longer fit its cache, and are padded further
 Progress = Callable[[int], object]  # called with the number of questions just done
 
 
 def encode_questions(
-    questions: Sequence[Question], tokenizer: Any, prefix: str, max_input: int
-) -> tuple[list[np.ndarray], list[list[np.ndarray]], Cuts]:
-    """Return each question's input ids under the answer prefix, each question's option ids, and what did not fit."""
+    questions: Sequence[Question], reader: Reader, prefix: str
+) -> tuple[list[Reading], list[list[np.ndarray]], Cuts]:
+    """Return each question as it is read under the answer prefix, its options' ids, and what did not fit."""
     cuts = Cuts()
-    inputs = [encode_input(tokenizer, prefix, q.context, input_text(q), max_input, cuts) for q in questions]
+    readings = [reader.question(prefix, q.context, input_text(q), cuts) for q in questions]
     longest = 10**6  # an option is never cut: it is what the student is judged on
-    options = [[encode_target(tokenizer, choice, longest, cuts) for choice in q.choices] for q in questions]
-    return inputs, options, cuts
+    options = [[reader.target(choice, cuts, longest) for choice in q.choices] for q in questions]
+    return readings, options, cuts
 
 
 @torch.no_grad()
 def option_scores(
     model: Any,
-    inputs: Sequence[np.ndarray],
+    readings: Sequence[Reading],
     options: Sequence[Sequence[np.ndarray]],
     batch_tokens: int,
     normalize: str = "none",
@@ -40,59 +44,101 @@ def option_scores(
 ) -> list[list[float]]:
     """Return the log-likelihood of every option of every question, in nats, end-of-sequence included.
 
-    The encoder reads each question once; all its options go through the decoder together.
+    What stands before the options is computed once a question; then options of like length go on from there together.
 
     Args:
         normalize: `none` for the sum over an option's tokens, `tokens` for the mean
     """
     model.eval()
-    scores: list[list[float]] = [[] for _ in inputs]
-    width = max((len(ids) for row in options for ids in row), default=1) * max((len(row) for row in options), default=1)
-    for chosen in _by_length([len(ids) + width for ids in inputs], batch_tokens):
-        ids, mask = _inputs([inputs[i] for i in chosen], model)
-        encoded = model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state  # (B, S, D)
-        repeats = torch.tensor([len(options[i]) for i in chosen], device=model.device)
-        labels = pad([option for i in chosen for option in options[i]], IGNORED).to(model.device)  # (sum of options, T)
-        logits = model(
-            encoder_outputs=(encoded.repeat_interleave(repeats, dim=0),),
-            attention_mask=mask.repeat_interleave(repeats, dim=0),
-            labels=labels,
-        ).logits
-        values = iter(_log_likelihoods(logits, labels, normalize))
+    shared = can_go_on(model)
+    if plain(model).device.type == "cpu":
+        batch_tokens = min(batch_tokens, CPU_TOKENS)
+    sums: list[list[float]] = [[] for _ in readings]
+    for chosen in _by_length(_sizes(model, readings), batch_tokens if shared else 1):
+        part, rows = [readings[i] for i in chosen], [options[i] for i in chosen]
+        found = iter(_behind(model, part, rows, batch_tokens) if shared else _apart(model, part[0], rows[0]))
         for i in chosen:
-            scores[i] = [next(values) for _ in options[i]]
+            sums[i] = [next(found) for _ in options[i]]
         progress(len(chosen))
-    return scores
+    if normalize == "none":
+        return sums
+    return [[s / len(ids) for s, ids in zip(row, texts, strict=True)] for row, texts in zip(sums, options, strict=True)]
 
 
-def _log_likelihoods(logits: Tensor, labels: Tensor, normalize: str) -> list[float]:
-    kept = labels != IGNORED
+def _behind(
+    model: Any, readings: Sequence[Reading], options: Sequence[Sequence[np.ndarray]], batch_tokens: int
+) -> list[float]:
+    """Return the likelihoods of all options of these questions, one question's after another's."""
+    state = read(model, readings)
+    rows = [row for row, texts in enumerate(options) for _ in texts]
+    texts = [text for row in options for text in row]
+    first = log_softmax(state.logits.float(), dim=-1)  # (B, V)
+    found = first[rows, [int(text[0]) for text in texts]].tolist()
+    more = [i for i, text in enumerate(texts) if len(text) > 1]
+    for chosen in _by_length([state.mask.shape[1] + len(texts[i]) for i in more], batch_tokens):
+        group = [more[i] for i in chosen]
+        logits = go_on(model, state, [rows[i] for i in group], [texts[i][:-1] for i in group])  # (N, T - 1, V)
+        rest = _log_likelihoods(logits, pad([texts[i][1:] for i in group], IGNORED).to(logits.device))
+        for i, value in zip(group, rest, strict=True):
+            found[i] += value
+    return found
+
+
+def _apart(model: Any, reading: Reading, options: Sequence[np.ndarray]) -> list[float]:
+    """Return the likelihoods of one question's options, the whole of it read anew for each."""
+    labels = pad(options, IGNORED).to(plain(model).device)  # (N, T)
+    whole = [np.concatenate([reading.prompt, text[:-1]]) for text in options]
+    given = embedded(model, pad(whole, 0).to(labels), filled(whole).to(labels))
+    logits = plain(model)(**given, use_cache=False).logits[:, -labels.shape[1] :]  # (N, T, V)
+    return _log_likelihoods(logits, labels)
+
+
+def _log_likelihoods(logits: Tensor, labels: Tensor) -> list[float]:
+    """Return each row's log-likelihood of its labels (B, T), IGNORED where padded, by logits (B, T, V)."""
     tokens = log_softmax(logits.float(), dim=-1).gather(2, labels.clamp(min=0)[:, :, None]).squeeze(2)  # (B, T)
-    sums = (tokens * kept).sum(dim=1)
-    return (sums / kept.sum(dim=1) if normalize == "tokens" else sums).tolist()
+    return (tokens * (labels != IGNORED)).sum(dim=1).tolist()
 
 
 @torch.no_grad()
 def generate_texts(
     model: Any,
     tokenizer: Any,
-    inputs: Sequence[np.ndarray],
+    readings: Sequence[Reading],
     max_new_tokens: int,
     batch_tokens: int,
     progress: Progress = lambda n: None,
 ) -> list[str]:
-    """Return the greedy continuation of every input, special tokens left out."""
+    """Return the greedy continuation of every reading, special tokens left out."""
     model.eval()
-    texts = [""] * len(inputs)
-    for chosen in _by_length([len(ids) + max_new_tokens for ids in inputs], batch_tokens):
-        ids, mask = _inputs([inputs[i] for i in chosen], model)
-        out = model.generate(
-            input_ids=ids, attention_mask=mask, max_new_tokens=max_new_tokens, do_sample=False, num_beams=1
-        )
+    texts = [""] * len(readings)
+    for chosen in _by_length([size + max_new_tokens for size in _sizes(model, readings)], batch_tokens):
+        out = _generate(model, tokenizer, [readings[i] for i in chosen], max_new_tokens)
         for i, text in zip(chosen, tokenizer.batch_decode(out, skip_special_tokens=True), strict=True):
             texts[i] = fold(text)
         progress(len(chosen))
     return texts
+
+
+def _generate(model: Any, tokenizer: Any, readings: Sequence[Reading], max_new_tokens: int) -> Tensor:
+    """Return the tokens behind each reading (B, T), filled up behind an end-of-sequence."""
+    base: Any = plain(model)
+    if base.config.is_encoder_decoder:
+        given, prompts = right_padded(model, readings)
+        given["decoder_input_ids"] = prompts
+        before = prompts.shape[1]
+    else:
+        given = left_padded(model, readings)
+        before = given["input_ids"].shape[1] if "input_ids" in given else 0  # vectors are not given back
+    filler = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    out = base.generate(
+        **given,
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        num_beams=1,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=filler,
+    )
+    return out[:, before:]
 
 
 def match_option(text: str, choices: Sequence[str], tokenizer: Any) -> int | None:
@@ -121,9 +167,9 @@ def predict(
 ) -> list[dict]:
     """Return one prediction a question: `id`, `gold`, `choice` by likelihood, `scores`, generated `text`, `matched`."""
     student, score, batch_tokens = params.student, params.score, params.runtime.batch_tokens
-    inputs, options, _ = encode_questions(questions, tokenizer, student.answer_prefix, student.max_input_tokens)
-    scores = option_scores(model, inputs, options, batch_tokens, score.normalize, progress)
-    texts = generate_texts(model, tokenizer, inputs, score.max_new_tokens, batch_tokens, progress)
+    readings, options, _ = encode_questions(questions, Reader(student, model, tokenizer), student.answer_prefix)
+    scores = option_scores(model, readings, options, batch_tokens, score.normalize, progress)
+    texts = generate_texts(model, tokenizer, readings, score.max_new_tokens, batch_tokens, progress)
     return [
         {
             "id": question.id,
@@ -137,11 +183,8 @@ def predict(
     ]
 
 
-def _inputs(arrays: Sequence[np.ndarray], model: Any) -> tuple[Tensor, Tensor]:
-    ids = pad(arrays, model.config.pad_token_id)
-    lengths = torch.tensor([len(array) for array in arrays])
-    mask = (torch.arange(ids.shape[1])[None, :] < lengths[:, None]).long()
-    return ids.to(model.device), mask.to(model.device)
+def _sizes(model: Any, readings: Sequence[Reading]) -> list[int]:
+    return [soft_tokens(model) + len(reading.source) + len(reading.prompt) for reading in readings]
 
 
 def _by_length(sizes: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:

@@ -140,11 +140,13 @@ class Audit(Section):
 
 class Corpus(Section):
     teachers: tuple[str, ...]
+    option_probabilities: bool
     max_quarantined: Share
     audit: Audit
 
 
 class Scratch(Section):
+    architecture: Literal["seq2seq", "causal"]
     vocabulary: Annotated[int, Field(ge=100)]
     width: Count
     layers: Count
@@ -153,11 +155,31 @@ class Scratch(Section):
     embedding_scale: Positive
 
 
+class Lora(Section):
+    learning_rate: Positive
+    rank: Count
+    alpha: Positive
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    saved: Literal["merged", "adapter"]
+
+
+class SoftPrompt(Section):
+    learning_rate: Positive
+    tokens: Count
+
+
 class Student(Section):
     origin: Literal["scratch", "hub", "local"]
     model: Text | None
+    gguf_file: Text | None
     revision: Text | None
     trust_remote_code: bool
+    tuning: Literal["full", "lora", "prompt"]
+    lora: Lora
+    soft_prompt: SoftPrompt
+    shared_encoder: bool
+    chat: bool
+    response: str
     max_input_tokens: Annotated[int, Field(ge=8)]
     max_target_tokens: Annotated[int, Field(ge=2)]
     answer_prefix: str
@@ -169,11 +191,12 @@ class Loss(Section):
     answer: Positive
     alpha: Weight
     teacher_alpha: dict[str, Weight]
+    kd: Weight
 
 
 class Train(Section):
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
-    epochs: Count
+    epochs: Annotated[int, Field(ge=0)]
     batch_size: Count
     learning_rate: Positive
     schedule: Literal["linear", "cosine", "constant"]
@@ -195,6 +218,9 @@ class Runtime(Section):
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["fp32", "bf16"]
     batch_tokens: Count
+    processes: Count
+    accelerate_config: Text | None
+    checkpoint_steps: Count
     concurrency: Count
     deadline: Positive
     retries: Annotated[int, Field(ge=0)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from tinyllm.cleaning import split_sentences
 from tinyllm.questions import LETTERS, Question, fold
@@ -13,6 +14,7 @@ _GOOD = r"(?:correct|right|best|final|most\ likely|appropriate|only(?:\ remainin
 _NOT_BEFORE = r"(?<!not\ )(?<!n['’]t\ )"  # it does not point to ..., it doesn't suggest ...
 _ANSWER_IS = re.compile(  # what stands before a stated option
     rf"""
+    \b(?=[abcfilmoprs])                                                     # no more than a look where none can begin
     (?: \b(?:answer|{_GOOD}\ (?:option|choice|one|statement))
         (?:\ to\ (?:this|the)\ question|\ left|\ remaining|\ that\ \w+\ sense)?
         (?: \s*[:=–-]+>?                                                    # Answer: | the best choice => ...
@@ -59,12 +61,13 @@ _ARTICLE = re.compile(r"^[\s\"'“‘*_]*(?:(?:an?|the|that)\s+)?[\"'“‘*_]*"
 _CONDITION = re.compile(r"(?:and |so |but )?(?:if|suppose|assume|assuming|let us assume)\b", re.IGNORECASE)
 
 
+@lru_cache(maxsize=8)  # the audit asks, and so does whoever compares teachers
 def stated_answer(text: str, question: Question) -> int | None:
     """Return the index of the option that the rationale states as its answer, the last if several, None if none.
 
     Conservative: a question, a condition, a negation, or two options in one breath state nothing.
     """
-    choices = [_bare(choice) for choice in question.choices]
+    choices = _bare_choices(question)
     reach = 2 * max(map(len, choices)) + SLACK  # two options in one breath; a bound, lest hostile text take hours
     for sentence in reversed(split_sentences(text)):
         if sentence.endswith("?") or _CONDITION.match(sentence):
@@ -109,6 +112,11 @@ def _option_before(head: str, choices: list[str]) -> int | None:
 
 def _index_of(choice: str, choices: list[str]) -> int | None:
     return choices.index(choice) if choices.count(choice) == 1 else None
+
+
+@lru_cache(maxsize=1)  # the teachers' rationales of one question come one after another
+def _bare_choices(question: Question) -> list[str]:
+    return [_bare(choice) for choice in question.choices]
 
 
 def _bare(text: str) -> str:

@@ -35,6 +35,16 @@ class Teacher(Protocol):
         """The teacher's own answer to each question, with its reasoning; it is never shown the gold answer."""
         ...
 
+    def option_probabilities(self, questions: Sequence[Question]) -> list[list[float] | None]:
+        """How likely the teacher finds each option, in the order of the choices; it is never shown the gold answer.
+
+        The probabilities of a question sum to 1; None is a question that got none.
+
+        Raises:
+            ValueError: this kind of teacher cannot tell.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class Prompt:
@@ -42,6 +52,16 @@ class Prompt:
 
     system: str  # "" for none
     text: str
+
+
+@dataclass(frozen=True)
+class Scored(Prompt):
+    """A prompt that asks how likely each of these texts is behind it.
+
+    They stand in its own text, too, as a question's options do: what is kept of the answer is found by the text alone.
+    """
+
+    options: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +19,7 @@ from tinyllm.prompts import Fitted, Shown, fit_prompt
 from tinyllm.questions import Question
 from tinyllm.settings import Price, Prompting
 from tinyllm.stated import stated_answer
-from tinyllm.teachers import Answer, Backend, Completion, Failure, Prompt
+from tinyllm.teachers import Answer, Backend, Completion, Failure, Prompt, Scored
 from tinyllm.teachers.billing import Bill
 from tinyllm.teachers.progress import Progress, interruptible
 
@@ -48,6 +50,7 @@ class Live:
         train: where in-context examples are drawn from.
         price: per million tokens; None costs nothing.
         max_cost: of all that this teacher is asked, in the price's currency; None is no limit.
+        scorer: answers `Scored` prompts with a JSON list of log-likelihoods; None where there is no such thing.
     """
 
     def __init__(
@@ -59,8 +62,9 @@ class Live:
         train: Sequence[Question],
         price: Price | None,
         max_cost: float | None,
+        scorer: Backend | None = None,
     ) -> None:
-        self.name, self.backend, self.cache = name, backend, cache
+        self.name, self.backend, self.scorer, self.cache = name, backend, scorer, cache
         self.prompting, self.train = prompting, train
         self.bill = Bill(price, max_cost)
         self.tally = Tally()
@@ -81,6 +85,27 @@ class Live:
             KeyboardInterrupt, ValueError: as `complete`.
         """
         return self._complete(questions, forced=False)
+
+    def option_probabilities(self, questions: Sequence[Question]) -> list[list[float] | None]:
+        """Return how likely the teacher finds each option's text right behind the prompt of its exam; None where that failed.
+
+        Raises:
+            KeyboardInterrupt, ValueError: as `complete`; or the backend cannot tell.
+        """
+        if self.scorer is None:
+            raise ValueError(
+                f"teacher {self.name}: its backend cannot tell how likely it finds an option; "
+                "set corpus.option_probabilities to false"
+            )
+        fitted = self.fit(questions, forced=False, ask=self.ask)
+        prompts = [
+            one.prompt and Scored(one.prompt.system, one.prompt.text, question.choices)
+            for one, question in zip(fitted, questions, strict=True)
+        ]
+        self.tally = Tally()
+        outcomes = self._ask(self.scorer, prompts)
+        print(f"{self.name}, option probabilities: {self.tally}", file=sys.stderr, flush=True)
+        return [_probabilities(outcome) for outcome in outcomes]
 
     def _complete(self, questions: Sequence[Question], forced: bool) -> list[Completion]:
         fitted = self.fit(questions, forced, self.ask)
@@ -126,31 +151,34 @@ class Live:
         Raises:
             KeyboardInterrupt, ValueError: as `complete`.
         """
-        keys = [None if prompt is None else answer_key(self.backend.identity, prompt) for prompt in prompts]
+        return self._ask(self.backend, prompts)
+
+    def _ask(self, backend: Backend, prompts: Sequence[Prompt | None]) -> list[Answer | Failure]:
+        keys = [None if prompt is None else answer_key(backend.identity, prompt) for prompt in prompts]
         wanted = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key and prompt}
         with Answers(self.cache) as answers:
             known: dict[str, Answer | Failure] = {**answers.get(list(wanted))}
             self.tally.cached += len(known)
             missing = {key: prompt for key, prompt in wanted.items() if key not in known}
-            known |= self._ask_backend(missing, answers, len(known))
+            known |= self._ask_backend(backend, missing, answers, len(known))
         outcomes = [known[key] if key else Failure("too_long", TOO_LONG) for key in keys]
         self.tally.failures.update(outcome.reason for outcome in outcomes if isinstance(outcome, Failure))
         return outcomes
 
-    def _ask_backend(self, missing: Mapping[str, Prompt], answers: Answers, cached: int) -> dict[str, Answer | Failure]:
+    def _ask_backend(
+        self, backend: Backend, missing: Mapping[str, Prompt], answers: Answers, cached: int
+    ) -> dict[str, Answer | Failure]:
         """Ask what the cache lacks and keep each answer as it arrives."""
         if not missing:
             return {}
         keys, prompts = list(missing), list(missing.values())
-        most = [self.bill.most(self.backend.count_tokens(prompt), self.backend.max_new_tokens) for prompt in prompts]
+        most = [self.bill.most(backend.count_tokens(prompt), backend.max_new_tokens) for prompt in prompts]
         outcomes: dict[str, Answer | Failure] = {}
         with interruptible() as stopped, Progress(self.name, len(prompts), cached, self.bill) as progress:
-            for index, outcome in self.backend.generate(
-                prompts, lambda i: not stopped() and self.bill.admit(i, most[i])
-            ):
+            for index, outcome in backend.generate(prompts, lambda i: not stopped() and self.bill.admit(i, most[i])):
                 if isinstance(outcome, Answer):
                     self.bill.settle(index, outcome.prompt_tokens, outcome.completion_tokens, outcome.unanswered)
-                    outcome = answers.put(keys[index], self.backend.identity, prompts[index], outcome)
+                    outcome = answers.put(keys[index], backend.identity, prompts[index], outcome)
                     self.tally.answered += 1
                 else:
                     self.bill.settle(index, 0, 0, outcome.unanswered)
@@ -165,40 +193,6 @@ class Live:
                 "raise it and run again"
             )
         return outcomes
-
-
-def summarise_query(completions: Sequence[Completion]) -> dict[str, int]:
-    """Return metrics/query/TEACHER.json: how many were asked, by status; of live teachers failures by reason, tokens, cuts."""
-    statuses = Counter(completion.status for completion in completions)
-    extras = [one.extra for one in completions if one.extra]
-    reasons = Counter(f"failed_{extra['reason']}" for extra in extras if "reason" in extra)
-    sums = {
-        field: sum(extra[field] for extra in extras if field in extra)
-        for field in ("examples_dropped", "prompt_tokens", "completion_tokens")
-    }
-    cuts = {"contexts_cut": sum(extra.get("context_words_cut", 0) > 0 for extra in extras)}
-    counts = {"asked": len(completions), **dict(sorted(statuses.items())), **dict(sorted(reasons.items()))}
-    return counts | sums | cuts if extras else counts
-
-
-def check_failed(teacher: str, completions: Sequence[Completion], limit: float) -> None:
-    """Refuse a query in which too many prompts got no answer.
-
-    Args:
-        limit: the share, 0-1, that may fail.
-
-    Raises:
-        ValueError: naming how many failed, the most frequent reason, and that nothing has to be paid again.
-    """
-    failed = [one for one in completions if one.status == "failed" and one.extra]
-    if len(failed) > limit * len(completions):
-        (reason, count), *_ = Counter(one.extra["reason"] for one in failed if one.extra).most_common(1)
-        detail = next(one.extra["detail"] for one in failed if one.extra and one.extra["reason"] == reason)
-        raise ValueError(
-            f"teacher {teacher}: {len(failed)} of {len(completions)} prompts failed for good, allowed are {100 * limit:.4g}% "
-            f"(corpus.max_quarantined); most: {reason} {count} ({detail}); "
-            f"the answer cache holds the other {len(completions) - len(failed)}: run again to ask only what failed"
-        )
 
 
 def prompt_digest(prompt: Prompt) -> str:
@@ -219,3 +213,11 @@ def _completion(fitted: Fitted, outcome: Answer | Failure) -> Completion:
         "completion_tokens": outcome.completion_tokens,
     }
     return Completion(outcome.text, "ok", extra) if outcome.text.strip() else Completion(None, "empty", extra)
+
+
+def _probabilities(outcome: Answer | Failure) -> list[float] | None:
+    if isinstance(outcome, Failure):
+        return None
+    scores = json.loads(outcome.text)
+    odds = [math.exp(score - max(scores)) for score in scores]
+    return [odd / sum(odds) for odd in odds]

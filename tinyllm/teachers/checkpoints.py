@@ -12,6 +12,7 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tinyllm.bars import bars_on_terminals_alone
 from tinyllm.settings import LocalTeacher
 
 DESCRIBING = ("*.json", "*.jinja", "*.model", "*.tiktoken", "merges.txt", "vocab.txt")  # configuration and tokenizer
@@ -85,7 +86,7 @@ def load_weights(checkpoint: Checkpoint, device: str, precision: str) -> Any:
         kind: dict[str, Any] = {"quantization_config": GgufConfig(dequantize=True)}
     else:
         kind = {"use_safetensors": True}
-    with _naming(checkpoint.model):
+    with _naming(checkpoint.model), bars_on_terminals_alone():
         model, report = loader.from_pretrained(
             checkpoint.source,
             dtype=torch.bfloat16 if precision == "bf16" else torch.float32,

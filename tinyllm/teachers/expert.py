@@ -18,7 +18,8 @@ class Expert:
     """A teacher who reads clues of one kind, and rationalises the answer that it is shown where it cannot read.
 
     Either it cites the clues of the report, or, erring, an irrelevant word; both as pointing to the gold
-    answer, as a language model does that is shown the answer and asked to explain it.
+    answer, as a language model does that is shown the answer and asked to explain it. Not forced, it explains the answer
+    that it finds by itself.
 
     Args:
         kind: the kind of clue it reads well, `signs` or `care`.
@@ -26,12 +27,21 @@ class Expert:
         decline_rate: how often it declines to explain a case that turns on the other kind, 0 to 1.
         blind_error_rate: how often it errs where it explains such a case, 0 to 1.
         seed: another seed errs on other cases.
+        forced: whether it is shown the gold answer when it is asked for a rationale.
 
     Raises:
         ValueError: no such kind, or a rate outside 0 to 1.
     """
 
-    def __init__(self, kind: str, error_rate: float, decline_rate: float, blind_error_rate: float, seed: int) -> None:
+    def __init__(
+        self,
+        kind: str,
+        error_rate: float,
+        decline_rate: float,
+        blind_error_rate: float,
+        seed: int,
+        forced: bool = True,
+    ) -> None:
         if kind not in KINDS:
             raise ValueError(f"expert: kind {kind!r}; allowed is {' or '.join(KINDS)}")
         rates = {"error_rate": error_rate, "decline_rate": decline_rate, "blind_error_rate": blind_error_rate}
@@ -43,16 +53,19 @@ class Expert:
         self.decline_rate = decline_rate
         self.blind_error_rate = blind_error_rate
         self.seed = seed
+        self.forced = forced
 
     def complete(self, questions: Sequence[Question]) -> list[Completion]:
         """Return a rationale or status `declined` for each question; never ask about a test question, for it tells gold.
+
+        Not forced, it tells no more than `examine`.
 
         What is said of a question depends on that question alone, not on the others or their order.
 
         Raises:
             ValueError: a report without a clue, hence none of casebook's.
         """
-        return [self._explain(question) for question in questions]
+        return [self._explain(question) if self.forced else self._answer(question) for question in questions]
 
     def examine(self, questions: Sequence[Question]) -> list[Completion]:
         """Return what it would answer by itself: the clues of its kind and where they point, or status `declined`.
@@ -64,16 +77,40 @@ class Expert:
         """
         return [self._answer(question) for question in questions]
 
+    def option_probabilities(self, questions: Sequence[Question]) -> list[list[float] | None]:
+        """Return 1 - `error_rate` for the cause that it would answer, and for the others equal shares of the rest.
+
+        Where it cannot read the clues, all are equally likely.
+
+        Raises:
+            ValueError: as `complete`.
+        """
+        return [self._probabilities(question) for question in questions]
+
+    def _probabilities(self, question: Question) -> list[float] | None:
+        options = len(question.choices)
+        found = self._read(question)
+        if found is None:
+            return [1 / options] * options
+        _, cause = found
+        others = self.error_rate / (options - 1)
+        return [1 - self.error_rate if choice == cause else others for choice in question.choices]
+
     def _answer(self, question: Question) -> Completion:
+        found = self._read(question)
+        return Completion(None, "declined") if found is None else Completion(_point(*found))
+
+    def _read(self, question: Question) -> tuple[list[str], str] | None:
+        """Return the words that it takes for clues and the cause they point it to; None where it cannot read."""
         clues = _clues(question)
         if clues[0].kind != self.kind:
-            return Completion(None, "declined")
+            return None
+        cited = [clue.word for clue in clues]
         rng = Random(f"expert {self.seed} {self.kind} {question.id} {question.context} answer")
         if rng.random() < self.error_rate:
-            cited = [clue.word for clue in clues]
             wrong = rng.choice([word for word in read_words(question.context) if word not in cited])
-            return Completion(_point([wrong], rng.choice(question.choices)))
-        return Completion(_point([clue.word for clue in clues], clues[0].cause))
+            return [wrong], rng.choice(question.choices)
+        return cited, clues[0].cause
 
     def _explain(self, question: Question) -> Completion:
         clues = _clues(question)

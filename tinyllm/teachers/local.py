@@ -5,23 +5,17 @@ torch and transformers are imported where they are used, so that the stages whic
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
-from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from tinyllm.settings import LocalTeacher, Runtime
 from tinyllm.teachers import STOP, Answer, Failure, Prompt
 from tinyllm.teachers.checkpoints import context_tokens, load_weights, open_checkpoint
+from tinyllm.teachers.decoding import Draws, Encoded, Ending
 
-
-@dataclass(frozen=True)
-class Encoded:
-    index: int  # of the prompt
-    ids: list[int]
+T = TypeVar("T")
 
 
 class Local:
@@ -57,7 +51,28 @@ class Local:
 
     def count_tokens(self, prompt: Prompt) -> int:
         """Return the prompt's tokens, with those of a chat template and the special ones."""
-        return len(self._encode(prompt))
+        return len(self.encode(prompt))
+
+    def encode(self, prompt: Prompt, behind: str = "") -> list[int]:
+        """Return the tokens of the prompt as the model reads it, and of a text behind it, with a space between if it needs one.
+
+        Raises:
+            ValueError: the chat template refuses the prompt.
+        """
+        text = self._templated(prompt) if self.settings.chat else _joined(prompt)
+        space = " " if behind and not text[-1:].isspace() else ""
+        own = self.settings.chat  # the template wrote the special tokens
+        return self.tokenizer(f"{text}{space}{behind}", add_special_tokens=not own, verbose=False)["input_ids"]
+
+    def load(self) -> Any:
+        """Return the model, whose weights are loaded the first time.
+
+        Raises:
+            ValueError: they cannot be.
+        """
+        if self.model is None:
+            self.model = load_weights(self.checkpoint, self.device, self.precision)
+        return self.model
 
     def generate(
         self, prompts: Sequence[Prompt], admit: Callable[[int], bool]
@@ -67,7 +82,7 @@ class Local:
         Raises:
             ValueError: the weights cannot be loaded, or the chat template refuses a prompt.
         """
-        encoded = [Encoded(index, self._encode(prompt)) for index, prompt in enumerate(prompts)]
+        encoded = [Encoded(index, self.encode(prompt)) for index, prompt in enumerate(prompts)]
         waiting: deque[Encoded] = deque()
         for item in sorted(encoded, key=lambda item: -len(item.ids)):
             if self.context_tokens is not None and self._width(item) > self.context_tokens:
@@ -99,17 +114,10 @@ class Local:
 
     def _answer_or_halve(self, batch: Sequence[Encoded]) -> Sequence[Answer | Failure]:
         """Return the batch's answers; where it does not fit into memory, none, and halve the token budget for good."""
-        import torch
-
-        if self.model is None:
-            self.model = load_weights(self.checkpoint, self.device, self.precision)
-        try:
-            return self._answer(batch)
-        except RuntimeError as error:  # OutOfMemoryError is one
-            if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
-                raise
-        if self.device == "cuda":
-            torch.cuda.empty_cache()  # not in the handler: until it is left, the traceback holds the tensors
+        self.load()
+        answers = within_memory(lambda: self._answer(batch))
+        if answers is not None:
+            return answers
         if len(batch) == 1:
             tokens = f"a prompt of {len(batch[0].ids)} tokens with up to {self.max_new_tokens} of the answer"
             return [Failure("out_of_memory", f"{tokens} does not fit into the memory of the {self.device}")]
@@ -146,69 +154,35 @@ class Local:
         finish = "length" if length is None else "stop"
         return Answer(text.partition(STOP)[0], finish, len(item.ids), len(tokens))
 
-    def _encode(self, prompt: Prompt) -> list[int]:
-        if not self.settings.chat:
-            text = f"{prompt.system}\n\n{prompt.text}" if prompt.system else prompt.text
-            return self.tokenizer(text, verbose=False)["input_ids"]
+    def _templated(self, prompt: Prompt) -> str:
         from jinja2 import TemplateError
 
         messages = [{"role": "system", "content": prompt.system}] if prompt.system else []
         messages.append({"role": "user", "content": prompt.text})
         try:
-            text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            return self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         except TemplateError as error:
             raise ValueError(
                 f"local: the chat template of {self.settings.model} refuses the prompt ({error}); "
                 "leave prompt.instruction empty, or set chat to false"
             ) from None
-        return self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]  # the template wrote them
 
 
-class Ending:
-    """Ends each row of a batch at an end-of-sequence token, or where STOP is complete, and notes its length.
+def within_memory(run: Callable[[], T]) -> T | None:
+    """Return what `run` does, or None where that does not fit into memory."""
+    import torch
 
-    The library's own stop strings cost a table over the whole vocabulary for every call; here only a row whose newest
-    token has a colon is decoded, and of it no more than could be STOP.
-    """
-
-    def __init__(self, tokenizer: Any, ends: Sequence[int], start: int, rows: int) -> None:
-        self.tokenizer = tokenizer
-        self.ends = frozenset(ends)
-        self.start = start
-        self.lengths: list[int | None] = [None] * rows  # tokens, the ending one included; None goes on
-
-    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
-        import torch
-
-        length = input_ids.shape[1] - self.start
-        tails = input_ids[:, -min(length, len(STOP)) :].tolist()
-        for row, tail in enumerate(tails):
-            if self.lengths[row] is None and (tail[-1] in self.ends or self._stops(tail)):
-                self.lengths[row] = length
-        return torch.tensor([ended is not None for ended in self.lengths], device=input_ids.device)
-
-    def _stops(self, tail: list[int]) -> bool:
-        return ":" in self.tokenizer.decode(tail[-1:]) and STOP in self.tokenizer.decode(tail)
+    try:
+        return run()
+    except RuntimeError as error:  # OutOfMemoryError is one
+        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+            raise
+    torch.cuda.empty_cache()  # not in the handler: until it is left, the traceback holds the tensors
+    return None
 
 
-class Draws:
-    """Draws each row's next token at a temperature, from a stream that its seed and prompt alone decide.
-
-    What is drawn is left as the only possible token, so that greedy decoding takes it.
-    """
-
-    def __init__(self, settings: LocalTeacher, batch: Sequence[Encoded]) -> None:
-        self.temperature = settings.temperature
-        self.streams = [Random(json.dumps([settings.seed, *item.ids])) for item in batch]
-
-    def __call__(self, input_ids: Any, scores: Any) -> Any:
-        import torch
-
-        sums = torch.softmax(scores.double() / self.temperature, dim=-1).cumsum(dim=-1)  # (B, V)
-        points = torch.tensor([[stream.random()] for stream in self.streams], dtype=sums.dtype, device=sums.device)
-        drawn = torch.searchsorted(sums, points * sums[:, -1:], right=True)  # (B, 1); right: never a token of share 0
-        drawn = drawn.clamp(max=sums.shape[1] - 1)
-        return torch.full_like(scores, -torch.inf).scatter(1, drawn, 0.0)
+def _joined(prompt: Prompt) -> str:
+    return f"{prompt.system}\n\n{prompt.text}" if prompt.system else prompt.text
 
 
 def _decode(tokenizer: Any, tokens: list[int], after: str) -> str:

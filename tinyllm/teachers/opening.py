@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tinyllm.answers import cache_path
-from tinyllm.questions import Question
+from tinyllm.questions import Question, read_questions
 from tinyllm.settings import LocalTeacher, Params, ServerTeacher
 from tinyllm.teachers import Backend, Completion, Teacher
 from tinyllm.teachers.asking import Live
 from tinyllm.teachers.expert import Expert
 from tinyllm.teachers.local import Local
+from tinyllm.teachers.option_scores import OptionScores
+from tinyllm.teachers.outcomes import Probabilities
 from tinyllm.teachers.recorded import Recorded
 from tinyllm.teachers.server import Server
 
+QUESTIONS = Path("data/questions")
 RECORDED = Path("data/recorded")
 
 
@@ -30,20 +33,22 @@ def open_teacher(name: str, params: Params, train: Sequence[Question]) -> Teache
     settings = params.teachers[name]
     match settings.backend:
         case "expert":
-            return Expert(**settings.model_dump(exclude={"backend"}))
+            return Expert(**settings.model_dump(exclude={"backend"}), forced=params.prompt.teacher_forcing)
         case "recorded":
             return Recorded(RECORDED / f"{name}.jsonl")
         case _:
             return open_live(name, params, train)
 
 
-def check_known(name: str, params: Params) -> None:
-    """
+def read_asked(name: str, params: Params, split: str) -> tuple[list[Question], list[Question]]:
+    """Return the questions of train, which in-context examples are drawn from, and those of `split`.
+
     Raises:
-        ValueError: the registry has no such teacher.
+        ValueError: the registry has no such teacher, or a file of questions is missing or faulty.
     """
     if name not in params.teachers:
         raise ValueError(f"{name} is not in the registry `teachers`; it has {', '.join(params.teachers)}")
+    return read_questions(QUESTIONS / "train.jsonl"), read_questions(QUESTIONS / f"{split}.jsonl")
 
 
 def open_live(name: str, params: Params, train: Sequence[Question]) -> Live:
@@ -56,7 +61,8 @@ def open_live(name: str, params: Params, train: Sequence[Question]) -> Live:
     assert isinstance(settings, LocalTeacher | ServerTeacher)
     price = settings.price if isinstance(settings, ServerTeacher) else None
     backend = open_backend(settings, params)
-    return Live(name, backend, cache_path(), params.prompt, train, price, params.runtime.max_cost)
+    scorer = OptionScores(backend) if isinstance(backend, Local) else None
+    return Live(name, backend, cache_path(), params.prompt, train, price, params.runtime.max_cost, scorer)
 
 
 def open_backend(settings: LocalTeacher | ServerTeacher, params: Params) -> Backend:
@@ -65,11 +71,19 @@ def open_backend(settings: LocalTeacher | ServerTeacher, params: Params) -> Back
     return Server(settings, params.runtime)
 
 
-def rationale_row(question: Question, completion: Completion) -> dict:
-    """Return one row of data/rationales/TEACHER.jsonl."""
-    return {
-        "id": question.id,
-        "rationale": completion.text,
-        "status": completion.status,
-        **(completion.extra or {}),
-    }
+def rationale_rows(
+    questions: Sequence[Question], completions: Sequence[Completion], probabilities: Probabilities | None
+) -> list[dict]:
+    """Return the rows of data/rationales/TEACHER.jsonl.
+
+    Args:
+        probabilities: None where they were not asked for: then the rows have no such field.
+    """
+    rows = [
+        {"id": question.id, "rationale": one.text, "status": one.status, **(one.extra or {})}
+        for question, one in zip(questions, completions, strict=True)
+    ]
+    if probabilities is not None:
+        for row, shares in zip(rows, probabilities, strict=True):
+            row["option_probabilities"] = None if shares is None else [round(share, 6) for share in shares]
+    return rows

@@ -12,10 +12,11 @@ from typing import Self
 
 from tqdm import tqdm
 
+from tinyllm.bars import EVERY
 from tinyllm.teachers import Answer, Failure
 from tinyllm.teachers.billing import Bill
 
-EVERY = 10.0  # seconds between two plain lines, where there is no terminal
+TELLING, SETTLED = 3, 5.0  # answers and seconds until a guess is made of the time that is left
 
 
 class Progress:
@@ -53,9 +54,10 @@ class Progress:
         return f"{self.answered} answered, {self.cached} cached, {self.failed} failed, {speed:.0f} tokens/s{cost}"
 
     def _line(self) -> str:
-        done = self.answered + self.failed
-        left = (time.monotonic() - self.started) / max(done, 1) * (self.total - done)
-        return f"{self.name}: {done} of {self.total} asked ({self._counts()}), about {left:.0f} s left"
+        done, passed = self.answered + self.failed, time.monotonic() - self.started
+        told = self.answered >= TELLING and passed >= SETTLED
+        left = f", about {passed / done * (self.total - done):.0f} s left" if told else ""
+        return f"{self.name}: {done} of {self.total} asked ({self._counts()}){left}"
 
 
 @contextmanager

@@ -33,6 +33,16 @@ class Recorded:
         """
         raise ValueError("a recorded teacher cannot answer test questions: it was asked for rationales only")
 
+    def option_probabilities(self, questions: Sequence[Question]) -> list[list[float] | None]:
+        """
+        Raises:
+            ValueError: always; as for `examine`.
+        """
+        raise ValueError(
+            "a recorded teacher cannot tell how likely it finds an option: it was asked for rationales only; "
+            "set corpus.option_probabilities to false"
+        )
+
     def _completion(self, question: Question) -> Completion:
         row = self.rows.get(question.id)
         return Completion(None, "missing") if row is None else Completion(row["rationale"], row["status"])

@@ -1,0 +1,237 @@
+"""Seconds of one optimizer step, ours against two plain loops: the authors' recipe and the textbook one.
+
+    python -m benchmarks.training --release FOLDER --tokenizer spiece.model [--sets obqa arc pubmedqa] [--questions 64]
+
+Real questions with both recorded teachers' cleaned rationales, T5-small's shape from a random start, no dropout, one step of
+64 questions: what stands in it is the same for all, and so is each example's loss (checked to 1e-4 in float32).
+
+    authors   a forward and backward pass a task and 8 questions in random order, inputs padded to the set's longest
+    textbook  the same, each batch padded to its own longest
+    ours      the training stage's own passes (tinyllm/objective.py)
+    shared    ours with `student.shared_encoder`: each question read once, not the paper's model
+    bf16      ours under bfloat16, as `runtime.precision: bf16` has it; shared bf16 likewise
+
+All of them clip the gradient and take one fused AdamW step; they take turns, and the median of --repeats counts. `peak` is the
+share of the measured peak of a square matrix product in that precision, for all products that were computed, padding and all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import T5Config, T5ForConditionalGeneration, T5Tokenizer
+
+from tinyllm.audit import fault
+from tinyllm.batches import Example, Task, encode_corpus, pad, target_counts
+from tinyllm.cleaning import clean
+from tinyllm.loss import IGNORED
+from tinyllm.objective import Objective
+from tinyllm.params import load_params
+from tinyllm.questions import input_text
+from tinyllm.reading import Reader
+from tinyllm.release import load_release
+from tinyllm.settings import Params
+from tinyllm.steps import Lesson, Steps
+
+TEACHERS = ("flan_t5_xl", "llama2_chat_7b")
+TASKS = [Task("answer", "predict: ", 1.0)] + [Task(name, f"explain as {name}: ", 0.5) for name in TEACHERS]
+BATCH = 8  # questions in one of the baselines' passes
+BATCH_TOKENS = 16384  # of ours
+CHECKED = 12  # examples whose losses are compared
+Run = Callable[[], None]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--release", type=Path, required=True)
+    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--sets", nargs="+", default=["obqa", "arc", "pubmedqa"])
+    parser.add_argument("--ways", nargs="+", default=["authors", "textbook", "ours", "shared", "bf16", "shared bf16"])
+    parser.add_argument("--questions", type=int, default=64)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args()
+    os.environ["TINYLLM_MIRROR"] = given.release.resolve().as_uri()
+    torch.set_num_threads(given.threads)
+    peak = {dtype: matmul_peak(dtype) for dtype in (torch.float32, torch.bfloat16)}
+    print(f"matmul peak: {peak[torch.float32]:.0f} GFLOP/s in float32, {peak[torch.bfloat16]:.0f} in bfloat16")
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(given.tokenizer, Path(folder) / "spiece.model")
+        tokenizer = T5Tokenizer.from_pretrained(folder)
+    for name in given.sets:
+        compare(name, corpus_rows(name, given.questions), tokenizer, given, peak)
+
+
+def corpus_rows(name: str, count: int) -> list[dict]:
+    """Return `count` random questions of train as corpus rows, with the rationales that the audit keeps."""
+    release, limits = load_release(name), load_params().corpus.audit
+    given = {teacher: {row["id"]: row["rationale"] for row in release.rationales[teacher]} for teacher in TEACHERS}
+    rows = []
+    for question in random.Random(1).sample(release.splits["train"], count):
+        targets = {"answer": question.gold}
+        for teacher in TEACHERS:
+            text = clean(given[teacher][question.id] or "")
+            if text and fault(text, question, limits) is None:
+                targets[teacher] = text
+        rows.append({"id": question.id, "context": question.context, "input": input_text(question), "targets": targets})
+    return rows
+
+
+def compare(name: str, rows: list[dict], tokenizer: Any, given: Any, peak: dict) -> None:
+    """Time every way on the same rows and print the table."""
+    torch.manual_seed(1)
+    model = T5ForConditionalGeneration(T5Config(vocab_size=32128, dropout_rate=0.0, decoder_start_token_id=0))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
+    longest = longest_input(name, tokenizer)
+    ways = {way: run for way, run in all_ways(model, optimizer, rows, tokenizer, longest).items() if way in given.ways}
+    examples, target_tokens = sizes(model, rows, tokenizer)
+    flops: dict[str, float] = {}
+    for way, run in ways.items():  # also warms up
+        with FlopCounterMode(display=False) as counter:
+            run()
+        flops[way] = counter.get_total_flops()
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(given.repeats):
+        for way, run in ways.items():
+            start = time.perf_counter()
+            run()
+            seconds[way].append(time.perf_counter() - start)
+    medians = {way: statistics.median(times) for way, times in seconds.items()}
+    print(
+        f"\n{name}: {len(rows)} questions, {examples} examples, {target_tokens} target tokens; longest input {longest}"
+    )
+    print("| way | seconds (least to most) | examples/s | target tokens/s | TFLOP | peak | x authors | x textbook |")
+    print("|---|---|---|---|---|---|---|---|")
+    for way, median in medians.items():
+        share = flops[way] / median / 1e9 / peak[torch.bfloat16 if "bf16" in way else torch.float32]
+        spread = f"{min(seconds[way]):.2f} to {max(seconds[way]):.2f}"
+        faster = [f"{medians[base] / median:.2f}" if base in medians else "" for base in ("authors", "textbook")]
+        print(
+            f"| {way} | {median:.2f} ({spread}) | {examples / median:.1f} | {target_tokens / median:.0f} "
+            f"| {flops[way] / 1e12:.2f} | {share:.0%} | {' | '.join(faster)} |",
+            flush=True,
+        )
+
+
+def longest_input(name: str, tokenizer: Any) -> int:
+    """Return the tokens of the longest input of the whole set, which a fixed length must not cut."""
+    prefix = max((task.prefix for task in TASKS), key=len)
+    splits = load_release(name).splits.values()
+    texts = [
+        f"{prefix}{q.context}\n{input_text(q)}" if q.context else prefix + input_text(q) for qs in splits for q in qs
+    ]
+    return max(len(ids) for ids in tokenizer(texts, verbose=False)["input_ids"])
+
+
+def all_ways(model: Any, optimizer: Any, rows: list[dict], tokenizer: Any, longest: int) -> dict[str, Run]:
+    """Return by name what does one optimizer step on all rows.
+
+    Args:
+        longest: what the authors' recipe pads to
+    """
+    params = load_params()
+    shared = params.student.model_copy(update={"shared_encoder": True})
+    own = encode_corpus(rows, TASKS, Reader(params.student, model, tokenizer))[0]
+    once = encode_corpus(rows, TASKS, Reader(shared, model, tokenizer))[0]
+    random.Random(2).shuffle(own)
+
+    def step(passes: Callable[[], Iterator[torch.Tensor]], bf16: bool = False) -> Run:
+        def run() -> None:
+            for loss in passes():
+                loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+
+        return run
+
+    return {
+        "authors": step(lambda: plain_passes(model, own, longest)),
+        "textbook": step(lambda: plain_passes(model, own, None)),
+        "ours": step(lambda: our_passes(model, own, params)),
+        "shared": step(lambda: our_passes(model, once, params)),
+        "bf16": step(lambda: our_passes(model, own, params, bf16=True)),
+        "shared bf16": step(lambda: our_passes(model, once, params, bf16=True)),
+    }
+
+
+def plain_passes(model: Any, questions: list[list[Example]], length: int | None) -> Iterator[torch.Tensor]:
+    """Yield the loss of one task and 8 questions after the other.
+
+    Args:
+        length: what inputs are padded to; None is the longest of the 8
+    """
+    counts = target_counts([example for question in questions for example in question], len(TASKS))
+    for start in range(0, len(questions), BATCH):
+        for index, task in enumerate(TASKS):
+            batch = [e for question in questions[start : start + BATCH] for e in question if e.task == index]
+            if batch:
+                loss = row_sums(model, batch, length).sum()
+                yield task.weight * loss / counts[index]
+
+
+def row_sums(model: Any, batch: list[Example], length: int | None) -> torch.Tensor:
+    """Return each example's summed token loss by the model's own forward pass on padded tensors."""
+    ids = pad([example.source for example in batch], 0)
+    if length is not None:
+        ids = torch.nn.functional.pad(ids, (0, length - ids.shape[1]))
+    labels = pad([example.labels for example in batch], IGNORED)
+    starts = model.prepare_decoder_input_ids_from_labels(labels)
+    logits = model(input_ids=ids, attention_mask=(ids != 0).long(), decoder_input_ids=starts, use_cache=False).logits
+    losses = cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none")
+    return losses.view(labels.shape).sum(dim=1)
+
+
+def our_passes(
+    model: Any, questions: list[list[Example]], params: Params, bf16: bool = False
+) -> Iterator[torch.Tensor]:
+    """Yield the losses of the training stage's own passes."""
+    objective = Objective(model, torch.tensor([task.weight for task in TASKS]))
+    step = Steps(model, len(TASKS), BATCH_TOKENS)([Lesson("", question) for question in questions])
+    for part in step.parts:
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            loss, _ = objective(part, step.counts)
+        yield loss
+
+
+def sizes(model: Any, rows: list[dict], tokenizer: Any) -> tuple[int, int]:
+    """Return how many examples and target tokens there are; and see that ours gives each example the plain loop's loss."""
+    params = load_params()
+    questions = encode_corpus(rows, TASKS, Reader(params.student, model, tokenizer))[0]
+    examples = [example for question in questions for example in question]
+    with torch.no_grad():
+        for example in examples[:CHECKED]:
+            plain = row_sums(model, [example], None).item() / len(example.labels)
+            counts = target_counts([example], len(TASKS))
+            step = Steps(model, len(TASKS), BATCH_TOKENS)([Lesson("", [example])])
+            _, sums = Objective(model, torch.ones(len(TASKS)))(step.parts[0], counts)
+            ours = (sums / counts.clamp(min=1)).sum().item()
+            assert abs(plain - ours) <= 1e-4, f"{plain} by the plain loop, {ours} by ours"
+    return len(examples), sum(len(example.labels) for example in examples)
+
+
+def matmul_peak(dtype: torch.dtype, size: int = 2048) -> float:
+    """Return the best GFLOP/s of a square matrix product."""
+    a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
+    best = float("inf")
+    for _ in range(10):
+        start = time.perf_counter()
+        torch.mm(a, b)
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best / 1e9
+
+
+if __name__ == "__main__":
+    main()
