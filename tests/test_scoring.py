@@ -116,7 +116,12 @@ KINDS: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
 Kind = tuple[Any, Reader]
 
 
-@pytest.fixture(scope="module", params=KINDS)
+OTHERS = ("bart", "gpt2", "mistral", "mamba", "bloom", "lfm2")
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=pytest.mark.slow if name in OTHERS else ()) for name in KINDS]
+)
 def kind(request: pytest.FixtureRequest, tokenizer: Any) -> Kind:
     """A student, all of it noise, and what it reads by."""
     build, changes = KINDS[request.param]
@@ -198,12 +203,12 @@ def test_a_score_by_tokens_is_the_mean_over_an_options_tokens(t5: Kind) -> None:
 def test_only_models_that_keep_keys_and_values_and_are_told_positions_go_on_from_a_prompt(tokenizer: Any) -> None:
     found = {
         build.__name__: can_go_on(build(tokenizer))
-        for build in (toy_model, bart, toy_causal, gpt2, mistral, mamba, bloom)
+        for build in (toy_model, bart, toy_causal, gpt2, mistral, mamba, bloom, lfm2)
     }
-    assert [name for name, can in found.items() if not can] == ["mamba", "bloom"]
+    assert [name for name, can in found.items() if not can] == ["mamba", "bloom", "lfm2"]
 
 
-def test_what_stands_before_the_options_is_read_once(t5: Kind, tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_stands_before_the_options_is_read_once(t5: Kind, tokenizer: Any) -> None:
     """Tokens that the encoder, and a causal model's first layer, are given: those of the questions, and of no option twice."""
     causal = noisy(toy_causal(tokenizer))
     for model, layer in ((t5[0], t5[0].encoder.block[0]), (causal, causal.model.layers[0])):
@@ -241,6 +246,16 @@ def test_texts_generated_together_equal_those_generated_one_by_one(kind: Kind) -
     assert len(set(expected)) > 1, "a toy that says the same of everything shows nothing"
     for batch_tokens in (1, 100, 10**6):
         assert generate_texts(model.train(), reader.tokenizer, readings, 6, batch_tokens) == expected
+
+
+def test_a_text_ends_where_the_tokenizers_texts_end(tokenizer: Any) -> None:
+    """Not where a checkpoint's own settings, which may be of another use of it, would end it."""
+    model = noisy(toy_causal(tokenizer), 0.4)
+    readings, _, _ = encode_questions(FEW, Reader(settings(), model, tokenizer), "predict: ")
+    expected = generate_texts(model, tokenizer, readings, 6, 300)
+    model.generation_config.eos_token_id = list(range(2, len(tokenizer)))
+    assert generate_texts(model, tokenizer, readings, 6, 300) == expected
+    assert all(expected)
 
 
 @pytest.mark.parametrize(

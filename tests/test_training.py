@@ -58,7 +58,9 @@ def test_the_answers_task_comes_first_and_then_one_for_every_teacher() -> None:
 
 
 def test_braces_in_a_prefix_that_are_not_the_teachers_stay() -> None:
-    tasks = tasks_of(("ann",), Loss(answer=1.0, alpha=1.0, teacher_alpha={}, kd=0.0), "predict: ", "{x} as {teacher} {: ")
+    tasks = tasks_of(
+        ("ann",), Loss(answer=1.0, alpha=1.0, teacher_alpha={}, kd=0.0), "predict: ", "{x} as {teacher} {: "
+    )
     assert tasks[1].prefix == "{x} as ann {: "
 
 
@@ -232,6 +234,20 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
         run(tmp_path, train__learning_rate=1e38)
     line = r"step [2-8] \(questions train-\d+(, train-\d+){3}\): the loss is not finite; lower train\.learning_rate"
     assert re.fullmatch(line, str(error.value))
+
+
+def test_a_part_that_does_not_fit_into_memory_ends_in_one_line(tokenizer: Any, tmp_path: Path) -> None:
+    class Huge(Objective):
+        def forward(self, part: Any, counts: torch.Tensor) -> Any:
+            return torch.empty(10**15), counts
+
+    model = toy_model(tokenizer)
+    step = steps(model, 10**6)(lessons(model, tokenizer)[:9])
+    with pytest.raises(ValueError) as error:
+        trainer(model, tmp_path).training_step(Huge(model, torch.ones(3)), {"step": step})
+    questions = ", ".join(f"train-{i}" for i in range(8))
+    remedy = "lower runtime.batch_tokens, then student.max_input_tokens"
+    assert str(error.value) == f"step 1 (questions {questions}, ...): out of memory; {remedy}"
 
 
 # --- the vocabulary -------------------------------------------------------------------------------------------------
