@@ -14,7 +14,7 @@ from toys import toy_params, toy_tokenizer
 from transformers import T5Tokenizer
 
 from tinyllm.questions import Question, input_text
-from tinyllm.reading import Cuts, Reader, encode_input
+from tinyllm.reading import Cuts, Parts, Reader, encode_inputs
 from tinyllm.release import load_questions
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data"
@@ -30,6 +30,10 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def words(tokenizer: Any, ids: np.ndarray) -> str:
     """The text that ids stand for, in which this tokenizer has a space for every white space."""
     return " ".join(tokenizer.decode(ids, skip_special_tokens=True).split())
+
+
+def encode_input(tokenizer: Any, prefix: str, context: str, text: str, limit: int, cuts: Cuts) -> np.ndarray:
+    return encode_inputs(tokenizer, [Parts(prefix, context, text)], limit, cuts)[0]
 
 
 # --- inputs ---------------------------------------------------------------------------------------------------------

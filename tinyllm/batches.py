@@ -13,6 +13,7 @@ from tinyllm.layout import Layout, Sources, lay_out, match_sources
 from tinyllm.loss import IGNORED
 from tinyllm.reading import Cuts, Reader
 
+AT_ONCE = 1000  # rows whose texts the tokenizer is given together
 PASS_TOKENS = 500  # the padding for which a forward and backward pass of its own is not worth its fixed cost
 
 
@@ -53,17 +54,17 @@ def encode_corpus(rows: Sequence[dict], tasks: Sequence[Task], reader: Reader) -
     A task of weight 0 is left out altogether, so that `loss.alpha=0.0` costs no more than a corpus without teachers.
     """
     cuts = Cuts()
-    questions = []
-    for row in rows:
-        examples: list[Example] = []
+    questions: list[list[Example]] = [[] for _ in rows]
+    for first in range(0, len(rows), AT_ONCE):
+        part = range(first, min(first + AT_ONCE, len(rows)))
         for index, task in enumerate(tasks):
-            if task.weight > 0 and task.name in row["targets"]:
-                reading = reader.question(task.prefix, row["context"], row["input"], cuts)
+            own = [i for i in part if task.weight > 0 and task.name in rows[i]["targets"]]
+            readings = reader.questions(task.prefix, [(rows[i]["context"], rows[i]["input"]) for i in own], cuts)
+            targets = reader.targets([rows[i]["targets"][task.name] for i in own], cuts)
+            for i, reading, target in zip(own, readings, targets, strict=True):
                 # with a shared encoder all tasks read the same, and keep it once
-                source = examples[0].source if reader.shared and examples else reading.source
-                target = reader.target(row["targets"][task.name], cuts)
-                examples.append(Example(index, source, reading.prompt, target))
-        questions.append(examples)
+                source = questions[i][0].source if reader.shared and questions[i] else reading.source
+                questions[i].append(Example(index, source, reading.prompt, target))
     return questions, cuts
 
 

@@ -75,14 +75,15 @@ def go_on(model: Any, state: Read, rows: Sequence[int], texts: Sequence[np.ndarr
 def can_go_on(model: Any) -> bool:
     """Whether a model's state can be gone on from with several tokens of several texts.
 
-    A causal one must keep keys and values alone, not a recurrent state, and be told where in the text a token stands.
+    A causal one must keep keys and values alone, not a recurrent state, and be told where in the text a token stands, and which
+    logits are wanted.
     """
     base: Any = plain(model)
     if base.config.is_encoder_decoder:
         return True
     layers = {type(layer) for layer in DynamicCache(config=base.config).layers}
-    placed = "position_ids" in inspect.signature(base.forward).parameters
-    return placed and layers <= {DynamicLayer, DynamicSlidingWindowLayer}
+    told = {"position_ids", "logits_to_keep"} <= set(inspect.signature(base.forward).parameters)
+    return told and layers <= {DynamicLayer, DynamicSlidingWindowLayer}
 
 
 def right_padded(model: Any, readings: Sequence[Reading]) -> tuple[dict[str, Tensor], Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,30 +49,34 @@ class Reader:
 
     def question(self, prefix: str, context: str, text: str, cuts: Cuts) -> Reading:
         """Return the ids of a question; what is longer than the limit is taken from the head of its context."""
-        if self.causal:
-            ids = self._prompt(prefix, context, text, cuts)
-            return Reading(np.zeros(0, dtype=np.int32), ids)
-        if not self.shared:
-            source = encode_input(self.tokenizer, prefix, context, text, self.max_input, cuts)
-            return Reading(source, np.array([self.start], dtype=np.int32))
-        source = encode_input(self.tokenizer, "", context, text, self.max_input, cuts)
-        head = self.tokenizer(prefix, add_special_tokens=False)["input_ids"]
-        return Reading(source, np.array([self.start, *head], dtype=np.int32))
+        return self.questions(prefix, [(context, text)], cuts)[0]
 
-    def _prompt(self, prefix: str, context: str, text: str, cuts: Cuts) -> np.ndarray:
-        if not self.chat:
-            ids = encode_input(self.tokenizer, prefix, context, text + self.response, self.max_input, cuts)
-            return ids[:-1] if ids[-1] == self.tokenizer.eos_token_id else ids
+    def questions(self, prefix: str, given: Sequence[tuple[str, str]], cuts: Cuts) -> list[Reading]:
+        """Return the ids of many questions, each given as context and text: faster than one by one."""
+        if self.causal:
+            nothing = np.zeros(0, dtype=np.int32)
+            return [Reading(nothing, prompt) for prompt in self._prompts(prefix, given, cuts)]
+        head = self.tokenizer(prefix, add_special_tokens=False)["input_ids"] if self.shared else []
+        prompt = np.array([self.start, *head], dtype=np.int32)
+        parts = [Parts("" if self.shared else prefix, context, text) for context, text in given]
+        return [Reading(source, prompt) for source in encode_inputs(self.tokenizer, parts, self.max_input, cuts)]
+
+    def _prompts(self, prefix: str, given: Sequence[tuple[str, str]], cuts: Cuts) -> list[np.ndarray]:
+        if self.chat:  # the template writes the special tokens itself
+            parts = [self._in_template(prefix, context, text) for context, text in given]
+            return encode_inputs(self.tokenizer, parts, self.max_input, cuts, add_special_tokens=False)
+        parts = [Parts(prefix, context, text + self.response) for context, text in given]
+        found = encode_inputs(self.tokenizer, parts, self.max_input, cuts)
+        return [ids[:-1] if ids[-1] == self.tokenizer.eos_token_id else ids for ids in found]
+
+    def _in_template(self, prefix: str, context: str, text: str) -> Parts:
         message = prefix + (f"{context}\n{text}" if context else text)
         turns = [{"role": "user", "content": message}]
         whole = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
         head, found, tail = whole.partition(message)
         if not found:
             raise ValueError("student.chat: the model's chat template changes the question's text; set it to false")
-        # the template writes the special tokens itself
-        return encode_input(
-            self.tokenizer, head + prefix, context, text + tail, self.max_input, cuts, add_special_tokens=False
-        )
+        return Parts(head + prefix, context, text + tail)
 
     def target(self, text: str, cuts: Cuts, limit: int | None = None) -> np.ndarray:
         """Return the ids of a target, end-of-sequence included; a longer one than the limit is cut and then has no end.
@@ -79,35 +84,61 @@ class Reader:
         Args:
             limit: in tokens; without it the student's
         """
+        return self.targets([text], cuts, limit)[0]
+
+    def targets(self, texts: Sequence[str], cuts: Cuts, limit: int | None = None) -> list[np.ndarray]:
+        """Return the ids of many targets: faster than one by one."""
+        if not texts:
+            return []
         if self.causal:
             space = "" if self.chat or self.response.endswith((" ", "\n")) or not self.response else " "
-            ids = self.tokenizer(space + text, add_special_tokens=False, verbose=False)["input_ids"]
-            ids = [*ids, self.tokenizer.eos_token_id]
+            spaced = [space + text for text in texts]
+            found = self.tokenizer(spaced, add_special_tokens=False, verbose=False)["input_ids"]
+            found = [[*ids, self.tokenizer.eos_token_id] for ids in found]
         else:
-            ids = self.tokenizer(text_target=text, verbose=False)["input_ids"]
+            found = self.tokenizer(text_target=list(texts), verbose=False)["input_ids"]
         limit = self.max_target if limit is None else limit
-        cuts.targets_cut += len(ids) > limit
-        return np.asarray(ids[:limit], dtype=np.int32)
+        cuts.targets_cut += sum(len(ids) > limit for ids in found)
+        return [np.asarray(ids[:limit], dtype=np.int32) for ids in found]
 
 
-def encode_input(
-    tokenizer: Any, prefix: str, context: str, text: str, limit: int, cuts: Cuts, add_special_tokens: bool = True
-) -> np.ndarray:
-    """Return the ids of prefix, context and text; what exceeds `limit` tokens is taken from the head of the context.
+@dataclass(frozen=True)
+class Parts:
+    """An input's text; only its context may be cut."""
+
+    prefix: str
+    context: str
+    text: str
+
+    @property
+    def whole(self) -> str:
+        return self.prefix + (f"{self.context}\n{self.text}" if self.context else self.text)
+
+
+def encode_inputs(
+    tokenizer: Any, inputs: Sequence[Parts], limit: int, cuts: Cuts, add_special_tokens: bool = True
+) -> list[np.ndarray]:
+    """Return the ids of each input; what exceeds `limit` tokens is taken from the head of its context.
 
     The whole is tokenised in one piece, so an input that fits has exactly the ids the tokenizer gives it.
     """
-    body = f"{context}\n{text}" if context else text
-    encoded = tokenizer(
-        prefix + body, return_offsets_mapping=True, verbose=False, add_special_tokens=add_special_tokens
-    )
-    ids = encoded["input_ids"]
-    excess = len(ids) - limit
-    if excess > 0:
-        start, end = len(prefix), len(prefix) + len(context)
-        inside = [i for i, (left, right) in enumerate(encoded["offset_mapping"]) if start <= left < right <= end]
-        dropped = set(inside[:excess])
-        ids = [token for i, token in enumerate(ids) if i not in dropped]
-        cuts.inputs_cut += bool(dropped)
-        cuts.inputs_over_limit += len(ids) > limit
-    return np.asarray(ids, dtype=np.int32)
+    if not inputs:
+        return []
+    options = {"verbose": False, "add_special_tokens": add_special_tokens}
+    found = tokenizer([parts.whole for parts in inputs], **options)["input_ids"]
+    return [
+        np.asarray(ids if len(ids) <= limit else _cut(tokenizer, parts, limit, cuts, options), dtype=np.int32)
+        for parts, ids in zip(inputs, found, strict=True)
+    ]
+
+
+def _cut(tokenizer: Any, parts: Parts, limit: int, cuts: Cuts, options: dict) -> list[int]:
+    encoded = tokenizer(parts.whole, return_offsets_mapping=True, **options)
+    ids, start = encoded["input_ids"], len(parts.prefix)
+    end = start + len(parts.context)
+    inside = [i for i, (left, right) in enumerate(encoded["offset_mapping"]) if start <= left < right <= end]
+    dropped = set(inside[: len(ids) - limit])
+    kept = [token for i, token in enumerate(ids) if i not in dropped]
+    cuts.inputs_cut += bool(dropped)
+    cuts.inputs_over_limit += len(kept) > limit
+    return kept

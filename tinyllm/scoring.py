@@ -27,10 +27,10 @@ def encode_questions(
 ) -> tuple[list[Reading], list[list[np.ndarray]], Cuts]:
     """Return each question as it is read under the answer prefix, its options' ids, and what did not fit."""
     cuts = Cuts()
-    readings = [reader.question(prefix, q.context, input_text(q), cuts) for q in questions]
+    readings = reader.questions(prefix, [(q.context, input_text(q)) for q in questions], cuts)
     longest = 10**6  # an option is never cut: it is what the student is judged on
-    options = [[reader.target(choice, cuts, longest) for choice in q.choices] for q in questions]
-    return readings, options, cuts
+    found = iter(reader.targets([choice for q in questions for choice in q.choices], cuts, longest))
+    return readings, [[next(found) for _ in q.choices] for q in questions], cuts
 
 
 @torch.no_grad()
