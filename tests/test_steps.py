@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from toys import toy_model, toy_params, toy_questions, toy_rows, toy_tokenizer
+from toys import SIZES, toy_model, toy_params, toy_questions, toy_rows, toy_tokenizer
 
-from tinyllm.batches import Task, collate, encode_corpus
+from tinyllm.batches import Ragged, Task, collate, encode_corpus
 from tinyllm.objective import Objective, padded_logits
 from tinyllm.reading import Reader
 from tinyllm.steps import Choices, Lesson, Steps
+from tinyllm.students import scratch_model
 from tinyllm.training import with_beliefs
+from tinyllm.tuning import tune
 
 TASKS = [Task("answer", "predict: ", 1.0), Task("ann", "explain as ann: ", 0.5)]
 QUESTIONS = toy_questions(6)  # of three options and of four
@@ -113,3 +115,19 @@ def test_a_process_without_a_lesson_of_its_own_takes_part_with_nothing_to_learn(
     loss.backward()
     assert sums.tolist() == [0.0, 0.0, 0.0] and loss.item() == 0.0
     assert all(weight.grad is None or not weight.grad.any() for weight in model.parameters())
+
+
+@pytest.mark.parametrize(("tuning", "end_to_end"), [("full", True), ("lora", True), ("prompt", False)])
+def test_a_wide_student_learns_without_padding_whatever_of_it_is_tuned_but_for_a_soft_prompt(
+    tokenizer: Any, tuning: str, end_to_end: bool
+) -> None:
+    torch.manual_seed(1)
+    wide = SIZES.model_copy(update={"width": 256})
+    settings = toy_params().student.model_copy(update={"tuning": tuning, "model": "a-model"})
+    student = tune(scratch_model(wide, len(tokenizer), 0.0), settings)
+    step = Steps(student, 3, 10**6)(lessons(student, tokenizer, weight=0.0))
+    assert [isinstance(part, Ragged) for part in step.parts] == [end_to_end]
+    loss, _ = Objective(student, torch.ones(3))(step.parts[0], step.counts)
+    loss.backward()
+    tuned = [weight for weight in student.parameters() if weight.requires_grad]
+    assert any(weight.grad is not None and weight.grad.any() for weight in tuned)

@@ -22,6 +22,7 @@ from tinyllm.batches import (
     target_counts,
 )
 from tinyllm.loss import IGNORED
+from tinyllm.tuning import plain, soft_tokens
 
 RAGGED_WIDTH = 256  # of a model's hidden states, from which on padding costs more than a call for every length
 
@@ -61,13 +62,15 @@ class Steps:
     """Collator: the lessons of one step become its forward passes and the step's counts by task.
 
     Args:
-        model: the student under any wrapper of peft's
+        student: the model, in peft's wrapper where it has one
         n_tasks: with beliefs one more than the tasks
         rank, world: of this process and how many there are; each takes its share of a step's lessons
     """
 
-    def __init__(self, model: Any, n_tasks: int, batch_tokens: int, rank: int = 0, world: int = 1) -> None:
-        self.ragged = ragged.can_run(model) and model.config.d_model >= RAGGED_WIDTH
+    def __init__(self, student: Any, n_tasks: int, batch_tokens: int, rank: int = 0, world: int = 1) -> None:
+        model: Any = plain(student)
+        wide = ragged.can_run(model) and model.config.d_model >= RAGGED_WIDTH
+        self.ragged = wide and not soft_tokens(student)  # a soft prompt is no token that could be laid out
         self.n_tasks, self.batch_tokens, self.pad_id = n_tasks, batch_tokens, model.config.pad_token_id
         self.rank, self.world = rank, world
 

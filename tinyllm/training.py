@@ -23,7 +23,6 @@ from tinyllm.settings import Loss, Params, alpha
 from tinyllm.steps import Lesson, Steps
 from tinyllm.students import device, new_student
 from tinyllm.trainer import DistillationTrainer, Progress, training_arguments
-from tinyllm.tuning import plain
 
 BELIEFS = "beliefs"  # the name of the divergence in the loss curve
 
@@ -94,9 +93,7 @@ def _trainer(
         objective=Objective(model, torch.tensor(weights), params.score.normalize == "tokens"),
         args=arguments,
         lessons=lessons,
-        steps=Steps(
-            plain(model), len(weights), params.runtime.batch_tokens, arguments.process_index, arguments.world_size
-        ),
+        steps=Steps(model, len(weights), params.runtime.batch_tokens, arguments.process_index, arguments.world_size),
         callbacks=[Progress()],
         judge=judge,
         curve=LossCurve(names),
