@@ -51,8 +51,8 @@ def training_key(params: Params, seed: int, files: Sequence[str]) -> str:
 def checkpoint_folder(cache: Path, key: str) -> Iterator[Path]:
     """Yield the folder of this training's checkpoints; it is deleted once the training has come to its end.
 
-    An error or a kill leaves it. While another experiment trains the same, a folder of its own is lent, which nobody goes on
-    from; several processes of one training share theirs, and so have to wait.
+    An error leaves it where there is a checkpoint in it, a kill always. While another experiment trains the same, a folder of
+    its own is lent, which nobody goes on from; several processes of one training share theirs, and so have to wait.
 
     Raises:
         ValueError: such processes find another training at work on the same.
@@ -74,7 +74,12 @@ def checkpoint_folder(cache: Path, key: str) -> Iterator[Path]:
             with tempfile.TemporaryDirectory(dir=trainings) as own:
                 yield Path(own)
             return
-        yield folder
+        try:
+            yield folder
+        except BaseException:
+            if last_checkpoint(folder) is None:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
         shutil.rmtree(folder, ignore_errors=True)
 
 

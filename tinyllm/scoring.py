@@ -18,7 +18,8 @@ from tinyllm.reading import Cuts, Reader, Reading
 from tinyllm.settings import Params
 from tinyllm.tuning import embedded, plain, soft_tokens
 
-CPU_TOKENS = 2048  # in one pass on a processor: more no longer fit its cache, and are padded further
+CPU_TOKENS = 2048  # in one pass over questions or options on a processor: more no longer fit its cache
+PADDING = 0.2  # the most of a batch that is padding
 Progress = Callable[[int], object]  # called with the number of questions just done
 
 
@@ -188,12 +189,15 @@ def _sizes(model: Any, readings: Sequence[Reading]) -> list[int]:
 
 
 def _by_length(sizes: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Yield indices in batches of like size, at most `batch_tokens` padded tokens each (one at least)."""
+    """Yield indices in batches of like size: of at most `batch_tokens` with the padding, or of one alone."""
     batch: list[int] = []
+    own = 0
     for i in sorted(range(len(sizes)), key=lambda i: sizes[i]):
-        if batch and sizes[i] * (len(batch) + 1) > batch_tokens:
+        padded = sizes[i] * (len(batch) + 1)
+        if batch and (padded > batch_tokens or padded - own - sizes[i] > PADDING * padded):
             yield batch
-            batch = []
+            batch, own = [], 0
         batch.append(i)
+        own += sizes[i]
     if batch:
         yield batch

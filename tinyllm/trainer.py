@@ -53,9 +53,7 @@ class DistillationTrainer(Trainer):
         batch_size: int,
         **options: Any,
     ) -> None:
-        super().__init__(
-            model=objective, eval_dataset=[0], **options
-        )  # the Trainer wants one; `evaluate` reads the judge's
+        super().__init__(model=objective, eval_dataset=[0], **options)  # it wants one; `evaluate` asks the judge
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
         self.lessons, self.steps, self.judge, self.curve = lessons, steps, judge, curve
@@ -124,7 +122,9 @@ class DistillationTrainer(Trainer):
 
     def load_best(self) -> None:
         """Give the student the weights of its best look."""
+        self.accelerator.wait_for_everyone()  # the first process may still be writing them
         self._read_weights(Path(str(self.args.output_dir)) / f"best-{WEIGHTS}")
+        self.accelerator.wait_for_everyone()  # and deletes them once it has saved the student
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         """Write what changes in training: the weights that are tuned, the loss curve, the looks at valid."""
