@@ -14,7 +14,7 @@ import pytest
 from tests.trained import finish, outcome, set_up, start
 
 KILLS = 10
-LONG = {"train__epochs": 30, "runtime__checkpoint_steps": 7, "train__eval_every": 9, "train__schedule": "cosine"}
+LONG = {"train__epochs": 30, "runtime__checkpoint_steps": 7, "train__eval_every": 1, "train__schedule": "cosine"}
 
 
 def checkpoints(folder: Path) -> set[str]:
@@ -61,8 +61,8 @@ def test_a_changed_param_never_goes_on_from_another_training(tmp_path: Path) -> 
 def test_half_a_checkpoint_is_passed_over(tmp_path: Path) -> None:
     set_up(tmp_path, **LONG)
     assert kill_after_a_checkpoint(tmp_path, start(tmp_path), 0.1)
-    whole = sorted(checkpoints(tmp_path))
+    last = max(int(name.removeprefix("checkpoint-")) for name in checkpoints(tmp_path))
     (folder,) = tmp_path.glob(".cache/train/*")
     (folder / "checkpoint-9999").mkdir()
     (folder / "checkpoint-9999" / "trainer_state.json").write_text("{", encoding="utf-8")
-    assert any(f"going on after step {name.removeprefix('checkpoint-')}," in finish(tmp_path) for name in whole[-1:])
+    assert f"going on after step {last}," in finish(tmp_path)
