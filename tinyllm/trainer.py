@@ -110,8 +110,9 @@ class DistillationTrainer(Trainer):
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Look at valid: keep the student if it is the best so far, stop if patience is at its end."""
-        accuracy = self.judge(self.accelerator.unwrap_model(self.model).student)
-        self.model.train()  # the judge switched the student's dropout off, which its wrapper would not tell
+        student = self.accelerator.unwrap_model(self.model).student
+        accuracy = self.judge(student)
+        student.train()  # the judge switched its dropout off, which the wrapper around it would not tell
         self.looks.append((self.state.global_step, accuracy))
         if self.best[0] == self.state.global_step and self.args.should_save:
             self._write_weights(Path(str(self.args.output_dir)) / f"best-{WEIGHTS}")
