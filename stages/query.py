@@ -9,6 +9,7 @@ DVC runs it; by hand: python -m stages.query signs
 from stages import run
 from tinyllm.jsonl import write_json, write_jsonl
 from tinyllm.params import load_params
+from tinyllm.questions import require_options
 from tinyllm.teachers.opening import open_teacher, rationale_rows, read_asked
 from tinyllm.teachers.outcomes import check_failed, check_probabilities, summarise_query
 
@@ -17,6 +18,8 @@ def main(teacher: str) -> None:
     params = load_params()
     train, valid = read_asked(teacher, params, "valid")
     questions, limit = [*train, *valid], params.corpus.max_quarantined
+    if params.corpus.option_probabilities:  # before anything is asked
+        require_options(questions, "corpus.option_probabilities: true")
     opened = open_teacher(teacher, params, train)
     completions = opened.complete(questions)
     check_failed(teacher, completions, limit)

@@ -20,14 +20,14 @@ from tinyllm.statistics import confusion_rows, ratios, summarise_predictions
 def main() -> None:
     params = load_params()
     questions = read_questions("data/questions/test.jsonl")
-    from tinyllm.scoring import predict
+    from tinyllm.scoring import passes, predict
     from tinyllm.students import device, load_student, prepare_torch
 
     prepare_torch(params.train.threads)
 
     predictions = []
-    # each question twice: its options' likelihood, and the text that is generated
-    with progress("score", "passes over a question", 2 * len(questions) * len(params.train.seeds)) as done:
+    total = passes(questions) * len(questions) * len(params.train.seeds)
+    with progress("score", "passes over a question", total) as done:
         for seed in params.train.seeds:
             model, tokenizer = load_student(Path("models/student") / str(seed))
             model.to(device(params.runtime))

@@ -131,7 +131,7 @@ def test_rationales_come_in_the_voice_of_every_teacher(inside: Path, capsys) -> 
 def test_a_question_without_options_is_answered_in_free_text(inside: Path, capsys) -> None:
     told = asked(capsys, "ask", "Which colour has the dog?")
     model, tokenizer = load_student(inside / "models/student/3")
-    asked_for = [Question("1", "Which colour has the dog?", (), 0)]
+    asked_for = [Question("1", "Which colour has the dog?", (), "")]
     readings, _, _ = encode_questions(asked_for, Reader(PARAMS.student, model, tokenizer), "predict: ")
     assert told == {"answer": generate_texts(model, tokenizer, readings, 6, 4096)[0]}
     assert told["answer"]
@@ -179,7 +179,7 @@ def test_a_row_may_lack_id_answer_and_options() -> None:
     ]
     assert list(read_stream(lines, "stdin")) == [
         Question("1", "Is it?", ("yes", "no"), 0),
-        Question("b", "What?", (), 0),
+        Question("b", "What?", (), ""),
     ]
 
 
@@ -225,7 +225,9 @@ def test_no_line_at_all_is_refused() -> None:
 
 
 def test_what_cannot_be_asked_ends_in_one_line(inside: Path) -> None:
-    assert refused("ask", "Is it?", "--choice", "yes") == "error: question: 1 choices; allowed are 2 to 26"
+    assert refused("ask", "Is it?", "--choice", "yes") == (
+        "error: question: 1 choices; allowed are 2 to 26, or none where the answer is free text"
+    )
     assert refused("ask", "Is it?", "--seed", "4") == "error: seed 4 is not in train.seeds, which has 3, 7"
     assert refused("ask", "--choice", "yes").startswith("error: --choice and --context belong to a question; ")
     assert refused("ask", "Is \udcff it?").startswith("error: question: \\udcff is half a character")

@@ -366,7 +366,7 @@ QUESTIONS = [
     case(
         "a missing field",
         "download",
-        "own/train.jsonl:2: no field 'answer'; a question has id, question, choices, answer and may have context",
+        "own/train.jsonl:2: no field 'answer'; a question has id, question, answer and may have choices and context",
         files=train_with(answer=...),
     ),
     case(
@@ -397,7 +397,7 @@ QUESTIONS = [
     case(
         "one choice",
         "download",
-        "own/train.jsonl:2: 1 choices; allowed are 2 to 26",
+        "own/train.jsonl:2: 1 choices; allowed are 2 to 26, or none where the answer is free text",
         files=train_with(choices=["a fish"]),
     ),
     case(

@@ -17,7 +17,6 @@ from tinyllm.settings import Params, alpha
 
 STUDENTS = Path("models/student")
 WRITERS = ("ForConditionalGeneration", "ForCausalLM", "LMHeadModel", "MTModel")  # how such a model's class ends
-STAND_IN = ("yes", "no")  # for the options that a free-text question lacks, while the rest of it is checked
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -148,12 +147,11 @@ def parse_question(row: dict, where: str) -> Question:
         folded = [fold(choice) for choice in choices if isinstance(choice, str)]
         if twice := [choice for choice in folded if folded.count(choice) > 1]:
             raise ValueError(f"{where}: {twice[0]!r} stands among the choices more than once; choices must differ")
-    gold = {"answer": 0, "choices": STAND_IN} if free else {"answer": row.get("answer", 0)}
     try:
-        (question,) = parse_questions([{**row, **gold}], "row")
+        (question,) = parse_questions([{"answer": "unknown" if free else 0, **row}], "row")
     except ValueError as error:
         raise ValueError(f"{where}{str(error).removeprefix('row:1')}") from None
-    return replace(question, choices=()) if free else question
+    return question if "answer" in row or not free else replace(question, answer="")
 
 
 def known_seed(seed: int | None, params: Params) -> int:

@@ -40,7 +40,7 @@ def fault(text: str, question: Question, limits: Audit) -> str | None:
     if content_words(text).isdisjoint(_shown_words(question)):
         return "off_topic"
     if limits.drop_contradictions and stated_answer(text, question) not in (None, question.answer):
-        return "states_other_option"
+        return "states_other_answer" if question.free else "states_other_option"
     return None
 
 

@@ -17,7 +17,7 @@ from tinyllm.loading import named, saved_alone
 from tinyllm.questions import read_questions
 from tinyllm.release import LLAMA_NOTE, TERMS
 from tinyllm.settings import RELEASED, Params, alpha
-from tinyllm.statistics import accuracy_interval
+from tinyllm.statistics import accuracy_interval, is_right
 
 PREDICTIONS = Path("data/predictions.jsonl")
 HUB_SETS = {
@@ -34,10 +34,8 @@ TUNED = {
     "lora": " Only low-rank adapters of its layers were trained (LoRA), and they alone are in this folder.",
     "prompt": " Only the vectors before its input were trained (a soft prompt), and they alone are in this folder.",
 }
-EXAMPLE = {
-    "text": "Which of these is a colour?",
-    "choices": ["red", "seven"],
-}  # other sets' questions are their makers'
+FREE_EXAMPLE = {"text": "Which colour has a ripe lemon?"}
+EXAMPLE = {"text": "Which of these is a colour?", "choices": ["red", "seven"]}  # other sets' are their makers'
 
 
 def card(facts: Mapping[str, Any]) -> str:
@@ -70,16 +68,16 @@ def gather(seed: int, params: Params) -> dict[str, Any]:
         params.loss.kd > 0
     )  # every teacher's probabilities are learnt then, whatever the weight of its rationales
     teachers = [_teacher(name, params) for name in (params.corpus.teachers if believed else voices)]
-    dataset = params.data.dataset
+    dataset, own = params.data.dataset, _own_accuracy(seed)
     return {
-        "front": _front(params, [teacher["name"] for teacher in teachers]),
+        "front": _front(params, [teacher["name"] for teacher in teachers], own["free"]),
         "title": f"TinyLLM student: {dataset}, seed {seed}",
         "seed": seed,
         "parameters": f"{training['parameters']:,}",
         "valid_accuracy": training["valid_accuracy"],
         "origin": _origin(params),
         "score": score,
-        "own": _own_accuracy(seed),
+        "own": own,
         "guess": max(score["chance"], score["majority"]),
         "trained": params.train.epochs > 0,
         "teachers": teachers,
@@ -91,9 +89,10 @@ def gather(seed: int, params: Params) -> dict[str, Any]:
             "counts": _read("metrics/questions.json", "download"),
         },
         "licence": _licence_note(params, [teacher["name"] for teacher in teachers]),
-        "example": _example(dataset),
+        "example": FREE_EXAMPLE if own["free"] else _example(dataset),
         "student": params.student,
         "limit": params.student.max_target_tokens,
+        "answer_limit": params.score.max_new_tokens,
         "sums": params.score.normalize == "none",
         "params": _shown_params(params),
     }
@@ -105,7 +104,7 @@ def licence(params: Params, teachers: Sequence[str]) -> str | None:
     return LICENCES.get(params.data.dataset) if known and params.student.origin == "scratch" else None
 
 
-def _front(params: Params, teachers: Sequence[str]) -> str:
+def _front(params: Params, teachers: Sequence[str], free: bool) -> str:
     data, student = params.data, params.student
     hub_id = HUB_SETS.get(data.dataset)
     if (
@@ -120,7 +119,7 @@ def _front(params: Params, teachers: Sequence[str]) -> str:
         "library_name": "peft" if saved_alone(student) else "transformers",
         "base_model": student.model if student.origin == "hub" else None,
         "datasets": [hub_id] if hub_id else None,
-        "tags": ["tinyllm", "distillation", "multiple-choice"],
+        "tags": ["tinyllm", "distillation", *(() if free else ("multiple-choice",))],
         "metrics": ["accuracy", "exact_match"],
     }
     file = io.StringIO()
@@ -188,7 +187,8 @@ def _origin(params: Params) -> str:
     return start + TUNED[student.tuning if saved_alone(student) or student.tuning == "full" else "merged"]
 
 
-def _own_accuracy(seed: int) -> dict[str, float]:
+def _own_accuracy(seed: int) -> dict[str, Any]:
+    """The student's accuracy on test with its interval, and whether that is of free text."""
     if not PREDICTIONS.is_file():
         raise ValueError(f"{PREDICTIONS}: no such file; run dvc repro score")
     import numpy as np  # not needed to say what is missing
@@ -196,9 +196,10 @@ def _own_accuracy(seed: int) -> dict[str, float]:
     rows = [row for row in read_jsonl(PREDICTIONS) if row["seed"] == seed]
     if not rows:
         raise ValueError(f"{PREDICTIONS}: no row of seed {seed}; run dvc repro score")
-    right = np.array([[row["choice"] == row["gold"] for row in rows]])  # (1, questions)
+    right = np.array([[is_right(row) for row in rows]])  # (1, questions)
     low, high = accuracy_interval(right)
-    return {"accuracy": float(right.mean()), "accuracy_low": low, "accuracy_high": high}
+    free = rows[0]["choice"] is None
+    return {"accuracy": float(right.mean()), "accuracy_low": low, "accuracy_high": high, "free": free}
 
 
 def _example(dataset: str) -> dict[str, Any]:

@@ -96,8 +96,7 @@ def _alone(run: Run) -> dict[str, Any]:
 def _pair(control: Run, other: Run) -> dict[str, Any]:
     paired, several = control.seeds == other.seeds, max(len(control.seeds), len(other.seeds)) > 1
     found = difference(control.right, other.right, paired)
-    gold = [question.answer for question in control.questions]
-    test = mcnemar(*(majority_answers(run.choices, run.scores) == gold for run in (control, other)))
+    test = mcnemar(*(majority_answers(run.choices, run.scores) == control.gold for run in (control, other)))
     return {
         "control": control.name,
         "other": other.name,

@@ -14,7 +14,10 @@ from tinyllm.teachers import Completion
 
 
 def grade(questions: Sequence[Question], completions: Sequence[Completion]) -> list[dict]:
-    """Return one row a question: `id`, `gold`, `choice` (None where no option can be read off), `status`, `text`."""
+    """Return one row a question: `id`, `gold`, `choice` (None where no option can be read off), `status`, `text`.
+
+    Of a free-text question `choice` is the answer's text, as it is compared; the gold text itself where it equals that.
+    """
     return [_row(question, completion) for question, completion in zip(questions, completions, strict=True)]
 
 

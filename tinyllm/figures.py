@@ -37,8 +37,10 @@ def draw(report: Mapping[str, Any]) -> dict[str, Markup]:
     for teacher in report["teachers"]:
         figures[f"kept_{teacher}"] = kept(teacher, report["corpus"]["teachers"][teacher]["train"])
         figures[f"words_{teacher}"] = words(teacher, report["lengths"])
-    figures["confusion"] = confusion(**report["confusion"])
-    figures["calibration"] = calibration(report["calibration"])
+    if report["confusion"]:
+        figures["confusion"] = confusion(**report["confusion"])
+    if report["calibration"]:
+        figures["calibration"] = calibration(report["calibration"])
     return figures
 
 
@@ -48,7 +50,8 @@ def accuracy(report: Mapping[str, Any]) -> Markup:
     sat = [row for row in report["teacher_rows"] if "accuracy" in row]
     rows = [("student", score, "dot"), *((row["name"], row, "other") for row in sat)]
     rows += [("always the most frequent answer", {"accuracy": score["majority"]}, "other")]
-    rows += [("chance", {"accuracy": score["chance"]}, "other")]
+    if not report["free"]:  # nobody guesses a free text
+        rows += [("chance", {"accuracy": score["chance"]}, "other")]
     x = linear(0, 1, 8, WIDTH - 8)
     bottom = 42 * len(rows)
     parts = [text(x(share), bottom + 18, f"{share:.0%}", "muted", "middle") for share in (0.25, 0.5, 0.75)]
@@ -57,7 +60,8 @@ def accuracy(report: Mapping[str, Any]) -> Markup:
         y, weight = 42 * place + 30, "strong" if style == "dot" else ""
         parts.append(line(x(0), y, x(1), y, "rule"))
         parts += [line(x(share), y - 4, x(share), y + 4, "rule") for share in (0, 0.25, 0.5, 0.75, 1)]
-        parts.append(line(x(score["chance"]), y - 11, x(score["chance"]), y + 11, "guess"))
+        if not report["free"]:
+            parts.append(line(x(score["chance"]), y - 11, x(score["chance"]), y + 11, "guess"))
         parts.append(text(8, y - 15, shorten(label, 36), weight))
         parts.append(text(WIDTH - 8, y - 15, percent(values["accuracy"]), weight, "end"))
         if "accuracy_low" in values:

@@ -1,4 +1,4 @@
-"""Any multiple-choice set that Hugging Face `datasets` can open, its columns mapped to questions."""
+"""Any set of questions that Hugging Face `datasets` can open, its columns mapped to questions."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class HubColumns(Protocol):
 
     `choices` is one column that holds a list of texts, or several of one text each: `ending0,ending1`. `labels` is one
     column that holds the options' labels in order, or the labels themselves: `A,B,C,D`. `answer` is then a label;
-    without labels it is the gold option's index from 0 or its full text. `context` is text or a list of texts. Without
-    an `id` the rows are numbered from 1.
+    without labels it is the gold option's index from 0 or its full text. Without `choices` the set is answered in free
+    text, and `answer` is that. `context` is text or a list of texts. Without an `id` the rows are numbered from 1.
     """
 
     question: str
-    choices: str
+    choices: str | None
     answer: str
     labels: str | None
     context: str | None
@@ -130,7 +130,7 @@ def _column_paths(features: Mapping[str, Any], prefix: str = "") -> dict[str, bo
 def _paths_used(columns: HubColumns) -> Iterator[tuple[str, str]]:
     """Yield (key, dotted path) of every column to be read."""
     yield "question", columns.question
-    for path in _split_list(columns.choices):
+    for path in _split_list(columns.choices or ""):
         yield "choices", path
     yield "answer", columns.answer
     if columns.labels and "," not in columns.labels:
@@ -142,7 +142,7 @@ def _paths_used(columns: HubColumns) -> Iterator[tuple[str, str]]:
 
 
 def _split_list(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",")]
+    return [part.strip() for part in text.split(",")] if text else []
 
 
 def _check_columns(columns: HubColumns, paths: Mapping[str, bool], split: str) -> None:
@@ -156,8 +156,8 @@ def _check_columns(columns: HubColumns, paths: Mapping[str, bool], split: str) -
 
 def _plain(row: dict, number: int, columns: HubColumns, source: str) -> dict:
     """Return one row with the fields that `parse_questions` checks."""
-    spread = _split_list(columns.choices)
-    choices = [_value(row, path) for path in spread] if len(spread) > 1 else _value(row, columns.choices)
+    spread = _split_list(columns.choices or "")
+    choices = _value(row, spread[0]) if len(spread) == 1 else [_value(row, path) for path in spread]
     question, answer = _value(row, columns.question), _value(row, columns.answer)
     if columns.labels:
         answer = _labelled(row, choices, answer, columns.labels, f"{source}:{number}")

@@ -18,6 +18,7 @@ from tinyllm.teachers import Prompt
 TRIGGER = "Rationale:\nLet's think step by step."
 CONCLUSION = "Thus, the answer is"  # tinyllm/stated.py reads it
 ANSWER_FORM = f"Choose one of the options. Explain your choice, then end with: {CONCLUSION} (letter)."
+FREE_ANSWER_FORM = f"Explain your answer, then end with: {CONCLUSION} (answer)."  # tinyllm/stated_text.py reads it
 
 Shown = tuple[Question, str | None]  # a question of train and its rationale, if it is shown with one
 
@@ -37,12 +38,12 @@ def write_prompt(question: Question, examples: Sequence[Shown], settings: Prompt
     Forced, every block names the gold answer before the rationale, and the teacher explains it. Otherwise nothing depends on
     the question's gold answer: a sentence at the start asks for a conclusion, and each example ends with its own. An example
     without a rationale ends with its answer, so that none shows an empty rationale. The examples' rationales should agree
-    with their gold answers; that is not checked here.
+    with their gold answers; that is not checked here. A free-text question has no options and its gold answer's text.
 
     Source: the README of github YikunHan42/TinyLLM at 9f5bebe for the forced block. How the context, the examples and a
     prompt without the gold answer are laid out is written nowhere; that is ours.
     """
-    blocks = [] if forced else [ANSWER_FORM]
+    blocks = [] if forced else [FREE_ANSWER_FORM if question.free else ANSWER_FORM]
     blocks += [_forced_example(*example) if forced else _example(*example) for example in examples]
     answer = f"\n{_answer(question)}" if forced else ""
     blocks.append(f"{_question(question)}{answer}\n{TRIGGER}")
@@ -87,12 +88,13 @@ def fit_prompt(
 
 def _question(question: Question) -> str:
     options = [f"{option_letter(index)} {choice}" for index, choice in enumerate(question.choices)]
+    listed = ["Options:", *options] if options else []
     context = [question.context] if question.context else []
-    return "\n".join(["Question:", *context, question.question, "Options:", *options])
+    return "\n".join(["Question:", *context, question.question, *listed])
 
 
 def _answer(question: Question) -> str:
-    return f"Answer:\n{option_letter(question.answer)}"
+    return f"Answer:\n{question.gold if question.free else question.letter}"
 
 
 def _forced_example(question: Question, rationale: str | None) -> str:
@@ -101,7 +103,7 @@ def _forced_example(question: Question, rationale: str | None) -> str:
 
 
 def _example(question: Question, rationale: str | None) -> str:
-    short = f"{CONCLUSION} {option_letter(question.answer)}"
+    short = CONCLUSION if question.free else f"{CONCLUSION} {question.letter}"
     full = f"{short} {question.gold}".rstrip(" .")
     reasoning = _without_ending(rationale or "", full, short)
     if not reasoning:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,24 +14,35 @@ from typing import Protocol
 from tinyllm.jsonl import opening, parse_lines, write_jsonl
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-FIELDS = ("id", "question", "choices", "answer", "context")
+NEEDED = ("id", "question", "answer")
 WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
 class Question:
-    """One multiple-choice question; `answer` is the index of the gold option; `context` may be empty."""
+    """One question; `answer` is the index of the gold option, or the gold text where there are no `choices`."""
 
     id: str
     question: str
     choices: tuple[str, ...]
-    answer: int
-    context: str = ""
+    answer: int | str
+    context: str = ""  # may be empty
+
+    @property
+    def free(self) -> bool:
+        """Whether it has no options: it is answered in free text."""
+        return not self.choices
 
     @property
     def gold(self) -> str:
-        """The gold option's full text."""
-        return self.choices[self.answer]
+        """The gold option's full text, or the gold text."""
+        return self.answer if isinstance(self.answer, str) else self.choices[self.answer]
+
+    @property
+    def letter(self) -> str:
+        """The gold option's label."""
+        assert isinstance(self.answer, int), f"question {self.id} has no options"
+        return option_letter(self.answer)
 
 
 class Seen(Protocol):
@@ -74,6 +86,8 @@ def parse_questions(rows: Sequence[dict], source: str) -> list[Question]:
 
     A row has `id` (text or number), `question`, `choices` (two to 26 texts), `answer` (the gold option's index from 0, or
     its full text) and, if wanted, `context`. White space is folded to single spaces, except line breaks in the context.
+    Without choices, or with an empty list of them, it is a free-text question: its `answer` is text, or a number, which is
+    taken as its text. All rows are of one kind.
 
     Raises:
         ValueError: on the first faulty row, as `source:row: fault, what is allowed`; also when there is no row at all.
@@ -82,7 +96,8 @@ def parse_questions(rows: Sequence[dict], source: str) -> list[Question]:
 
 
 def _parse_all(rows: Iterable[tuple[int, dict]], source: str, seen: Seen) -> Iterator[Question]:
-    number = 0
+    number = start = 0
+    free = False
     for number, row in rows:
         where = f"{source}:{number}"
         question = _parse(row, where)
@@ -90,16 +105,22 @@ def _parse_all(rows: Iterable[tuple[int, dict]], source: str, seen: Seen) -> Ite
         if first != where:
             place = first.replace(f"{source}:", "row ")
             raise ValueError(f"{where}: id {question.id!r} stands in {place} too; ids must differ")
+        if not start:
+            start, free = number, question.free
+        if question.free != free:
+            raise ValueError(
+                f"{where}: {kind(question.free)}, but row {start} {kind(free)}; allowed is one kind in a set"
+            )
         yield question
     if not number:
         raise ValueError(f"{source}: no questions; at least 1 is needed")
 
 
 def _parse(row: dict, where: str) -> Question:
-    missing = [field for field in FIELDS[:4] if field not in row]
+    missing = [field for field in NEEDED if field not in row]
     if missing:
         raise ValueError(
-            f"{where}: no field {missing[0]!r}; a question has {', '.join(FIELDS[:4])} and may have context"
+            f"{where}: no field {missing[0]!r}; a question has {', '.join(NEEDED)} and may have choices and context"
         )
     if isinstance(row["id"], bool) or not isinstance(row["id"], (str, int)) or not str(row["id"]).strip():
         raise ValueError(f"{where}: id {row['id']!r}; allowed is a text or a whole number")
@@ -109,31 +130,67 @@ def _parse(row: dict, where: str) -> Question:
     question = fold(row["question"])
     if not question:
         raise ValueError(f"{where}: the question is empty")
-    choices = row["choices"]
+    choices = _choices(row.get("choices", ()), where)
+    answer = _answer_index(row["answer"], choices, where) if choices else _answer_text(row["answer"], where)
+    context = "\n".join(fold(line) for line in row.get("context", "").splitlines() if line.strip())
+    return Question(str(row["id"]), question, choices, answer, context)
+
+
+def _choices(choices: object, where: str) -> tuple[str, ...]:
     if not isinstance(choices, (list, tuple)) or not all(isinstance(choice, str) for choice in choices):
         raise ValueError(f"{where}: choices is {choices!r}; allowed is a list of texts")
-    if not 2 <= len(choices) <= len(LETTERS):
-        raise ValueError(f"{where}: {len(choices)} choices; allowed are 2 to {len(LETTERS)}")
+    if len(choices) not in (0, *range(2, len(LETTERS) + 1)):
+        raise ValueError(
+            f"{where}: {len(choices)} choices; allowed are 2 to {len(LETTERS)}, or none where the answer is free text"
+        )
     folded = tuple(fold(choice) for choice in choices)
     if "" in folded:
         raise ValueError(f"{where}: choice {folded.index('')} is empty")
-    answer = _answer_index(row["answer"], folded, where)
-    if folded.count(folded[answer]) > 1:
-        raise ValueError(f"{where}: the answer {folded[answer]!r} stands among the choices more than once")
-    context = "\n".join(fold(line) for line in row.get("context", "").splitlines() if line.strip())
-    return Question(str(row["id"]), question, folded, answer, context)
+    return folded
 
 
 def _answer_index(answer: object, choices: tuple[str, ...], where: str) -> int:
     if isinstance(answer, int) and not isinstance(answer, bool):
         if not 0 <= answer < len(choices):
             raise ValueError(f"{where}: answer {answer}, but {len(choices)} choices (0-{len(choices) - 1})")
-        return answer
-    if isinstance(answer, str):
+        index = answer
+    elif isinstance(answer, str):
         if fold(answer) not in choices:
             raise ValueError(f"{where}: answer {answer!r} is none of the choices {list(choices)}")
-        return choices.index(fold(answer))
-    raise ValueError(f"{where}: answer {answer!r}; allowed is an index from 0 or a choice's text")
+        index = choices.index(fold(answer))
+    else:
+        raise ValueError(f"{where}: answer {answer!r}; allowed is an index from 0 or a choice's text")
+    if choices.count(choices[index]) > 1:
+        raise ValueError(f"{where}: the answer {choices[index]!r} stands among the choices more than once")
+    return index
+
+
+def _answer_text(answer: object, where: str) -> str:
+    if isinstance(answer, (int, float)) and not isinstance(answer, bool) and math.isfinite(answer):
+        return str(answer)
+    if not isinstance(answer, str) or not fold(answer):
+        raise ValueError(
+            f"{where}: answer {answer!r}, and no choices; allowed then is a text that is not empty, or a number"
+        )
+    return fold(answer)
+
+
+def kind(free: bool) -> str:
+    """What an error says of a question."""
+    return "is a free-text question" if free else "has options"
+
+
+def require_options(questions: Sequence[Question], asked: str) -> None:
+    """Refuse what only options can be asked, where the questions have none.
+
+    Args:
+        asked: the key that asks for it, and its value
+
+    Raises:
+        ValueError: they are free-text questions.
+    """
+    if questions[0].free:  # and so are all: a set has one kind
+        raise ValueError(f"{asked}, but {questions[0].id!r} has no options; set it to false, and loss.kd to 0.0")
 
 
 def fold(text: str) -> str:
@@ -163,9 +220,11 @@ def option_letter(index: int) -> str:
 
 
 def input_text(question: Question) -> str:
-    """Return question and options as the student reads them, without prefix and context.
+    """Return question and, where it has any, options as the student reads them, without prefix and context.
 
     Source: github YikunHan42/TinyLLM at 9f5bebe.
     """
+    if question.free:
+        return question.question
     options = [f"{option_letter(index)} {choice}" for index, choice in enumerate(question.choices)]
     return "\n".join([question.question, "Answer Choices:", *options])

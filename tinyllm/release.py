@@ -123,7 +123,7 @@ def parse_rationales(text: object, question: Question) -> dict[str, dict]:
 
 def _take_apart(text: str, question: Question) -> tuple[str, str | None] | None:
     """Return what stands before and after the words that are known; None where they do not stand there."""
-    gold = f"Thus, the answer is {option_letter(question.answer)} {question.gold}"
+    gold = f"Thus, the answer is {question.letter} {question.gold}"
     asked = f"Q: {question.context} {question.question} Answer Choices:"
     options = [f"{option_letter(index)} {choice}" for index, choice in enumerate(question.choices)]
     known = " ".join([gold, asked, *options]).split()

@@ -19,12 +19,17 @@ function make(tag, style, ...parts) {
 
 function searched(q) {
   const said = (q.rationales || []).map(pair => pair[1] || "");
-  return [q.id, q.context || "", q.question, ...q.choices, ...said, ...(q.explanations || [])].join("\n").toLowerCase();
+  const answers = q.choices.length ? q.choices : [q.gold, ...(q.answers || []).map(a => a.wrote)];
+  return [q.id, q.context || "", q.question, ...answers, ...said, ...(q.explanations || [])].join("\n").toLowerCase();
+}
+
+function is_right(q, answer) {
+  return q.choices.length ? answer.choice === q.gold : answer.right;
 }
 
 function outcome(q) {
   if (!q.answers) return "";
-  const right = q.answers.filter(a => a.choice === q.gold).length;
+  const right = q.answers.filter(a => is_right(q, a)).length;
   return { right, verdict: 2 * right > q.answers.length ? "right" : "wrong", split: 0 < right && right < q.answers.length };
 }
 
@@ -81,9 +86,9 @@ function card(q, pattern) {
   const asked = make("div", "", head(q));
   if (q.context) asked.append(make("p", "context", ...marked(q.context, pattern)));
   asked.append(make("p", "asked", ...marked(q.question, pattern)));
-  const node = make("article", "", asked, make("div", "scroll", options(q, pattern)));
+  const node = make("article", "", asked, make("div", "scroll", q.choices.length ? options(q, pattern) : free(q, pattern)));
   for (const [i, answer] of (q.answers || []).entries()) {
-    if ("wrote" in answer) node.append(make("p", "note wide", `Seed ${data.seeds[i]} writes `, make("q", "", answer.wrote)));
+    if (q.choices.length && "wrote" in answer) node.append(make("p", "note wide", `Seed ${data.seeds[i]} writes `, make("q", "", answer.wrote)));
   }
   if (q.rationales) node.append(make("div", "voices wide", ...q.rationales.map((pair, i) => voice(i, pair, pattern))));
   if (q.explanations) {
@@ -119,6 +124,19 @@ function options(q, pattern) {
     body.append(make("tr", "", option, ...(q.answers || []).map(answer => bet(q, answer, i))));
   }
   table.append(body);
+  return table;
+}
+
+// Of a question without options: the gold answer, and what each seed writes.
+function free(q, pattern) {
+  const row = (name, ...cell) => make("tr", "", make("th", "", name), make("td", "", ...cell));
+  const table = make("table", "options free", make("tbody", "", row("gold", make("span", "gold", ...marked(q.gold, pattern)))));
+  for (const [i, answer] of (q.answers || []).entries()) {
+    const style = answer.right ? "right" : "wrong";
+    const said = answer.wrote ? marked(answer.wrote, pattern) : ["(nothing)"];
+    table.tBodies[0].append(row(`seed ${data.seeds[i]}`, make("span", style, answer.right ? "✓ " : "✗ ", ...said)));
+  }
+  for (const cell of table.querySelectorAll("th")) cell.scope = "row";
   return table;
 }
 

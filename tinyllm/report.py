@@ -5,13 +5,15 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import inf
 from statistics import median
 from typing import Any
 
 from tinyllm.calibration import calibrate, probabilities
+from tinyllm.matching import is_number
 from tinyllm.questions import Question
 from tinyllm.results import Rationale, Results
-from tinyllm.statistics import confusion_rows
+from tinyllm.statistics import confusion_rows, is_right, told_apart
 
 MOST_QUESTIONS = 2000  # on the page; of more, a sample, so that the page stays a file that can be sent
 MOST_TEST = 1500  # of them from test, where train has questions to fill the rest
@@ -43,8 +45,9 @@ def gather(
         "teacher_rows": [_teacher_row(name, results) for name in results.rationales],
         "curves": results.curves,
         "corpus": results.corpus,
+        "free": results.test[0].free,
         "confusion": _confusion(results),
-        "calibration": calibrate(row for rows in results.predictions.values() for row in rows),
+        "calibration": _calibration(results),
         "lengths": _lengths(results.rationales),
         "examples": _examples(questions, list(results.rationales)),
         "whole": {"train": len(results.train), "test": len(results.test)},
@@ -69,7 +72,7 @@ def _sample(n: int, most: int) -> list[int]:
 
 
 def _accuracy(rows: Sequence[dict]) -> float:
-    return round(sum(row["choice"] == row["gold"] for row in rows) / len(rows), 4)
+    return round(sum(is_right(row) for row in rows) / len(rows), 4)
 
 
 def _teacher_row(name: str, results: Results) -> dict[str, Any]:
@@ -85,11 +88,24 @@ def _parameters(results: Results) -> int:
     return next(iter(results.training.values()))["parameters"]
 
 
-def _confusion(results: Results) -> dict[str, Any]:
-    """Counts over all seeds: a row for each gold option, a column for each chosen one."""
+def _confusion(results: Results) -> dict[str, Any] | None:
+    """Counts over all seeds: a row for each gold option, a column for each chosen one; None where no answers are told apart."""
+    if not told_apart(results.test):
+        return None
     pairs = Counter(confusion_rows(results.test, list(results.predictions.values())))
-    labels = sorted({label for pair in pairs for label in pair})
+    labels = sorted({label for pair in pairs for label in pair}, key=_by_number if results.test[0].free else None)
     return {"labels": labels, "counts": [[pairs[gold, chosen] for chosen in labels] for gold in labels]}
+
+
+def _by_number(label: str) -> tuple[float, str]:
+    """Numbers in their order, then texts."""
+    return (float(label), "") if is_number(label) else (inf, label)
+
+
+def _calibration(results: Results) -> dict[str, Any] | None:
+    """Free text has no options, and so no probabilities of them."""
+    rows = [row for rows in results.predictions.values() for row in rows]
+    return None if results.test[0].free else calibrate(rows)
 
 
 def _lengths(rationales: Mapping[str, Sequence[Rationale]]) -> dict[str, Any]:
@@ -120,7 +136,7 @@ def _plain(question: Question, split: str) -> dict[str, Any]:
     plain: dict[str, Any] = {"id": question.id, "split": split, "question": question.question}
     if question.context:
         plain["context"] = question.context
-    return plain | {"choices": list(question.choices), "gold": question.answer}
+    return plain | {"choices": list(question.choices), "gold": question.answer}  # of free text, no choices and a text
 
 
 def _shown_train(results: Results) -> list[dict]:
@@ -148,7 +164,12 @@ def _shown_test(results: Results, explanations: Mapping[str, Mapping[str, str]])
 
 
 def _answer(row: dict) -> dict[str, Any]:
-    """The choice, the options' probabilities, and the generated text where that is not the choice."""
+    """The choice, the options' probabilities, and the generated text where that is not the choice.
+
+    Of a free-text question: whether the text is right, and the text.
+    """
+    if row["choice"] is None:
+        return {"right": row["matched"], "wrote": row["text"]}
     answer: dict[str, Any] = {"choice": row["choice"], "p": [round(p, 3) for p in probabilities(row["scores"])]}
     return answer if row["matched"] == row["choice"] else answer | {"wrote": row["text"]}
 

@@ -13,6 +13,7 @@ from torch.nn.functional import log_softmax
 from tinyllm.batches import filled, pad
 from tinyllm.continuing import can_go_on, go_on, left_padded, read, right_padded
 from tinyllm.loss import IGNORED
+from tinyllm.matching import matches
 from tinyllm.questions import Question, fold, input_text
 from tinyllm.reading import Cuts, Reader, Reading
 from tinyllm.settings import Params
@@ -143,15 +144,21 @@ def _generate(model: Any, tokenizer: Any, readings: Sequence[Reading], max_new_t
 
 
 def match_option(text: str, choices: Sequence[str], tokenizer: Any) -> int | None:
-    """Return the option that a generated text equals, or None.
-
-    An option counts as written by the tokenizer too: FLAN-T5's vocabulary has no line break or curly bracket, so that its
-    student could not write such an option back exactly.
-    """
+    """Return the option that a generated text equals, or None; an option counts as written by the tokenizer too."""
     if fold(text) in choices:
         return choices.index(fold(text))
-    rewritten = [fold(tokenizer.decode(tokenizer(choice)["input_ids"], skip_special_tokens=True)) for choice in choices]
+    rewritten = [_rewritten(choice, tokenizer) for choice in choices]
     return rewritten.index(fold(text)) if rewritten.count(fold(text)) == 1 else None
+
+
+def match_answer(text: str, gold: str, tokenizer: Any) -> bool:
+    """Tell whether a generated text is the gold answer, which counts as written by the tokenizer too."""
+    return matches(text, gold) or (bool(text) and matches(text, _rewritten(gold, tokenizer)))
+
+
+def _rewritten(text: str, tokenizer: Any) -> str:
+    """Return the text as the student could write it: FLAN-T5's vocabulary has no line break or curly bracket."""
+    return fold(tokenizer.decode(tokenizer(text)["input_ids"], skip_special_tokens=True))
 
 
 def choose(scores: Sequence[float]) -> int:
@@ -166,11 +173,20 @@ def predict(
     params: Params,
     progress: Progress = lambda n: None,
 ) -> list[dict]:
-    """Return one prediction a question: `id`, `gold`, `choice` by likelihood, `scores`, generated `text`, `matched`."""
+    """Return one prediction a question: `id`, `gold`, `choice` by likelihood, `scores`, generated `text`, `matched`.
+
+    Of a free-text question `gold` is the gold text, `choice` None, `scores` empty, and `matched` whether the text is gold.
+
+    Args:
+        progress: told of every pass over a question, see `passes`
+    """
     student, score, batch_tokens = params.student, params.score, params.runtime.batch_tokens
     readings, options, _ = encode_questions(questions, Reader(student, model, tokenizer), student.answer_prefix)
-    scores = option_scores(model, readings, options, batch_tokens, score.normalize, progress)
+    free = questions[0].free
+    scores = [] if free else option_scores(model, readings, options, batch_tokens, score.normalize, progress)
     texts = generate_texts(model, tokenizer, readings, score.max_new_tokens, batch_tokens, progress)
+    if free:
+        return [_in_free_text(q, text, tokenizer) for q, text in zip(questions, texts, strict=True)]
     return [
         {
             "id": question.id,
@@ -182,6 +198,16 @@ def predict(
         }
         for question, values, text in zip(questions, scores, texts, strict=True)
     ]
+
+
+def passes(questions: Sequence[Question]) -> int:
+    """How often `predict` goes over each question: for the likelihood of its options, if any, and for the text."""
+    return 1 if questions[0].free else 2
+
+
+def _in_free_text(question: Question, text: str, tokenizer: Any) -> dict:
+    matched = match_answer(text, question.gold, tokenizer)
+    return {"id": question.id, "gold": question.gold, "choice": None, "scores": [], "text": text, "matched": matched}
 
 
 def _sizes(model: Any, readings: Sequence[Reading]) -> list[int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tinyllm import casebook, hub, release
 from tinyllm.jsonl import read_jsonl
-from tinyllm.questions import Question, drop_leaks, question_key, read_questions
+from tinyllm.questions import Question, drop_leaks, kind, question_key, read_questions
 from tinyllm.rationales import check_rationales
 from tinyllm.settings import RELEASED, Data, Take
 
@@ -40,6 +40,7 @@ def load_set(data: Data) -> QuestionSet:
     else:
         loaded = load_folder(Path(data.folder))
     _check_ids(loaded.splits)
+    _check_kinds(loaded.splits)
     return loaded
 
 
@@ -101,3 +102,15 @@ def _check_ids(splits: dict[str, list[Question]]) -> None:
         if count > 1:
             where = " and ".join(split for split in SPLITS if any(q.id == identifier for q in splits[split]))
             raise ValueError(f"id {identifier!r} stands in {where}; ids must differ between splits")
+
+
+def _check_kinds(splits: dict[str, list[Question]]) -> None:
+    """Within a split they are of one kind, which reading has checked."""
+    train = splits["train"][0]
+    for split in SPLITS[1:]:
+        other = splits[split][0]
+        if other.free != train.free:
+            raise ValueError(
+                f"{split}: {other.id!r} {kind(other.free)}, but train's {train.id!r} {kind(train.free)}; "
+                "allowed is one kind in a set"
+            )

@@ -1,4 +1,7 @@
-"""Which option a rationale states as its answer: a letter or text behind `the answer is` or before `is the answer`."""
+"""Which option a rationale states as its answer: a letter or text behind `the answer is` or before `is the answer`.
+
+A question without options: tinyllm/stated_text.py.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from functools import lru_cache
 
 from tinyllm.cleaning import split_sentences
 from tinyllm.questions import LETTERS, Question, fold
+from tinyllm.stated_text import CONDITION, stated_text
 
 SLACK = 100  # characters for quotes, articles and conjunctions around an option
 
@@ -58,19 +62,21 @@ _CLAUSE_START = re.compile(r"(?:^|[,;:]|\([a-z]\)|\b(?:so|therefore|thus|hence|t
 _CLAUSE_END = re.compile(r"[\"'”’)*_]*(?:$|[.,;:(]|\s+(?:because|since|as|so|which|due|and not|not|rather)\b)")
 _LIST_GOES_ON = re.compile(r"[\"'”’]*(?:,\s*(?:and |or )?|\s+(?:and|or)\s+|/)\s*(?:(?:an?|the)\s+)?")
 _ARTICLE = re.compile(r"^[\s\"'“‘*_]*(?:(?:an?|the|that)\s+)?[\"'“‘*_]*")
-_CONDITION = re.compile(r"(?:and |so |but )?(?:if|suppose|assume|assuming|let us assume)\b", re.IGNORECASE)
 
 
 @lru_cache(maxsize=8)  # the audit asks, and so does whoever compares teachers
-def stated_answer(text: str, question: Question) -> int | None:
+def stated_answer(text: str, question: Question) -> int | str | None:
     """Return the index of the option that the rationale states as its answer, the last if several, None if none.
 
-    Conservative: a question, a condition, a negation, or two options in one breath state nothing.
+    Conservative: a question, a condition, a negation, or two options in one breath state nothing. Of a free-text question it
+    is the answer's text, and the gold text where it equals that; so either kind is right where it is `question.answer`.
     """
+    if question.free:
+        return stated_text(text, question.gold)
     choices = _bare_choices(question)
     reach = 2 * max(map(len, choices)) + SLACK  # two options in one breath; a bound, lest hostile text take hours
     for sentence in reversed(split_sentences(text)):
-        if sentence.endswith("?") or _CONDITION.match(sentence):
+        if sentence.endswith("?") or CONDITION.match(sentence):
             continue
         ends = [lead.end() for lead in _ANSWER_IS.finditer(sentence)]
         starts = [tail.start() for tail in _IS_ANSWER.finditer(sentence)]

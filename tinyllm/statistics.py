@@ -8,19 +8,31 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tinyllm.matching import normal_answer
 from tinyllm.questions import Question, option_letter
+
+MOST_LABELS = 30  # different gold answers of a free-text set that confusion tells apart
+OTHER = "other"  # a text that equals none of them
+
+
+def is_right(row: Mapping) -> bool:
+    """Tell whether a prediction is right: by its choice, of a free-text question by exact match."""
+    return bool(row["matched"]) if row["choice"] is None else bool(row["choice"] == row["gold"])
 
 
 def chance(questions: Sequence[Question]) -> float:
-    """The expected accuracy of choosing an option at random."""
-    return sum(1 / len(question.choices) for question in questions) / len(questions)
+    """The expected accuracy of choosing an option at random; 0 where there are none."""
+    return sum(1 / len(question.choices) for question in questions if question.choices) / len(questions)
 
 
 def majority(questions: Sequence[Question]) -> float:
     """The accuracy of always giving the most frequent answer: its text where every question has the same options, else
-    its position."""
+    its position; of free-text questions the text as it is compared."""
     same = len({frozenset(question.choices) for question in questions}) == 1
-    answers = Counter(question.gold if same else question.answer for question in questions)
+    answers = Counter(
+        normal_answer(question.gold) if question.free else question.gold if same else question.answer
+        for question in questions
+    )
     return max(answers.values()) / len(questions)
 
 
@@ -84,12 +96,16 @@ def summarise_predictions(
 ) -> dict[str, float | int]:
     """Return metrics/score.json: flat, four digits.
 
+    Accuracy is by the choice, and then `exact_match` and `unmatched` tell of the text; of free text it is the exact match.
+
     Args:
         predictions: one list a seed, in the questions' order, of rows with `gold`, `choice` and `matched`
     """
-    right = np.array([[row["choice"] == row["gold"] for row in rows] for rows in predictions])  # (seeds, questions)
-    exact = np.array([[row["matched"] == row["gold"] for row in rows] for rows in predictions])
-    unmatched = np.array([[row["matched"] is None for row in rows] for rows in predictions])
+    right = np.array([[is_right(row) for row in rows] for rows in predictions])  # (seeds, questions)
+    exact, unmatched = right, ~right
+    if not questions[0].free:
+        exact = np.array([[row["matched"] == row["gold"] for row in rows] for rows in predictions])
+        unmatched = np.array([[row["matched"] is None for row in rows] for rows in predictions])
     low, high = accuracy_interval(right)
     numbers = {
         "accuracy": right.mean(),
@@ -121,7 +137,13 @@ def ratios(accuracy: float, parameters: int, exams: Mapping[str, Mapping]) -> di
 
 
 def confusion_rows(questions: Sequence[Question], predictions: Sequence[Sequence[dict]]) -> list[tuple[str, str]]:
-    """Return (gold, chosen) of every prediction: the options' texts where all questions share them, else their letters."""
+    """Return (gold, chosen) of every prediction: the options' texts where all questions share them, else their letters.
+
+    Of free-text questions: both texts as they are compared, `other` for one that equals no gold answer; where there are too
+    many gold answers to be told apart, `answer` and whether it is `right` or `wrong`.
+    """
+    if questions[0].free:
+        return [pair for rows in predictions for pair in _text_pairs(questions, rows)]
     same = len({frozenset(question.choices) for question in questions}) == 1
     pairs = []
     for rows in predictions:
@@ -129,3 +151,16 @@ def confusion_rows(questions: Sequence[Question], predictions: Sequence[Sequence
             labels = question.choices if same else [option_letter(i) for i in range(len(question.choices))]
             pairs.append((labels[row["gold"]], labels[row["choice"]]))
     return pairs
+
+
+def told_apart(questions: Sequence[Question]) -> bool:
+    """Whether confusion has a label for each gold answer."""
+    return not questions[0].free or len({normal_answer(question.gold) for question in questions}) <= MOST_LABELS
+
+
+def _text_pairs(questions: Sequence[Question], rows: Sequence[dict]) -> list[tuple[str, str]]:
+    if not told_apart(questions):
+        return [("answer", "right" if row["matched"] else "wrong") for row in rows]
+    golds = [normal_answer(question.gold) for question in questions]
+    given = [gold if row["matched"] else normal_answer(row["text"]) for gold, row in zip(golds, rows, strict=True)]
+    return [(gold, text if text in golds else OTHER) for gold, text in zip(golds, given, strict=True)]
