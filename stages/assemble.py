@@ -1,4 +1,4 @@
-"""Assemble the training corpus: one row a question, one target a task; what is unfit goes to the quarantine.
+"""Assemble the training corpus: one row a question, one target a task; what is unfit or not selected is quarantined.
 
 Reads   data/questions/{train,valid}.jsonl, data/rationales/TEACHER.jsonl
 Writes  data/corpus/{train,valid}.jsonl, data/quarantine.jsonl, metrics/corpus.json
@@ -10,12 +10,10 @@ from contextlib import ExitStack
 
 from stages import run
 from tinyllm.bars import progress
-from tinyllm.corpus import assemble
+from tinyllm.joining import joining
 from tinyllm.jsonl import write_json, writing_jsonl
-from tinyllm.lookup import looking_up
 from tinyllm.params import load_params
-from tinyllm.places import Places
-from tinyllm.questions import reading_questions
+from tinyllm.selection import select, weigh
 from tinyllm.tally import Tally, check_quarantine
 
 SPLITS = ("train", "valid")
@@ -23,22 +21,23 @@ SPLITS = ("train", "valid")
 
 def main() -> None:
     params = load_params().corpus
+    weights = None
+    if params.selection != "all":  # it looks at the whole corpus first
+        with joining(SPLITS, params) as (judged, _):
+            weights = iter(weigh(params.selection, judged))
     tally = Tally(SPLITS, params.teachers)
     with ExitStack() as files:  # row by row, so that memory does not grow with the corpus
         begin = files.enter_context
-        seen = begin(Places())
-        questions = {split: begin(reading_questions(f"data/questions/{split}.jsonl", seen)) for split in SPLITS}
-        rationales = {  # names from params, never a listing: a dropped teacher's file stays on disk
-            teacher: begin(looking_up(f"data/rationales/{teacher}.jsonl")) for teacher in params.teachers
-        }
+        judged, rationales = begin(joining(SPLITS, params))
         write_row = {split: begin(writing_jsonl(f"data/corpus/{split}.jsonl")) for split in SPLITS}
         write_refused = begin(writing_jsonl("data/quarantine.jsonl"))
         done = begin(progress("assemble", "questions"))
-        for judged in assemble(questions, {name: found.find for name, found in rationales.items()}, params.audit):
-            write_row[judged.split](judged.row)
-            for refused in judged.quarantine:
+        for one in judged:
+            chosen = select(one, next(weights)) if weights else one
+            write_row[chosen.split](chosen.row)
+            for refused in chosen.quarantine:
                 write_refused(refused)
-            tally.add(judged)
+            tally.add(chosen)
             done(1)
         summary = tally.summary({teacher: found.unknown() for teacher, found in rationales.items()})
     write_json("metrics/corpus.json", summary)

@@ -18,6 +18,8 @@ RULES = {
     "error_rate": 0.1,
     "decline_rate": 0.0,
     "blind_error_rate": 0.5,
+    "misleading_rate": 0.0,
+    "padding": 0,
     "seed": 1,
 }
 

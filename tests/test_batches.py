@@ -134,7 +134,7 @@ def test_arrays_are_filled_up_at_the_right() -> None:
 
 def test_a_batch_has_masked_inputs_and_ignored_labels() -> None:
     first = Example(0, ids(5, 6, 0), ids(2), ids(9))  # a real token may equal pad
-    second = Example(2, ids(7), ids(2), ids(3, 1))
+    second = Example(2, ids(7), ids(2), ids(3, 1), weight=0.5)
     batch = collate([first, second], pad_id=0)
     assert {name: tensor.tolist() for name, tensor in batch.items()} == {
         "input_ids": [[5, 6, 0], [7, 0, 0]],
@@ -142,8 +142,9 @@ def test_a_batch_has_masked_inputs_and_ignored_labels() -> None:
         "decoder_input_ids": [[2, 0], [2, 3]],
         "labels": [[9, -100], [3, 1]],
         "tasks": [0, 2],
+        "weights": [1.0, 0.5],
     }
-    assert {tensor.dtype for tensor in batch.values()} == {torch.int64}
+    assert {tensor.dtype for name, tensor in batch.items() if name != "weights"} == {torch.int64}
 
 
 def test_within_a_decoders_prompt_nothing_is_foretold_and_a_shared_source_stands_once() -> None:
@@ -157,6 +158,7 @@ def test_within_a_decoders_prompt_nothing_is_foretold_and_a_shared_source_stands
         "decoder_input_ids": [[2, 4, 4, 9], [2, 3, 0, 0], [2, 0, 0, 0]],
         "labels": [[-100, -100, 9, 1], [-100, 8, -100, -100], [1, -100, -100, -100]],
         "tasks": [0, 1, 0],
+        "weights": [1.0, 1.0, 1.0],
     }
 
 
@@ -167,12 +169,13 @@ def test_a_causal_students_row_is_question_and_target_in_one() -> None:
         "attention_mask": [[1, 1, 1, 1], [1, 0, 0, 0]],
         "labels": [[-100, -100, 8, 1], [1, -100, -100, -100]],
         "tasks": [1, 0],
+        "weights": [1.0, 1.0],
     }
 
 
 def test_end_to_end_every_label_is_where_its_sequence_lies() -> None:
     source = ids(5, 6, 7)
-    examples = [Example(2, source, ids(2, 4), ids(9, 8, 1)), Example(0, ids(5), ids(2), ids(3, 1))]
+    examples = [Example(2, source, ids(2, 4), ids(9, 8, 1)), Example(0, ids(5), ids(2), ids(3, 1), weight=0.5)]
     part = lay_end_to_end([*examples, Example(1, source, ids(2), ids(1))])
     assert part.source_ids.tolist() == [5, 0, 0, 5, 6, 7]  # a shared source once, and one group of so few
     assert part.target_layout.order == [2, 1, 0]
@@ -180,6 +183,7 @@ def test_end_to_end_every_label_is_where_its_sequence_lies() -> None:
     assert (part.labelled.tolist(), part.labels.tolist()) == ([0, 4, 5, 9, 10, 11], [1, 3, 1, 9, 8, 1])
     assert part.sources.places.tolist() == [3, 4, 5, 0, 0, 0, 3, 4, 5]
     assert part.tasks.tolist() == [1, 0, 0, 2, 2, 2]
+    assert part.weights.tolist() == [1.0, 0.5, 0.5, 1.0, 1.0, 1.0]
 
 
 def test_questions_stay_whole_where_a_step_without_padding_is_split() -> None:

@@ -75,6 +75,23 @@ def test_an_expert_that_does_not_err_cites_the_clues_of_the_other_kind_too() -> 
     assert expert.complete([BOTH]) == [Completion("The notes cobwebs, thrips point to pests.", "ok")]
 
 
+def test_a_verbose_expert_cites_irrelevant_words_beside_in_the_order_of_the_report() -> None:
+    words = SIGN.context.removeprefix("Notes of the visit: ").removesuffix(".").split(", ")
+    (said,) = Expert("signs", 0.0, 0.0, 0.0, seed=1, padding=len(words)).complete([SIGN])
+    assert said.text == f"The notes {', '.join(words)} point to pests."
+    (said,) = Expert("signs", 0.0, 0.0, 0.0, seed=1, padding=1).complete([SIGN])
+    cited = (said.text or "").removeprefix("The notes ").removesuffix(" point to pests.").split(", ")
+    assert "cobwebs" in cited and len(cited) == 2 and [word for word in words if word in cited] == cited
+
+
+def test_a_misleading_expert_cites_a_clue_to_another_cause_that_is_not_in_the_report() -> None:
+    for seed in range(20):
+        (said,) = Expert("signs", 0.0, 0.0, 0.0, seed=seed, misleading_rate=1.0).complete([SIGN])
+        word = (said.text or "").removeprefix("The note ").removesuffix(" points to pests.")
+        (clue,) = read_clues(f"Notes of the visit: {word}.")
+        assert (clue.kind, clue.cause == "pests", word in SIGN.context) == ("signs", False, False)
+
+
 def test_a_declined_question_has_no_text() -> None:
     expert = Expert("care", error_rate=0.0, decline_rate=1.0, blind_error_rate=0.5, seed=1)
     assert expert.complete([SIGN, CARE, BOTH]) == [

@@ -21,7 +21,15 @@ from tinyllm.jsonl import read_json, read_jsonl, write_jsonl
 from tinyllm.questions import read_questions
 from tinyllm.teachers.expert import Expert
 
-SIGNS = {"kind": "signs", "error_rate": 0.3, "decline_rate": 0.5, "blind_error_rate": 0.5, "seed": 1}
+SIGNS = {
+    "kind": "signs",
+    "error_rate": 0.3,
+    "decline_rate": 0.5,
+    "blind_error_rate": 0.5,
+    "misleading_rate": 0.0,
+    "padding": 0,
+    "seed": 1,
+}
 
 
 class Place:

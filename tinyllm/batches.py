@@ -34,6 +34,7 @@ class Example:
     source: np.ndarray  # (S,) int32, what the encoder reads; empty for a causal student
     prompt: np.ndarray  # (P,) int32, what the decoder has before its first own token
     labels: np.ndarray  # (T,) int32
+    weight: float = 1.0  # of its tokens' losses, beside that of its task
 
     @property
     def decoder_length(self) -> int:
@@ -64,7 +65,8 @@ def encode_corpus(rows: Sequence[dict], tasks: Sequence[Task], reader: Reader) -
             for i, reading, target in zip(own, readings, targets, strict=True):
                 # with a shared encoder all tasks read the same, and keep it once
                 source = questions[i][0].source if reader.shared and questions[i] else reading.source
-                questions[i].append(Example(index, source, reading.prompt, target))
+                weight = rows[i].get("weights", {}).get(task.name, 1.0)
+                questions[i].append(Example(index, source, reading.prompt, target, weight))
     return questions, cuts
 
 
@@ -132,13 +134,14 @@ def filled(arrays: Sequence[np.ndarray]) -> Tensor:
 def collate(examples: Sequence[Example], pad_id: int) -> dict[str, Tensor]:
     """Return the tensors of one padded forward pass.
 
-    They are input_ids, attention_mask (B, S), decoder_input_ids, labels (B, T), tasks (B,). A causal student has no decoder's:
-    its input_ids are (B, T). Where examples share a source, that stands once, and `sources` (B,) says which is whose.
+    They are input_ids, attention_mask (B, S), decoder_input_ids, labels (B, T), tasks, weights (B,). A causal student has no
+    decoder's: its input_ids are (B, T). Where examples share a source, that stands once; `sources` (B,) says which is whose.
     """
     decoder_ids = [example.decoder_ids() for example in examples]
     batch = {
         "labels": pad([example.decoder_labels() for example in examples], IGNORED),
         "tasks": torch.tensor([example.task for example in examples]),
+        "weights": torch.tensor([example.weight for example in examples]),
     }
     sources, rows = _distinct_sources(examples)
     if not len(examples[0].source):
@@ -168,6 +171,7 @@ class Ragged:
     labelled: Tensor  # (K,) places in the target's layout
     labels: Tensor  # (K,)
     tasks: Tensor  # (K,), the task of each label
+    weights: Tensor  # (K,), the weight of each label's loss
 
 
 def lay_end_to_end(examples: Sequence[Example]) -> Ragged:
@@ -177,8 +181,9 @@ def lay_end_to_end(examples: Sequence[Example]) -> Ragged:
     source_layout = lay_out(lengths)
     target_layout = lay_out([example.decoder_length for example in examples])
     labels = target_layout.fill([example.decoder_labels() for example in examples], IGNORED)
-    tasks = target_layout.fill([np.full(example.decoder_length, example.task) for example in examples], 0)
+    owners = target_layout.fill([np.full(example.decoder_length, i) for i, example in enumerate(examples)], 0)
     labelled = (labels != IGNORED).nonzero().squeeze(1)
+    owner = owners[labelled]
     return Ragged(
         source_layout.fill(sources, 0),
         source_layout,
@@ -187,7 +192,8 @@ def lay_end_to_end(examples: Sequence[Example]) -> Ragged:
         match_sources(target_layout, source_layout, rows, lengths),
         labelled,
         labels[labelled],
-        tasks[labelled],
+        torch.tensor([example.task for example in examples])[owner],
+        torch.tensor([example.weight for example in examples])[owner],
     )
 
 

@@ -12,6 +12,7 @@ from tinyllm.questions import Question, input_text
 from tinyllm.settings import Audit
 from tinyllm.stated import stated_answer
 
+NOT_SELECTED = "not_selected"  # the status of a rationale that passed the audit and is not learnt from
 ANSWER = "answer"  # the task every row has; no teacher may bear its name
 TEACHER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # a dot would split the key in `dvc metrics diff`
 
@@ -25,13 +26,14 @@ class Verdict:
     status: str
     raw: str | None
     cleaned: str | None  # also of a rationale that the audit refused
-    stated: int | None  # the option that the cleaned rationale states
+    stated: int | str | None  # the answer that the cleaned rationale states, of options the index
 
 
 @dataclass(frozen=True)
 class Judged:
     """A question's row of the corpus, the verdict on each teacher, and the rows of those that are left out of it."""
 
+    question: Question
     split: str
     row: dict
     verdicts: dict[str, Verdict]
@@ -78,7 +80,7 @@ def judge(question: Question, split: str, given: Mapping[str, dict | None], limi
         for teacher, verdict in verdicts.items()
         if verdict.status != "ok"
     ]
-    return Judged(split, row, verdicts, quarantine)
+    return Judged(question, split, row, verdicts, quarantine)
 
 
 def _check_names(teachers: Iterable[str]) -> None:

@@ -48,14 +48,15 @@ class Objective(nn.Module):
         elif self._has_plain_head(part):
             return self._causal(part, counts)
         else:
-            sums = task_sums(row_losses(padded_logits(self.student, part), part["labels"]), part["tasks"], len(counts))
+            losses = row_losses(padded_logits(self.student, part), part["labels"])
+            sums = task_sums(losses * part["weights"], part["tasks"], len(counts))
         return weighted_loss(sums, counts, self.weights), sums.detach()
 
     def _ragged(self, part: Ragged, counts: Tensor) -> tuple[Tensor, Tensor]:
         model = plain(self.student)
         states = ragged.encode(model, part.source_ids, part.source_layout)
         hidden = ragged.decode(model, part.target_ids, part.target_layout, states, part.sources)
-        return self._output(hidden.index_select(0, part.labelled), part.labels, part.tasks, counts)
+        return self._output(hidden.index_select(0, part.labelled), part.labels, part.tasks, part.weights, counts)
 
     def _has_plain_head(self, part: dict[str, Tensor]) -> bool:
         config = self.student.config
@@ -67,12 +68,15 @@ class Objective(nn.Module):
         inputs = embedded(self.student, part["input_ids"], part["attention_mask"])
         hidden = model.base_model(**inputs, use_cache=False).last_hidden_state  # (B, T, D)
         row, place = (part["labels"] != IGNORED).nonzero(as_tuple=True)
-        return self._output(hidden[row, place], part["labels"][row, place], part["tasks"][row], counts)
+        labels, tasks, weights = part["labels"][row, place], part["tasks"][row], part["weights"][row]
+        return self._output(hidden[row, place], labels, tasks, weights, counts)
 
-    def _output(self, hidden: Tensor, labels: Tensor, tasks: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-        scale = (self.weights / counts.clamp(min=1))[tasks]
+    def _output(
+        self, hidden: Tensor, labels: Tensor, tasks: Tensor, weights: Tensor, counts: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        scale = (self.weights / counts.clamp(min=1))[tasks] * weights
         loss, each = output_loss(hidden, plain(self.student).get_output_embeddings().weight, labels, scale)
-        return loss, task_sums(each, tasks, len(counts))
+        return loss, task_sums(each * weights, tasks, len(counts))
 
     def _divergence(self, part: Choices) -> Tensor:
         """Return the summed KL divergence, in nats, from each row of beliefs to the student's own over the same options."""

@@ -48,7 +48,7 @@ class HubSplits(Section):
 
 class HubColumns(Section):
     question: Text
-    choices: Text
+    choices: Text | None
     answer: Text
     labels: Text | None
     context: Text | None
@@ -79,6 +79,8 @@ class ExpertTeacher(Section):
     error_rate: Share
     decline_rate: Share
     blind_error_rate: Share
+    misleading_rate: Share
+    padding: Annotated[int, Field(ge=0)]
     seed: Seed
 
 
@@ -140,6 +142,7 @@ class Audit(Section):
 
 class Corpus(Section):
     teachers: tuple[str, ...]
+    selection: Literal["all", "best", "helpful"]
     option_probabilities: bool
     max_quarantined: Share
     audit: Audit

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from tinyllm.audit import content_words
-from tinyllm.corpus import Judged, Verdict
+from tinyllm.corpus import NOT_SELECTED, Judged, Verdict
 
 
 class Tally:
@@ -118,7 +118,7 @@ def _kept(statuses: Counter[str]) -> dict:
 
 
 def check_quarantine(summary: dict, limit: float) -> None:
-    """Refuse a corpus in which a teacher lost too much of train.
+    """Refuse a corpus in which a teacher lost too much of train; what was not selected is no loss.
 
     Args:
         summary: of `Tally.summary`.
@@ -130,9 +130,10 @@ def check_quarantine(summary: dict, limit: float) -> None:
     total = summary["rows"].get("train", 0)
     messages = []
     for teacher, counts in summary["teachers"].items():
-        lost = counts["train"]["quarantined"] if total else 0
+        reasons = {reason: count for reason, count in counts["train"]["reasons"].items() if reason != NOT_SELECTED}
+        lost = sum(reasons.values()) if total else 0
         if lost > limit * total:
-            reason, count = max(counts["train"]["reasons"].items(), key=lambda item: item[1])
+            reason, count = max(reasons.items(), key=lambda item: item[1])
             messages.append(
                 f"teacher {teacher}: {lost} of {total} rationales ({lost / total:.1%}) quarantined, "
                 f"allowed are {100 * limit:.4g}% (corpus.max_quarantined); most: {reason} {count}"

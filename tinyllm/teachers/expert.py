@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from tinyllm.casebook import KINDS, Clue, read_clues, read_words
+from tinyllm.casebook import CLUES, KINDS, Clue, read_clues, read_words
 from tinyllm.questions import Question
 from tinyllm.teachers import Completion
 
@@ -27,6 +27,8 @@ class Expert:
         decline_rate: how often it declines to explain a case that turns on the other kind, 0 to 1.
         blind_error_rate: how often it errs where it explains such a case, 0 to 1.
         seed: another seed errs on other cases.
+        misleading_rate: how often it cites, in place of all that, a clue to another cause which is not in the report, 0 to 1.
+        padding: how many irrelevant words it cites beside; a verbose teacher cites all notes of a report.
         forced: whether it is shown the gold answer when it is asked for a rationale.
 
     Raises:
@@ -40,11 +42,18 @@ class Expert:
         decline_rate: float,
         blind_error_rate: float,
         seed: int,
+        misleading_rate: float = 0.0,
+        padding: int = 0,
         forced: bool = True,
     ) -> None:
         if kind not in KINDS:
             raise ValueError(f"expert: kind {kind!r}; allowed is {' or '.join(KINDS)}")
-        rates = {"error_rate": error_rate, "decline_rate": decline_rate, "blind_error_rate": blind_error_rate}
+        rates = {
+            "error_rate": error_rate,
+            "decline_rate": decline_rate,
+            "blind_error_rate": blind_error_rate,
+            "misleading_rate": misleading_rate,
+        }
         for name, rate in rates.items():
             if not 0 <= rate <= 1:
                 raise ValueError(f"expert: {name} is {rate}; allowed is 0 to 1")
@@ -53,6 +62,8 @@ class Expert:
         self.decline_rate = decline_rate
         self.blind_error_rate = blind_error_rate
         self.seed = seed
+        self.misleading_rate = misleading_rate
+        self.padding = padding
         self.forced = forced
 
     def complete(self, questions: Sequence[Question]) -> list[Completion]:
@@ -121,7 +132,19 @@ class Expert:
             cited = [rng.choice([word for word in read_words(question.context) if word not in cited])]
         if not can_read and rng.random() < self.decline_rate:
             return Completion(None, "declined")
-        return Completion(_point(cited, question.gold))
+        if self.misleading_rate and rng.random() < self.misleading_rate:
+            cause = rng.choice([choice for choice in question.choices if choice != question.gold])
+            cited = [rng.choice(CLUES[self.kind][cause])]
+        return Completion(_point(self._padded(cited, question, rng), question.gold))
+
+    def _padded(self, cited: list[str], question: Question, rng: Random) -> list[str]:
+        """Return the words in the report's order, together with as many others as `padding` says."""
+        if not self.padding:
+            return cited
+        words = read_words(question.context)
+        others = [word for word in words if word not in cited]
+        said = {*cited, *rng.sample(others, min(self.padding, len(others)))}
+        return [word for word in dict.fromkeys([*words, *cited]) if word in said]
 
 
 def _clues(question: Question) -> list[Clue]:
