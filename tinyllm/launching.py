@@ -8,22 +8,34 @@ import sys
 
 from tinyllm.settings import Runtime
 
+STARTED = "TINYLLM_STARTED"  # in the environment of what was started here, lest it start itself without end
+
 
 def launch(runtime: Runtime, module: str, argument: str) -> bool:
     """Run `module` in `runtime.processes` processes and wait; False where this process is one of them, or should train alone.
 
     Raises:
+        ValueError: accelerate's configuration starts one process where several are asked for.
         SystemExit: they failed, with their status; what went wrong they have said themselves.
     """
     if "RANK" in os.environ or (runtime.processes == 1 and runtime.accelerate_config is None):
         return False
+    if STARTED in os.environ:  # by accelerate as a plain process, as its configuration for a single device has it
+        if runtime.processes == 1:
+            return False
+        raise ValueError(
+            f"runtime.accelerate_config: {runtime.accelerate_config} starts a single process, but runtime.processes is "
+            f"{runtime.processes}; let `accelerate config` write one for several devices, or leave it empty"
+        )
     if runtime.accelerate_config is None:
         command = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={runtime.processes}"]
     else:
         command = ["-m", "accelerate.commands.launch", "--config_file", runtime.accelerate_config]
         command += ["--num_processes", str(runtime.processes)]
-    status = subprocess.run([sys.executable, *command, "-m", module, argument], check=False).returncode
-    if status:
+    started = subprocess.run(
+        [sys.executable, *command, "-m", module, argument], env={**os.environ, STARTED: "1"}, check=False
+    )
+    if started.returncode:
         sys.exit(1)
     return True
 
