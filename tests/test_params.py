@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from tinyllm.params import load_params
 from tinyllm.settings import alpha
 
-TEXT = (Path(__file__).resolve().parents[1] / "params.yaml").read_text(encoding="utf-8")
+OWN = (Path(__file__).resolve().parents[1] / "params.yaml").read_text(encoding="utf-8")
+TEXT = OWN
 
 
 def block(text: str, key: str) -> tuple[int, int]:
@@ -37,6 +38,8 @@ EXPERT = """    backend: expert
     error_rate: 0.1
     decline_rate: 0.2
     blind_error_rate: 0.5
+    misleading_rate: 0.0
+    padding: 0
     seed: 1"""
 TOY = {  # what the messages below speak of, whatever the project's own file says
     "data.dataset": "dataset: casebook",
@@ -420,3 +423,19 @@ def test_a_teacher_has_its_own_alpha_or_that_of_all(tmp_path: Path) -> None:
     path.write_text(text, encoding="utf-8")
     loss = load_params(path).loss
     assert (alpha(loss, "signs"), alpha(loss, "notes")) == (0.0, 0.5)
+
+
+def test_a_text_of_the_wrong_form_is_told_the_form_of_its_own_key(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    text = OWN.replace("url: http://localhost", "url: localhost")
+    path.write_text(text.replace("key_variable:  ", "key_variable: 1st  #"), encoding="utf-8")
+    with pytest.raises(ValueError) as error:
+        load_params(path)
+    first, second = str(error.value).split("\n")
+    assert first.endswith(
+        "teachers.endpoint.url: found 'localhost:8000/v1'; allowed is an address that begins with http:// or https://"
+    )
+    assert second.endswith(
+        "teachers.endpoint.key_variable: found '1st'; allowed is the name of an environment variable (letters, digits, _), "
+        "or null"
+    )

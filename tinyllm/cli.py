@@ -23,6 +23,8 @@ from tinyllm.export import run as run_export
 from tinyllm.mistakes import told_in_one_line
 from tinyllm.params import load_params
 from tinyllm.questions import read_questions
+from tinyllm.sweep import add_parser as add_sweep
+from tinyllm.tabulate import add_parser as add_table
 from tinyllm.teachers.opening import open_live
 
 
@@ -125,6 +127,8 @@ def _parser() -> argparse.ArgumentParser:
     guess.set_defaults(run=print_estimate)
     _add_answers(commands)
     add_compare(commands)
+    add_sweep(commands)
+    add_table(commands)
     add_ask(commands).set_defaults(run=ask_student)
     add_export(commands).set_defaults(run=export_student)
     return parser

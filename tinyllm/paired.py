@@ -48,19 +48,40 @@ def difference(control: np.ndarray, other: np.ndarray, paired: bool) -> Differen
     Source: Satterthwaite, Biometrics Bulletin 2 (1946). One answer a seed is added that differs, half in either direction,
         so that full agreement is not certainty: after Agresti and Min, Statistics in Medicine 24 (2005).
     """
+    return mean_difference([(control, other, paired)])
+
+
+def mean_difference(columns: Sequence[tuple[np.ndarray, np.ndarray, bool]]) -> Difference:
+    """Return the mean of the differences on several test sets, these and no others: each counts the same, its variance, too.
+
+    Args:
+        columns: what `difference` takes, a test set each; trained and asked apart, they tell nothing of each other
+    """
+    means, parts = [], []
+    for control, other, paired in columns:
+        control, other = np.asarray(control, dtype=float), np.asarray(other, dtype=float)
+        if control.shape[1] < 2:
+            raise ValueError(f"{control.shape[1]} question; a difference needs at least 2")
+        variance, freedom = _variance(control, other, paired)
+        means.append(float(other.mean() - control.mean()))
+        parts.append((variance / len(columns) ** 2, freedom))
+    return _difference(float(np.mean(means)), *_sum(parts))
+
+
+def sampled_difference(values: Sequence[float]) -> Difference:
+    """Return the mean of the differences on test sets that stand for others like them, from how they scatter; at least 2."""
+    return _difference(float(np.mean(values)), float(np.var(values, ddof=1)) / len(values), len(values) - 1)
+
+
+def _difference(mean: float, variance: float, freedom: float) -> Difference:
     from scipy.special import nctdtrinc, stdtr, stdtrit  # a third of the time that scipy.stats takes to import
 
-    control, other = np.asarray(control, dtype=float), np.asarray(other, dtype=float)
-    mean, n = float(other.mean() - control.mean()), control.shape[1]
-    if n < 2:
-        raise ValueError(f"{n} question; a difference needs at least 2")
-    variance, freedom = _variance(control, other, paired)
     error, quantile = math.sqrt(variance), float(stdtrit(freedom, 0.975))
     return Difference(
         mean,
         mean - quantile * error,
         mean + quantile * error,
-        2 * float(stdtr(freedom, -abs(mean) / error)),
+        2 * float(stdtr(freedom, -abs(mean) / error)) if error > 0 else float(mean == 0),
         error * float(nctdtrinc(freedom, 0.2, quantile)),
     )
 
@@ -70,11 +91,16 @@ def _variance(control: np.ndarray, other: np.ndarray, paired: bool) -> tuple[flo
     by_question = other.mean(axis=0) - control.mean(axis=0)  # (questions,)
     n = len(by_question)
     squares = float(((by_question - by_question.mean()) ** 2).sum()) + 1 / min(len(control), len(other))
-    parts = [(squares / (n - 1) / n, n - 1)]  # (part of the variance, its degrees of freedom)
+    parts = [(squares / (n - 1) / n, n - 1.0)]  # (part of the variance, its degrees of freedom)
     for layer in [other - control] if paired else [control, other]:
         seeds = len(layer)
         if seeds > 1:
-            parts.append((float(layer.mean(axis=1).var(ddof=1)) / seeds, seeds - 1))
+            parts.append((float(layer.mean(axis=1).var(ddof=1)) / seeds, seeds - 1.0))
+    return _sum(parts)
+
+
+def _sum(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """The sum of variances and the degrees of freedom with which it is known, by Satterthwaite."""
     variance = sum(part for part, _ in parts)
     return variance, variance**2 / sum(part**2 / known for part, known in parts)
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
@@ -16,10 +16,15 @@ from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
 
 from tinyllm.jsonl import read_text
-from tinyllm.settings import RELEASED, Params, Section, Student
+from tinyllm.settings import RELEASED, Hub, Params, Section, Student
 
 PATH = Path("params.yaml")
 SCORING = ("expert", "local")  # backends whose teachers tell how likely they find each option
+PATTERNS = {  # what a text has to look like, by its key
+    "revision": "a 40-digit commit, or null",
+    "url": "an address that begins with http:// or https://",
+    "key_variable": "the name of an environment variable (letters, digits, _), or null",
+}
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")  # a dot would break DVC's params
 
 
@@ -29,28 +34,47 @@ def load_params(path: Path = PATH) -> Params:
     Raises:
         ValueError: one line a mistake: file, line, key, value found, what is allowed.
     """
+    values = read_yaml(path)
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: holds no sections; expected {', '.join(Params.model_fields)}")
+    params, mistakes = check_values(values)
+    if params is None:
+        raise ValueError(in_lines(path, mistakes))
+    return params
+
+
+def in_lines(path: Path, mistakes: Iterable[tuple[tuple, str]]) -> str:
+    """Return the mistakes of a YAML file, (keys, sentence) each, in a line each, with their places; none twice."""
+    marked = read_yaml(path, "rt")
+    lines = [f"{path}:{_line(marked, keys)}: {'.'.join(map(str, keys))}: {told}" for keys, told in mistakes]
+    return "\n".join(dict.fromkeys(lines))
+
+
+def read_yaml(path: Path, kind: Literal["safe", "rt"] = "safe") -> Any:
+    """Return what a YAML file holds: in plain values, or in ruamel's own that know their lines.
+
+    Raises:
+        ValueError: it is not YAML; the message names file and line.
+    """
     text = read_text(path)
     try:
-        values = YAML(typ="safe").load(text)
-        marked = YAML(typ="rt").load(text)  # the same, knowing its lines
+        return YAML(typ=kind).load(text)
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise ValueError(f"{path}:{line}: not YAML ({error.problem})") from None
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ValueError(f"{path}:{line}: not YAML (character {error.character:#04x} is not allowed)") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: holds no sections; expected {', '.join(Params.model_fields)}")
+
+
+def check_values(values: dict) -> tuple[Params | None, list[tuple[tuple, str]]]:
+    """Return the params of what params.yaml holds, or None and every mistake as (keys, sentence)."""
     try:
         params = Params.model_validate(_tuples(values))
     except ValidationError as error:
-        mistakes = [(_without_tags(e["loc"]), _sentence(e)) for e in error.errors()]
-    else:
-        mistakes = list(cross_checks(params))
-        if not mistakes:
-            return params
-    lines = [f"{path}:{_line(marked, keys)}: {'.'.join(map(str, keys))}: {sentence}" for keys, sentence in mistakes]
-    raise ValueError("\n".join(lines))
+        return None, [(_without_tags(e["loc"]), sentence(e)) for e in error.errors()]
+    mistakes = list(cross_checks(params))
+    return None if mistakes else params, mistakes
 
 
 def cross_checks(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
@@ -69,8 +93,17 @@ def cross_checks(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
         yield ("student", "rationale_prefix"), "equals answer_prefix; every task needs a prefix of its own"
     if params.data.dataset == "casebook" and params.data.casebook.fillers > params.data.casebook.filler_pool:
         yield ("data", "casebook", "fillers"), "is larger than filler_pool"
-    if params.data.dataset == "hub" and params.data.hub.revision is None and not Path(params.data.hub.path).is_dir():
+    if params.data.dataset == "hub":
+        yield from _check_hub(params.data.hub)
+
+
+def _check_hub(hub: Hub) -> Iterable[tuple[tuple[str, ...], str]]:
+    if hub.revision is None and not Path(hub.path).is_dir():
         yield ("data", "hub", "revision"), "is null; pin the set to a 40-digit commit, so that the data cannot change"
+    columns = hub.columns
+    if columns.choices is None and columns.labels is not None:
+        where = ("data", "hub", "columns", "labels")
+        yield where, f"is {columns.labels}, but choices is null: free text has no labels; set it to null, too"
 
 
 def _check_teachers(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
@@ -175,15 +208,16 @@ def _tuples(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _sentence(error: Any) -> str:
+def sentence(error: Any, root: type[Section] = Params) -> str:
+    """What one of pydantic's errors says of a value below `root`."""
     if error["type"] == "extra_forbidden":
-        return f"unknown key{_did_you_mean(_without_tags(error['loc']))}"
+        return f"unknown key{_did_you_mean(_without_tags(error['loc']), root)}"
     if error["type"] == "missing":
         return "is missing; the file must hold every value"
     if error["type"].startswith("union_tag"):
         return f"{error['msg'][0].lower()}{error['msg'][1:]}"
     if error["type"] == "string_pattern_mismatch":
-        return f"found {error['input']!r}; allowed is a 40-digit commit, or null"
+        return f"found {error['input']!r}; allowed is {PATTERNS[error['loc'][-1]]}"
     allowed = error["msg"].replace("Input should be ", "").replace("Input should have ", "")
     return f"found {_shown(error['input'])}; allowed is {allowed}"
 
@@ -192,8 +226,8 @@ def _shown(value: Any) -> str:
     return "null" if value is None else repr(list(value) if isinstance(value, tuple) else value)[:80]
 
 
-def _did_you_mean(keys: tuple) -> str:
-    model: Any = Params
+def _did_you_mean(keys: tuple, root: type[Section]) -> str:
+    model: Any = root
     for key in keys[:-1]:
         field = model.model_fields.get(key) if isinstance(model, type) and issubclass(model, Section) else None
         candidates = [a for a in (getattr(field.annotation, "__args__", None) or [field.annotation])] if field else []
@@ -215,7 +249,7 @@ def _line(marked: Any, keys: tuple) -> int:
     """The line of the deepest part of `keys` that the file has."""
     line = 1
     for key in keys:
-        if isinstance(marked, CommentedMap) and key in marked:
+        if isinstance(marked, CommentedMap) and key in (marked.lc.data or {}):  # not so is a key that `<<` brings in
             line = marked.lc.key(key)[0] + 1
         elif isinstance(marked, CommentedSeq) and isinstance(key, int) and key < len(marked):
             line = marked.lc.item(key)[0] + 1

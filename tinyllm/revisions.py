@@ -22,11 +22,15 @@ if TYPE_CHECKING:
 WORKSPACE = "workspace"  # DVC's own word for what lies in the folder now
 QUESTIONS, PREDICTIONS = "data/questions/test.jsonl", "data/predictions.jsonl"
 FIELDS = {"seed": int, "id": str, "gold": int, "choice": int, "scores": list}
+FREE_FIELDS = {"seed": int, "id": str, "gold": str, "matched": bool}
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run's predictions on test; questions stand in the order of their ids."""
+    """One run's predictions on test; questions stand in the order of their ids.
+
+    A free-text run has no options: its `choices` are 1 where the text is the gold answer and 0 where it is not.
+    """
 
     name: str
     questions: list[Question]
@@ -35,9 +39,14 @@ class Run:
     scores: list[np.ndarray]  # one (seeds, options) a question
 
     @property
+    def gold(self) -> np.ndarray:
+        """(questions,), what `choices` have to be."""
+        return np.array([1 if question.free else question.answer for question in self.questions])
+
+    @property
     def right(self) -> np.ndarray:
-        """(seeds, questions), True where the gold option is chosen."""
-        return self.choices == np.array([question.answer for question in self.questions])
+        """(seeds, questions), True where the gold option is chosen, or the gold answer written."""
+        return self.choices == self.gold
 
 
 def read_runs(names: Sequence[str]) -> list[Run]:
@@ -98,6 +107,15 @@ def _object(repo: Repo, name: str, file: str) -> Path:
         md5 = None
     if md5 is None:
         raise ValueError(f"{name}: its dvc.lock has no {file}; check it out and run `dvc repro` there")
+    return cached_file(repo, name, file, md5)
+
+
+def cached_file(repo: Repo, name: str, file: str, md5: str) -> Path:
+    """Return where DVC's cache holds a file of a revision.
+
+    Raises:
+        ValueError: it is not there, or damaged; the message has the remedy.
+    """
     path = Path(repo.cache.local.oid_to_path(md5))
     if not path.is_file():
         raise ValueError(
@@ -158,22 +176,31 @@ def parse_run(name: str, questions: Sequence[Question], rows: Sequence[dict]) ->
                 f"{PREDICTIONS}: seed {seed} has no answer to {len(missing)} of {len(ids)} questions of {QUESTIONS} "
                 f"({some(missing)}); run `dvc repro`"
             )
-    choices = np.array([[found[seed, one]["choice"] for one in ids] for seed in seeds])
-    scores = [np.array([found[seed, one]["scores"] for seed in seeds], dtype=float) for one in ids]
+    chosen = {key: int(row["matched"]) if by_id[key[1]].free else row["choice"] for key, row in found.items()}
+    choices = np.array([[chosen[seed, one] for one in ids] for seed in seeds])
+    neither = [0.0, 0.0]  # a tie of the seeds is wrong, as the lower one
+    scores = [
+        np.array([neither if by_id[one].free else found[seed, one]["scores"] for seed in seeds], dtype=float)
+        for one in ids
+    ]
     return Run(name, [by_id[one] for one in ids], tuple(seeds), choices, scores)
 
 
 def _check(row: dict, where: str, by_id: dict[str, Question]) -> None:
-    for field, kind in FIELDS.items():
+    question = by_id.get(str(row.get("id")))
+    for field, kind in (FREE_FIELDS if question and question.free else FIELDS).items():
         value = row.get(field)
-        if not isinstance(value, kind) or isinstance(value, bool):
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise ValueError(f"{where}: {field} is {value!r}; it has to be of type {kind.__name__}; run `dvc repro`")
-    question = by_id.get(row["id"])
     if question is None:
         raise ValueError(f"{where}: no question {row['id']!r} in {QUESTIONS}; run `dvc repro`")
-    options = len(question.choices)
     if row["gold"] != question.answer:
         raise ValueError(f"{where}: gold {row['gold']}, but {question.answer} in {QUESTIONS}; run `dvc repro`")
+    if not question.free:
+        _check_choice(row, where, len(question.choices))
+
+
+def _check_choice(row: dict, where: str, options: int) -> None:
     if not 0 <= row["choice"] < options:
         raise ValueError(f"{where}: choice {row['choice']}, but {options} options (0-{options - 1}); run `dvc repro`")
     numbers = [x for x in row["scores"] if isinstance(x, (int, float)) and not isinstance(x, bool)]

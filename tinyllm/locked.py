@@ -1,0 +1,53 @@
+"""Runs by their dvc.lock: dozens of experiments are read in seconds, since DVC need not look at each revision."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from tinyllm.jsonl import read_jsonl
+from tinyllm.questions import Question, read_questions
+from tinyllm.revisions import PREDICTIONS, QUESTIONS, Run, cached_file, parse_run
+
+SCORE = re.compile(
+    r"^  score:\n(?:    .*\n)*", re.MULTILINE
+)  # as DVC lays its file out; the whole takes YAML long to read
+
+
+def read_locked(locks: Mapping[str, str]) -> dict[str, Run]:
+    """Return the runs, by name, of the texts of their dvc.lock; nothing is fetched and nothing is changed.
+
+    Raises:
+        ValueError: a lock has no scores, or what it names is not in DVC's cache or damaged; one line with the remedy.
+    """
+    from dvc.repo import Repo  # slow to import
+
+    @cache
+    def questions_of(path: Path) -> list[Question]:
+        return read_questions(path)
+
+    runs = {}
+    with Repo() as repo:
+        for name, text in locks.items():
+            md5s = _scored(name, text)
+            questions, predictions = (cached_file(repo, name, file, md5s[file]) for file in (QUESTIONS, PREDICTIONS))
+            try:
+                runs[name] = parse_run(name, questions_of(questions), read_jsonl(predictions))
+            except ValueError as error:
+                told = str(error).replace(str(questions), QUESTIONS).replace(str(predictions), PREDICTIONS)
+                raise ValueError(f"{name}: {told}") from None
+    return runs
+
+
+def _scored(name: str, lock: str) -> dict[str, str]:
+    """The md5 of every file that the stage `score` read or wrote."""
+    block = SCORE.search(lock)
+    stage = YAML(typ="safe").load(block[0])["score"] if block else {}
+    found = {file["path"]: file["md5"] for kind in ("deps", "outs") for file in stage.get(kind, ()) if "md5" in file}
+    if missing := {QUESTIONS, PREDICTIONS} - found.keys():
+        raise ValueError(f"{name}: the stage score of its dvc.lock has no {min(missing)}; run it again")
+    return found
