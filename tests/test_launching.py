@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,25 @@ def test_what_was_started_as_the_only_one_of_several_says_so(monkeypatch: pytest
         ValueError, match=r"^runtime.accelerate_config: plain.yaml starts a single process, but .* is 2; let"
     ):
         launch(toy_params(runtime__processes=2, runtime__accelerate_config="plain.yaml").runtime, "no.such.module", "1")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("distributed_type: FSDP\n", "plain.yaml has distributed_type FSDP; allowed are NO, MULTI_CPU, MULTI_GPU, "),
+        ("- 1\n", "plain.yaml has distributed_type None; allowed are "),
+        ("a: b: c\n", "plain.yaml is not YAML; let `accelerate config` write it"),
+        (None, "plain.yaml: no such file"),
+    ],
+)
+def test_a_configuration_that_shards_the_student_or_is_none_is_refused(
+    text: str | None, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if text is not None:
+        Path("plain.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=re.escape(fault)):
+        launch(toy_params(runtime__accelerate_config="plain.yaml").runtime, "no.such.module", "1")
 
 
 @pytest.mark.slow
