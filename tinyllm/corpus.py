@@ -76,11 +76,14 @@ def judge(question: Question, split: str, given: Mapping[str, dict | None], limi
         told = {teacher: probabilities for teacher, probabilities in sure.items() if probabilities is not None}
         row |= {"option_probabilities": told, "choices": list(question.choices)}
     quarantine = [
-        {"id": question.id, "split": split, "teacher": teacher, "status": verdict.status, "rationale": verdict.raw}
-        for teacher, verdict in verdicts.items()
-        if verdict.status != "ok"
+        refusal(question, split, teacher, verdict) for teacher, verdict in verdicts.items() if verdict.status != "ok"
     ]
     return Judged(question, split, row, verdicts, quarantine)
+
+
+def refusal(question: Question, split: str, teacher: str, verdict: Verdict) -> dict:
+    """Return the row of the quarantine of a rationale that is not learnt from."""
+    return {"id": question.id, "split": split, "teacher": teacher, "status": verdict.status, "rationale": verdict.raw}
 
 
 def _check_names(teachers: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from tinyllm.jsonl import read_jsonl
 from tinyllm.questions import Question, read_questions
-from tinyllm.revisions import PREDICTIONS, QUESTIONS, Run, cached_file, parse_run
+from tinyllm.revisions import PREDICTIONS, QUESTIONS, Run, cached_file, parse_run, told
 
 SCORE = re.compile(
     r"^  score:\n(?:    .*\n)*", re.MULTILINE
@@ -35,11 +35,8 @@ def read_locked(locks: Mapping[str, str]) -> dict[str, Run]:
         for name, text in locks.items():
             md5s = _scored(name, text)
             questions, predictions = (cached_file(repo, name, file, md5s[file]) for file in (QUESTIONS, PREDICTIONS))
-            try:
+            with told(name, (questions, predictions)):
                 runs[name] = parse_run(name, questions_of(questions), read_jsonl(predictions))
-            except ValueError as error:
-                told = str(error).replace(str(questions), QUESTIONS).replace(str(predictions), PREDICTIONS)
-                raise ValueError(f"{name}: {told}") from None
     return runs
 
 

@@ -76,7 +76,7 @@ def _read_run(repo: Repo, name: str) -> Run:
                 raise ValueError(f"{name}: {path}: no such file; `dvc repro` makes it, `dvc checkout` brings it back")
     else:
         paths = _cached(repo, name)
-    with _told(name, paths):
+    with told(name, paths):
         return parse_run(name, read_questions(paths[0]), read_jsonl(paths[1]))
 
 
@@ -142,7 +142,7 @@ def _one_line(error: Exception) -> str:
 
 
 @contextmanager
-def _told(name: str, paths: Sequence[Path]) -> Iterator[None]:
+def told(name: str, paths: Sequence[Path]) -> Iterator[None]:
     """Let a fault name the run and the file of the project, not that of the cache."""
     try:
         yield

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinyllm.corpus import NOT_SELECTED, Judged
+from tinyllm.corpus import NOT_SELECTED, Judged, refusal
 from tinyllm.helpfulness import helpfulness, without_options
 
 MARGIN = 0.01  # nats by which a rationale has to raise the gold answer's log-probability
@@ -46,14 +46,8 @@ def select(judged: Judged, weights: Sequence[float]) -> Judged:
     }
     row = {**judged.row, "targets": targets} | ({"weights": own} if own else {})
     left = [
-        {
-            "id": judged.question.id,
-            "split": judged.split,
-            "teacher": teacher,
-            "status": NOT_SELECTED,
-            "rationale": judged.verdicts[teacher].raw,
-        }
-        for teacher in judged.verdicts
+        refusal(judged.question, judged.split, teacher, verdict)
+        for teacher, verdict in verdicts.items()
         if teacher in out
     ]
     return replace(judged, row=row, verdicts=verdicts, quarantine=[*judged.quarantine, *left])
@@ -71,9 +65,9 @@ def best(judged: Sequence[Judged]) -> Weights:
     texts = [f"{one.question.context} {one.question.question} {one.question.gold}" for one in judged]
     vectorizer = TfidfVectorizer(token_pattern=r"\w+", sublinear_tf=True)
     asked = vectorizer.fit_transform(texts)
-    weights = _nothing(judged)
-    scores = np.full(weights.shape, -1.0)
-    for column, teacher in enumerate(_teachers(judged)):
+    teachers = list(judged[0].verdicts) if judged else []
+    scores = np.full((len(judged), len(teachers)), -1.0)
+    for column, teacher in enumerate(teachers):
         usable = [row for row, one in enumerate(judged) if one.verdicts[teacher].status == "ok"]
         if not usable:
             continue
@@ -81,6 +75,7 @@ def best(judged: Sequence[Judged]) -> Weights:
         alike = np.asarray(said.multiply(asked[usable]).sum(axis=1)).ravel()
         states = [judged[row].verdicts[teacher].stated == judged[row].question.answer for row in usable]
         scores[usable, column] = np.add(alike, np.multiply(2.0, states))
+    weights = np.zeros_like(scores)
     for row, found in enumerate(scores):
         if found.max(initial=-1.0) >= 0:
             weights[row, int(found.argmax())] = 1.0
@@ -106,11 +101,3 @@ def helpful(judged: Sequence[Judged]) -> Weights:
                 seen.add(words)
     counts = kept[[one.split == "train" for one in judged]].sum(axis=0)
     return kept * (counts / max(1, counts.max(initial=0)))
-
-
-def _nothing(judged: Sequence[Judged]) -> Weights:
-    return np.zeros((len(judged), len(_teachers(judged))))
-
-
-def _teachers(judged: Sequence[Judged]) -> list[str]:
-    return list(judged[0].verdicts) if judged else []
