@@ -42,6 +42,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--folder", type=Path, help="where the rows are kept meanwhile; else where temporary files go")
     given = parser.parse_args()
+    if given.folder is not None:
+        given.folder.mkdir(parents=True, exist_ok=True)
     print("| stage | rows | seconds | of processors | rows/s | peak MiB |\n|---|---|---|---|---|---|")
     for rows in given.rows:
         with tempfile.TemporaryDirectory(dir=given.folder) as name:
