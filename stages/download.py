@@ -11,8 +11,8 @@ from pathlib import Path
 from stages import run
 from tinyllm.jsonl import write_json, write_jsonl
 from tinyllm.params import load_params
-from tinyllm.questions import write_questions
-from tinyllm.sets import load_set, prepare
+from tinyllm.questions import some, write_questions
+from tinyllm.sets import load_set, prepare, without_question
 
 QUESTIONS = Path("data/questions")
 RECORDED = Path("data/recorded")
@@ -31,7 +31,13 @@ def main() -> None:
         old.unlink()
     for teacher, rows in loaded.recorded.items():
         write_jsonl(RECORDED / f"{teacher}.jsonl", rows)
+    lost = without_question(loaded)
+    if loaded.recorded:
+        counts["rationales_without_question"] = sum(map(len, lost.values()))
     write_json("metrics/questions.json", counts)
+    for teacher, ids in lost.items():
+        count = len(loaded.recorded[teacher])
+        print(f"{teacher}: {len(ids)} of {count} rationales are of no question in the set ({some(ids)})")
     print(", ".join(f"{split} {len(questions)}" for split, questions in splits.items()), "questions;", end=" ")
     print(f"{counts['dropped']} of train dropped, for they stand in valid or test")
 

@@ -137,6 +137,42 @@ def test_a_question_without_options_is_answered_in_free_text(inside: Path, capsy
     assert told["answer"]
 
 
+def test_who_leaves_the_options_out_is_told_that_the_student_knows_them(inside: Path, capsys) -> None:
+    note = (
+        "note: the student was trained on questions with options; name each with --choice, and it chooses among them\n"
+    )
+    train = inside / "data/questions/train.jsonl"
+    train.parent.mkdir(parents=True)
+    try:
+        for choices, said in ((["red", "blue"], note), ([], "")):
+            train.write_text(json.dumps({"id": "1", "question": "Which?", "choices": choices}), encoding="utf-8")
+            main(["ask", "Which colour has the dog?"])
+            assert capsys.readouterr().err == said
+        train.write_text(json.dumps({"id": "1", "question": "Which?", "choices": ["red"]}), encoding="utf-8")
+        main(["ask", "Which colour has the dog?", "--model", "elsewhere"])  # trained on who knows what
+        assert capsys.readouterr().err == ""
+    finally:
+        shutil.rmtree(inside / "data")
+
+
+def test_a_student_trained_with_other_params_is_told(inside: Path, capsys) -> None:
+    trained = json.loads(PARAMS.model_dump_json())["student"] | {"answer_prefix": "say: ", "max_input_tokens": 90}
+    stages = {f"train@{seed}": {"cmd": "x", "params": {"params.yaml": {"student": trained}}} for seed in (3, 30)}
+    lock = inside / "dvc.lock"
+    try:
+        with lock.open("w", encoding="utf-8") as file:
+            YAML().dump({"schema": "2.0", "stages": stages}, file)
+        main([*arguments(QUESTIONS[0]), "--seed", "7"])  # not in the lock
+        assert capsys.readouterr().err == ""
+        main(arguments(QUESTIONS[0]))
+        assert capsys.readouterr().err == (
+            "note: the student was trained with another student.max_input_tokens, student.answer_prefix; "
+            "`dvc repro` trains it anew\n"
+        )
+    finally:
+        lock.unlink()
+
+
 def test_the_gold_answer_changes_nothing(inside: Path) -> None:
     model, tokenizer = load_student(inside / "models/student/3")
     told = [answer(model, tokenizer, replace(QUESTIONS[0], answer=gold), ["signs"], PARAMS) for gold in (0, 1)]
@@ -149,6 +185,10 @@ def test_a_context_that_does_not_fit_is_told(inside: Path, capsys) -> None:
     answer(model, tokenizer, long, [], toy_params(student__max_input_tokens=80))
     told = "note: q-0: longer than student.max_input_tokens (80); the head of its context was left out\n"
     assert capsys.readouterr().err == told
+
+
+def test_an_answer_of_no_words_is_shown_as_such() -> None:
+    assert as_text({"answer": ""}, []) == "(nothing)"
 
 
 def test_the_text_is_answer_probabilities_and_rationales_without_control_characters() -> None:

@@ -485,7 +485,7 @@ TEACHERS = [
     case(
         "a recorded teacher without a file",
         "query ben",
-        "data/recorded/ben.jsonl: this question set holds no rationales of teacher ben; recorded: ann",
+        "own/rationales/ben.jsonl: no rationales of teacher ben; recorded with these questions: ann",
         before=("download",),
     ),
     case(

@@ -32,6 +32,31 @@ def test_check_says_what_the_params_ask_for(tmp_path: Path, monkeypatch: pytest.
     assert lines[3].endswith("seeds 1, 2, 3")
 
 
+def own_folder(tmp_path: Path, teachers: str) -> None:
+    text = PARAMS.read_text(encoding="utf-8").replace("dataset: casebook", "dataset: jsonl")
+    text = text.replace("  - signs\n  - care\n", teachers).replace("folder: examples/own", f"folder: {tmp_path}/own")
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    shutil.copytree(ROOT / "examples/own", tmp_path / "own")
+
+
+def test_check_reads_a_folder_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    own_folder(tmp_path, "  - concise\n  - careful\n")
+    monkeypatch.chdir(tmp_path)
+    main(["check"])
+    counts = "train 24, valid 8, test 8, rationales of concise 32, rationales of careful 32"
+    assert capsys.readouterr().out.splitlines()[0] == f"data      {tmp_path}/own: {counts}"
+
+
+def test_check_finds_what_a_stage_would_miss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own_folder(tmp_path, "  - concise\n  - flan_t5_xl\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as error:
+        main(["check"])
+    assert str(error.value) == (
+        f"error: {tmp_path}/own/rationales/flan_t5_xl.jsonl: no such file; teachers recorded there: careful, concise"
+    )
+
+
 def test_check_ends_in_one_line_for_a_typo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(PARAMS, tmp_path)
     text = (tmp_path / "params.yaml").read_text(encoding="utf-8")

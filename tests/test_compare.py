@@ -194,6 +194,20 @@ def test_the_better_run_is_named_whichever_comes_first() -> None:
     assert as_text(compare(runs)).endswith("\n  more is better by 58.3 points (23.8 to 92.9).")
 
 
+def test_one_run_under_two_names_is_told(project: Project, capsys) -> None:
+    project.commit("few", ASKED, FEW)
+    run_command("few", "workspace")
+    told = "  note         the predictions are the same to the last digit: probably one run under two names ("
+    assert told in capsys.readouterr().out
+
+
+def test_equal_choices_with_other_scores_are_two_runs() -> None:
+    few, other = (in_memory(name, TWELVE, lambda seed, i: i < 3) for name in ("few", "other"))
+    other.scores[5][1, 2] += 0.25
+    (pair,) = compare([few, other])["comparisons"]
+    assert pair["notes"] == []
+
+
 def test_a_difference_that_may_be_chance_is_not_told() -> None:
     few = in_memory("few", TWELVE, lambda seed, i: i < 2 + seed)
     more = in_memory("more", TWELVE, lambda seed, i: i < 3 + seed)

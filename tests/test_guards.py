@@ -27,7 +27,7 @@ FLOORS = [
         *("jsonl", "questions", "rationales", "cleaning", "stated", "audit", "settings", "loss", "statistics"),
         *("matching", "stated_text"),
         *("teachers", "answer_database", "answers", "answer_files", "paired", "calibration", "bars"),
-        *("mistakes", "places", "lookup", "reading", "layout", "curve", "launching", "probe"),
+        *("mistakes", "places", "lookup", "lockfile", "reading", "layout", "curve", "launching", "probe"),
     },
     {
         *("fetch", "release", "hub", "casebook", "casebook_phrases", "sets", "students", "batches"),

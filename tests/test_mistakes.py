@@ -27,6 +27,12 @@ def test_a_mistake_ends_in_its_message_and_control_c_in_130() -> None:
     assert ended_with(KeyboardInterrupt()) == 130
 
 
+def test_what_control_c_leaves_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit), told_in_one_line("stopped; answers are kept"):
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err == "stopped; answers are kept\n"
+
+
 def test_a_bug_keeps_its_traceback() -> None:
     with pytest.raises(KeyError), told_in_one_line():
         raise KeyError("id")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tinyllm.sets import load_folder
+from tinyllm.questions import Question
+from tinyllm.sets import QuestionSet, load_folder, without_question
 
 
 @pytest.mark.parametrize(
@@ -26,3 +27,11 @@ def test_a_recorded_rationale_keeps_its_status(tmp_path: Path, said: dict, kept:
     (tmp_path / "rationales").mkdir()
     (tmp_path / "rationales/ann.jsonl").write_text(json.dumps({"id": "train", **said}), encoding="utf-8")
     assert load_folder(tmp_path).recorded == {"ann": [{"id": "train", **kept}]}
+
+
+def test_rationales_without_a_question_are_found_by_teacher() -> None:
+    splits = {name: [Question(f"{name}-1", "Which one swims?", ("a fish", "a stone"), 0)] for name in ("train", "test")}
+    said = {"rationale": "Fins.", "status": "ok"}
+    ann = [{"id": "train-1", **said}, {"id": "train-01", **said}, {"id": "valid-1", **said}]
+    loaded = QuestionSet(splits, {"ann": ann, "bob": [{"id": "test-1", **said}]})
+    assert without_question(loaded) == {"ann": ["train-01", "valid-1"]}

@@ -12,10 +12,11 @@ from typing import Any
 
 from tinyllm.calibration import probabilities
 from tinyllm.jsonl import HALF_CHARACTER, parse_line, read_json
+from tinyllm.lockfile import locked_stage
 from tinyllm.questions import Question, fold, parse_questions
 from tinyllm.settings import Params, alpha
 
-STUDENTS = Path("models/student")
+STUDENTS, TRAIN = Path("models/student"), Path("data/questions/train.jsonl")
 WRITERS = ("ForConditionalGeneration", "ForCausalLM", "LMHeadModel", "MTModel")  # how such a model's class ends
 
 
@@ -51,10 +52,16 @@ def run(given: argparse.Namespace, params: Params) -> None:
             "--choice and --context belong to a question; give it too, or all of them as JSON lines on stdin"
         )
     folder = check_student(given.model or STUDENTS / str(known_seed(given.seed, params)))
+    if given.model is None and (other := other_values(folder.name, params)):
+        keys = ", ".join(f"student.{key}" for key in other)
+        print(f"note: the student was trained with another {keys}; `dvc repro` trains it anew", file=sys.stderr)
     voices = learnt_voices(params) if given.rationales else []
     if given.question is not None:
         row = {"id": 1, "question": given.question, "choices": given.choice, "context": given.context}
         question = parse_question(row, "question")
+        if given.model is None and question.free and trained_with_options():
+            note = "trained on questions with options; name each with --choice, and it chooses among them"
+            print(f"note: the student was {note}", file=sys.stderr)
         model, tokenizer = _load(folder, params)  # seconds: a mistake should not wait for it
         told = answer(model, tokenizer, question, voices, params)
         told.pop("id")
@@ -99,7 +106,7 @@ def answer(
 
 def as_text(told: dict[str, Any], choices: Sequence[str]) -> str:
     """Return what is printed without `--json`."""
-    lines = [printable(told["answer"])]
+    lines = [printable(told["answer"]) or "(nothing)"]
     for choice, sure in zip(choices, told.get("probabilities", []), strict=True):
         lines.append(f"{100 * sure:6.1f}%  {printable(choice)}")
     lines += [f"{teacher}: {printable(text) or '(nothing)'}" for teacher, text in told.get("rationales", {}).items()]
@@ -181,6 +188,22 @@ def check_student(folder: Path) -> Path:
     if not str(kinds[0]).endswith(WRITERS):
         raise ValueError(f"{folder}: holds {kinds[0]}, a model that writes no text; {remedy}")
     return folder
+
+
+def other_values(seed: str, params: Params) -> list[str]:
+    """Return the keys of `student` that say something else than when the seed's student was trained, as dvc.lock has it."""
+    lock = Path("dvc.lock")
+    stage = locked_stage(lock.read_text(encoding="utf-8"), f"train@{seed}") if lock.is_file() else {}
+    trained = stage.get("params", {}).get("params.yaml", {}).get("student", {})
+    return [key for key, value in params.student.model_dump().items() if key in trained and trained[key] != value]
+
+
+def trained_with_options() -> bool:
+    """Whether the questions of train, where they are at hand, have options; all of them do or none."""
+    if not TRAIN.is_file():
+        return False
+    with TRAIN.open(encoding="utf-8") as file:
+        return bool(parse_line(file.readline(), f"{TRAIN}:1").get("choices"))
 
 
 def learnt_voices(params: Params) -> list[str]:

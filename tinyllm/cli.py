@@ -23,9 +23,11 @@ from tinyllm.export import run as run_export
 from tinyllm.mistakes import told_in_one_line
 from tinyllm.params import load_params
 from tinyllm.questions import read_questions
+from tinyllm.sets import load_set
+from tinyllm.settings import Params
 from tinyllm.sweep import add_parser as add_sweep
 from tinyllm.tabulate import add_parser as add_table
-from tinyllm.teachers.opening import open_live
+from tinyllm.teachers.opening import open_live, recorded_source
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -44,14 +46,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def check_params(given: argparse.Namespace) -> None:
-    """Print what the params ask for, in one line a section."""
+    """Print what the params ask for, in one line a section; of a folder of the user's own what it holds, too.
+
+    Raises:
+        ValueError: params.yaml or that folder is faulty.
+    """
     params = load_params()
     student, train = params.student, params.train
     weights = {name: params.loss.teacher_alpha.get(name, params.loss.alpha) for name in params.corpus.teachers}
-    print(f"data      {params.data.dataset}")
+    print(f"data      {_own_folder(params) if params.data.dataset == 'jsonl' else params.data.dataset}")
     print(f"teachers  {', '.join(f'{name} (alpha {weight})' for name, weight in weights.items()) or 'none'}")
     print(f"student   {student.origin}{f' {student.model}' if student.model else ''}")
     print(f"train     {train.epochs} epochs, seeds {', '.join(map(str, train.seeds))}")
+
+
+def _own_folder(params: Params) -> str:
+    """Read the folder as the stages will, and say how much of everything it has."""
+    loaded = load_set(params.data)
+    counts = [f"{split} {len(questions)}" for split, questions in loaded.splits.items()]
+    for name in params.corpus.teachers:
+        if params.teachers[name].backend == "recorded":
+            if name not in loaded.recorded:
+                found = ", ".join(loaded.recorded) or "none"
+                missing = recorded_source(name, params.data)
+                raise ValueError(f"{missing}: no such file; teachers recorded there: {found}")
+            counts.append(f"rationales of {name} {len(loaded.recorded[name])}")
+    return f"{params.data.folder}: {', '.join(counts)}"
 
 
 def print_estimate(given: argparse.Namespace) -> None:

@@ -7,8 +7,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from tinyllm.paired import difference, holm, majority_answers, mcnemar
-from tinyllm.revisions import Run, read_runs, some
+from tinyllm.questions import some
+from tinyllm.revisions import Run, read_runs
 from tinyllm.statistics import accuracy_interval
 
 SIGNIFICANT = 0.05
@@ -115,8 +118,13 @@ def _pair(control: Run, other: Run) -> dict[str, Any]:
 
 
 def _notes(control: Run, other: Run) -> list[str]:
-    """What the reader has to know of the seeds."""
+    """What the reader has to know of the seeds, and that both may be one and the same run."""
     notes = []
+    if _same(control, other):
+        notes.append(
+            "the predictions are the same to the last digit: probably one run under two names (`dvc exp run` leaves its "
+            "experiment in the workspace)"
+        )
     if control.seeds != other.seeds:
         seeds = " and ".join(f"{run.name} has {_seeds(run.seeds)}" for run in (control, other))
         notes.append(f"{seeds}: paired by question only, on the mean over seeds")
@@ -124,6 +132,15 @@ def _notes(control: Run, other: Run) -> list[str]:
         if len(run.seeds) == 1:
             notes.append(f"{run.name} has one seed: the interval says nothing of its other seeds")
     return notes
+
+
+def _same(control: Run, other: Run) -> bool:
+    """Whether both gave the same answers with the same scores, seed by seed; of free text the answers are all there is."""
+    return (
+        control.seeds == other.seeds
+        and np.array_equal(control.choices, other.choices)
+        and all(map(np.array_equal, control.scores, other.scores))
+    )
 
 
 def verdict(pair: dict[str, Any], tests: int) -> str:

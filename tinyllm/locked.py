@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from ruamel.yaml import YAML
-
 from tinyllm.jsonl import read_jsonl
+from tinyllm.lockfile import locked_stage
 from tinyllm.questions import Question, read_questions
 from tinyllm.revisions import PREDICTIONS, QUESTIONS, Run, cached_file, parse_run, told
-
-SCORE = re.compile(
-    r"^  score:\n(?:    .*\n)*", re.MULTILINE
-)  # as DVC lays its file out; the whole takes YAML long to read
 
 
 def read_locked(locks: Mapping[str, str]) -> dict[str, Run]:
@@ -42,8 +36,7 @@ def read_locked(locks: Mapping[str, str]) -> dict[str, Run]:
 
 def _scored(name: str, lock: str) -> dict[str, str]:
     """The md5 of every file that the stage `score` read or wrote."""
-    block = SCORE.search(lock)
-    stage = YAML(typ="safe").load(block[0])["score"] if block else {}
+    stage = locked_stage(lock, "score")
     found = {file["path"]: file["md5"] for kind in ("deps", "outs") for file in stage.get(kind, ()) if "md5" in file}
     if missing := {QUESTIONS, PREDICTIONS} - found.keys():
         raise ValueError(f"{name}: the stage score of its dvc.lock has no {min(missing)}; run it again")

@@ -9,11 +9,14 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def told_in_one_line() -> Iterator[None]:
+def told_in_one_line(stopped: str = "") -> Iterator[None]:
     """End the process where the block cannot go on.
 
     A mistake of the user's (ValueError) or of the machine's (OSError: disk full, no permission) ends in its message and
     exit status 1, Ctrl-C in 130; TINYLLM_TRACEBACK=1 shows where it was raised. Anything else is a bug.
+
+    Args:
+        stopped: what to tell after Ctrl-C
     """
     try:
         yield
@@ -22,6 +25,8 @@ def told_in_one_line() -> Iterator[None]:
             raise
         sys.exit(f"error: {_sentence(error)}")
     except KeyboardInterrupt:
+        if stopped:
+            print(stopped, file=sys.stderr)
         sys.exit(130)
 
 

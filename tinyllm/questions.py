@@ -228,3 +228,8 @@ def input_text(question: Question) -> str:
         return question.question
     options = [f"{option_letter(index)} {choice}" for index, choice in enumerate(question.choices)]
     return "\n".join([question.question, "Answer Choices:", *options])
+
+
+def some(ids: Sequence[str]) -> str:
+    """The first few ids, as a message names them."""
+    return ", ".join(map(repr, ids[:3])) + (", ..." if len(ids) > 3 else "")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinyllm.jsonl import read_jsonl
-from tinyllm.questions import Question, read_questions
+from tinyllm.questions import Question, read_questions, some
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -206,8 +206,3 @@ def _check_choice(row: dict, where: str, options: int) -> None:
     numbers = [x for x in row["scores"] if isinstance(x, (int, float)) and not isinstance(x, bool)]
     if len(row["scores"]) != options or len(numbers) != options:
         raise ValueError(f"{where}: scores {row['scores']!r}; allowed are {options} numbers; run `dvc repro`")
-
-
-def some(ids: Sequence[str]) -> str:
-    """The first few ids, as a message names them."""
-    return ", ".join(map(repr, ids[:3])) + (", ..." if len(ids) > 3 else "")

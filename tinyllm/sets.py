@@ -67,6 +67,13 @@ def _recorded_row(row: dict, where: str) -> dict:
     return {"id": str(row["id"]), "rationale": text or None, "status": row.get("status", "ok" if text else "missing")}
 
 
+def without_question(loaded: QuestionSet) -> dict[str, list[str]]:
+    """Return by teacher the ids of rationales whose question the set does not have, in order; no entry where there are none."""
+    known = {question.id for questions in loaded.splits.values() for question in questions}
+    lost = {teacher: [row["id"] for row in rows if row["id"] not in known] for teacher, rows in loaded.recorded.items()}
+    return {teacher: ids for teacher, ids in lost.items() if ids}
+
+
 def prepare(whole: dict[str, list[Question]], take: Take, drop: bool) -> tuple[dict[str, list[Question]], dict]:
     """Return the splits as used, and what is worth knowing of them (metrics/questions.json).
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tinyllm.answers import cache_path
 from tinyllm.questions import Question, read_questions
-from tinyllm.settings import LocalTeacher, Params, ServerTeacher
+from tinyllm.settings import Data, LocalTeacher, Params, ServerTeacher
 from tinyllm.teachers import Backend, Completion, Teacher
 from tinyllm.teachers.asking import Live
 from tinyllm.teachers.expert import Expert
@@ -35,9 +35,14 @@ def open_teacher(name: str, params: Params, train: Sequence[Question]) -> Teache
         case "expert":
             return Expert(**settings.model_dump(exclude={"backend"}), forced=params.prompt.teacher_forcing)
         case "recorded":
-            return Recorded(RECORDED / f"{name}.jsonl")
+            return Recorded(RECORDED / f"{name}.jsonl", recorded_source(name, params.data))
         case _:
             return open_live(name, params, train)
+
+
+def recorded_source(name: str, data: Data) -> str:
+    """Where a recorded teacher's rationales come from: the user's own file, or the set that they were released with."""
+    return str(Path(data.folder) / "rationales" / f"{name}.jsonl") if data.dataset == "jsonl" else data.dataset
 
 
 def read_asked(name: str, params: Params, split: str) -> tuple[list[Question], list[Question]]:

@@ -13,14 +13,17 @@ from tinyllm.teachers import Completion
 class Recorded:
     """Gives back the rationale that was recorded with a question, or `missing`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, source: str) -> None:
         """
+        Args:
+            source: where the rationales came from, as the user knows it
+
         Raises:
             ValueError: there is no such file, or a row of it is faulty.
         """
         if not path.is_file():
             found = ", ".join(sorted(other.stem for other in path.parent.glob("*.jsonl"))) or "none"
-            raise ValueError(f"{path}: this question set holds no rationales of teacher {path.stem}; recorded: {found}")
+            raise ValueError(f"{source}: no rationales of teacher {path.stem}; recorded with these questions: {found}")
         self.rows = {row["id"]: row for row in read_rationales(path)}
 
     def complete(self, questions: Sequence[Question]) -> list[Completion]:
