@@ -93,6 +93,11 @@ def is_lora(clone: Clone) -> None:
     )
 
 
+def is_upper_layers(clone: Clone) -> None:
+    assert tasks(clone) == {"answer", "signs", "care"}
+    assert {name.split(".")[1] for name in moved(clone)} == {"block"}
+
+
 def is_soft_prompt(clone: Clone) -> None:
     folder = clone.folder / "models/student/1"
     assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"] == "kept/trained"
@@ -119,6 +124,7 @@ BASELINES: dict[
         is_standard_kd,
     ),
     "LoRA": (["student.tuning=lora"], TRAINED, is_lora),
+    "upper layers": (["student.tuning=upper", "student.upper.layers=1"], TRAINED, is_upper_layers),
     "prompt tuning": (SOFT, TRAINED, is_soft_prompt),
 }
 

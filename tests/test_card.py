@@ -155,6 +155,7 @@ def kind(**changes: Any) -> Params:
     [
         ({}, "transformers", "apply to it too.\n"),
         ({"student__tuning": "lora"}, "transformers", "trained (LoRA); they are merged into its weights.\n"),
+        ({"student__tuning": "upper"}, "transformers", "too. Only its upper layers were trained.\n"),
         ({"student__tuning": "prompt"}, "peft", "(a soft prompt), and they alone are in this folder.\n"),
     ],
 )

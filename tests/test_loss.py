@@ -96,6 +96,20 @@ def test_the_output_layers_loss_taken_in_chunks_has_the_gradients_of_the_whole(
     torch.testing.assert_close((hidden.grad, weight.grad), expected)
 
 
+@pytest.mark.parametrize("frozen", ["hidden", "weight"])
+def test_what_is_frozen_gets_no_gradient_and_the_other_the_same(frozen: str) -> None:
+    torch.manual_seed(1)
+    parts = {"hidden": torch.randn(7, 5), "weight": torch.randn(11, 5)}
+    (learning,) = (part for name, part in parts.items() if name != frozen)
+    learning.requires_grad_()
+    labels, scale = torch.randint(0, 11, (7,)), torch.rand(7)
+    each = torch.nn.functional.cross_entropy(parts["hidden"] @ parts["weight"].T, labels, reduction="none")
+    (expected,) = torch.autograd.grad((each * scale).sum(), learning)
+    output_loss(parts["hidden"], parts["weight"], labels, scale)[0].backward()
+    torch.testing.assert_close(learning.grad, expected)
+    assert parts[frozen].grad is None
+
+
 def test_without_a_gradient_wanted_the_output_layers_loss_is_the_same() -> None:
     hidden, weight, labels = torch.randn(4, 3), torch.randn(6, 3), torch.tensor([0, 5, 2, 2])
     loss, each = output_loss(hidden, weight, labels, torch.ones(4))

@@ -8,13 +8,26 @@ from typing import Any
 import pytest
 import torch
 from toys import toy_causal, toy_model, toy_params, toy_tokenizer
-from transformers import BartConfig, BartForConditionalGeneration, GPT2Config, GPT2LMHeadModel
+from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaForCausalLM,
+    T5ForConditionalGeneration,
+)
 
 from tinyllm.settings import Student
 from tinyllm.tuning import embedded, learning_rate, plain, soft_tokens, tune
 
 IDS = torch.arange(3, 15).view(2, 6)
 MASK = torch.tensor([[1] * 6, [1] * 4 + [0] * 2])  # the second row is padded at the right
+MODELS = {
+    "t5": T5ForConditionalGeneration,
+    "llama": LlamaForCausalLM,
+    "gpt2": GPT2LMHeadModel,
+    "bart": BartForConditionalGeneration,
+}
 LORA = {"learning_rate": 0.001, "rank": 2, "alpha": 8.0, "dropout": 0.0, "saved": "merged"}
 
 
@@ -104,6 +117,39 @@ def test_adapters_lie_in_attention_and_feed_forward_and_not_in_embeddings(
     assert {f"{name[0]}.{name[-1]}" for name in adapted} == set(layers)
 
 
+LAST = {  # of two layers a stack
+    "t5": ("encoder.block.1.", "decoder.block.1."),
+    "llama": ("model.layers.1.",),
+    "gpt2": ("transformer.h.1.",),
+    "bart": ("model.encoder.layers.1.", "model.decoder.layers.1."),
+}
+
+
+def two_layers(kind: str, tokenizer: Any) -> Any:
+    """A model of two layers a stack, so that an upper and a lower one can be told apart."""
+    torch.manual_seed(1)
+    config = model_of(kind, tokenizer).config
+    for name in ("num_hidden_layers", "num_decoder_layers", "decoder_layers"):
+        if hasattr(config, name):
+            setattr(config, name, 2)
+    return MODELS[kind](config)
+
+
+@pytest.mark.parametrize("kind", LAST)
+def test_of_the_upper_layers_tuned_each_weight_moves_and_no_other(tokenizer: Any, kind: str) -> None:
+    upper = {"learning_rate": 0.002, "layers": 1}
+    model = tune(two_layers(kind, tokenizer), student("upper", student__upper=upper)).eval()
+    before, after = after_one_step(model)
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved and moved == {name for name in before if name.startswith(LAST[kind])}
+
+
+def test_more_upper_layers_than_there_are_are_refused(tokenizer: Any) -> None:
+    for kind, named in (("llama", "llama"), ("t5", "t5")):
+        with pytest.raises(ValueError, match=f"student.upper.layers: 3, but a stack of this {named} has 2; lower it"):
+            tune(two_layers(kind, tokenizer), student("upper", student__upper={"learning_rate": 0.1, "layers": 3}))
+
+
 def test_an_adapter_has_the_rank_and_weight_asked_for(tokenizer: Any) -> None:
     model = tuned("llama", tokenizer, "lora")
     layer = plain(model).model.layers[0].self_attn.q_proj
@@ -180,12 +226,11 @@ def test_the_same_seed_starts_the_same_way(tokenizer: Any, tuning: str) -> None:
 # --- the learning rate ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("tuning", "expected"), [("full", 0.01), ("lora", 0.001), ("prompt", 0.03)])
+@pytest.mark.parametrize(("tuning", "expected"), [("full", 0.01), ("lora", 0.001), ("prompt", 0.03), ("upper", 0.002)])
 def test_each_tuning_has_a_learning_rate_of_its_own(tuning: str, expected: float) -> None:
-    vectors = {"learning_rate": 0.03, "tokens": 3}
-    params = toy_params(
-        train__learning_rate=0.01, student__tuning=tuning, student__lora=LORA, student__soft_prompt=vectors
-    )
+    own = {"soft_prompt": {"learning_rate": 0.03, "tokens": 3}, "upper": {"learning_rate": 0.002, "layers": 1}}
+    sections = {f"student__{name}": value for name, value in {"lora": LORA, **own}.items()}
+    params = toy_params(train__learning_rate=0.01, student__tuning=tuning, **sections)
     assert learning_rate(params) == expected
 
 

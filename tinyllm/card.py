@@ -30,6 +30,7 @@ HUB_SETS = {
 LICENCES = {"casebook": "mit", "obqa": "apache-2.0", "arc": "cc-by-sa-4.0", "piqa": "afl-3.0", "pubmedqa": "mit"}
 TUNED = {
     "full": "",
+    "upper": " Only its upper layers were trained.",
     "merged": " Only low-rank adapters of its layers were trained (LoRA); they are merged into its weights.",
     "lora": " Only low-rank adapters of its layers were trained (LoRA), and they alone are in this folder.",
     "prompt": " Only the vectors before its input were trained (a soft prompt), and they alone are in this folder.",
@@ -184,7 +185,7 @@ def _origin(params: Params) -> str:
         start = f"It is a {kind} that started from random weights: it knows no text but that of its data."
     else:
         start = f"It started from {_code(named(str(student.model)))}; the terms of that checkpoint apply to it too."
-    return start + TUNED[student.tuning if saved_alone(student) or student.tuning == "full" else "merged"]
+    return start + TUNED["merged" if student.tuning == "lora" and not saved_alone(student) else student.tuning]
 
 
 def _own_accuracy(seed: int) -> dict[str, Any]:
@@ -218,10 +219,11 @@ def _shown_params(params: Params) -> dict[str, Any]:
         for key, value in json.loads(getattr(params, name).model_dump_json()).items():
             rows[f"{name}.{key}"] = value
     student = params.student
-    unused = {"scratch": student.origin != "scratch", "lora": student.tuning != "lora"}
-    for name, idle in {**unused, "soft_prompt": student.tuning != "prompt"}.items():
-        if idle:
-            del rows[f"student.{name}"]
+    used = {"lora": "lora", "prompt": "soft_prompt", "upper": "upper"}.get(student.tuning)
+    for name in {"lora", "soft_prompt", "upper"} - {used}:
+        del rows[f"student.{name}"]
+    if student.origin != "scratch":
+        del rows["student.scratch"]
     if student.model is not None:
         rows["student.model"] = named(student.model)
     return rows

@@ -69,10 +69,12 @@ def output_loss(hidden: Tensor, weight: Tensor, labels: Tensor, scale: Tensor) -
 class _OutputLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-        wanted = any(ctx.needs_input_grad[:2])
+        for_hidden, for_weight = ctx.needs_input_grad[
+            :2
+        ]  # the weight is frozen where adapters or upper layers are tuned
         losses = torch.empty(len(labels), dtype=torch.float32, device=hidden.device)
-        d_hidden = torch.empty_like(hidden) if wanted else None
-        d_weight = torch.zeros_like(weight, dtype=torch.float32) if wanted else None
+        d_hidden = torch.empty_like(hidden) if for_hidden else None
+        d_weight = torch.zeros_like(weight, dtype=torch.float32) if for_weight else None
         for start in range(0, len(labels), CHUNK):
             part = slice(start, start + CHUNK)
             logits = torch.mm(hidden[part], weight.T).float()  # (CHUNK, V)
@@ -80,12 +82,15 @@ class _OutputLoss(torch.autograd.Function):
             own = logits.gather(1, labels[part, None])
             total = logits.exp_().sum(dim=1, keepdim=True)
             losses[part] = (total.log() - own).squeeze(1)
-            if d_hidden is None or d_weight is None:
+            if d_hidden is None and d_weight is None:
                 continue
             logits *= scale[part, None] / total  # from here on the gradient of the logits
             logits.scatter_add_(1, labels[part, None], -scale[part, None])
             gradient = logits.to(hidden.dtype)
-            torch.mm(gradient, weight, out=d_hidden[part])
+            if d_hidden is not None:
+                torch.mm(gradient, weight, out=d_hidden[part])
+            if d_weight is None:
+                continue
             if hidden.dtype == torch.float32:
                 d_weight.addmm_(gradient.T, hidden[part])
             else:
@@ -96,6 +101,11 @@ class _OutputLoss(torch.autograd.Function):
         return (losses * scale).sum(), losses
 
     @staticmethod
-    def backward(ctx: Any, outer: Tensor, _: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, outer: Tensor, _: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         d_hidden, d_weight = ctx.saved_tensors
-        return d_hidden * outer.to(d_hidden.dtype), d_weight.mul_(outer).to(ctx.dtype), None, None
+        return (
+            None if d_hidden is None else d_hidden * outer.to(d_hidden.dtype),
+            None if d_weight is None else d_weight.mul_(outer).to(ctx.dtype),
+            None,
+            None,
+        )

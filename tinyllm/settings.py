@@ -171,15 +171,21 @@ class SoftPrompt(Section):
     tokens: Count
 
 
+class Upper(Section):
+    learning_rate: Positive
+    layers: Count
+
+
 class Student(Section):
     origin: Literal["scratch", "hub", "local"]
     model: Text | None
     gguf_file: Text | None
     revision: Text | None
     trust_remote_code: bool
-    tuning: Literal["full", "lora", "prompt"]
+    tuning: Literal["full", "lora", "prompt", "upper"]
     lora: Lora
     soft_prompt: SoftPrompt
+    upper: Upper
     shared_encoder: bool
     chat: bool
     response: str

@@ -1,4 +1,4 @@
-"""What of a student is trained: every weight, low-rank adapters in its layers (LoRA), or a soft prompt before what it reads.
+"""What of a student is trained: every weight, the upper layers', low-rank adapters in its layers (LoRA), or a soft prompt.
 
 Adapters and soft prompts are peft's. It wraps the model, and the functions below look beneath the wrapper, so that training
 and scoring need not know how a student was tuned.
@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Linear
+from torch.nn import Linear, ModuleList
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
@@ -22,8 +22,14 @@ def tune(model: PreTrainedModel, student: Student) -> Any:
     """Return the model with what is to be trained of it: itself, or peft's wrapper around it, the rest of it frozen.
 
     The adapter's configuration names the model it belongs to only where it is to be saved alone. Seed torch first.
+
+    Raises:
+        ValueError: more upper layers are to be trained than the model has.
     """
     if student.tuning == "full":
+        return model
+    if student.tuning == "upper":
+        _freeze_below(model, student.upper.layers)
         return model
     from peft import LoraConfig, PromptTuningConfig, PromptTuningInit, TaskType, get_peft_model
 
@@ -93,10 +99,42 @@ def soft_tokens(model: Any) -> int:
 
 
 def learning_rate(params: Params) -> float:
-    """The highest learning rate: an adapter and a soft prompt have one of their own."""
+    """The highest learning rate: whatever is tuned in place of every weight has one of its own."""
     student = params.student
-    own = {"full": params.train.learning_rate, "lora": student.lora.learning_rate}
-    return own.get(student.tuning, student.soft_prompt.learning_rate)
+    match student.tuning:
+        case "lora":
+            return student.lora.learning_rate
+        case "prompt":
+            return student.soft_prompt.learning_rate
+        case "upper":
+            return student.upper.learning_rate
+    return params.train.learning_rate
+
+
+def _freeze_below(model: PreTrainedModel, layers: int) -> None:
+    """Leave only the last layers of each stack trainable: of a causal model nothing below them is computed backwards."""
+    stacks, kind = _stacks(model), model.config.model_type
+    if not stacks:
+        raise ValueError(f"student.tuning: upper, but where a {kind} has its layers is not known; use full or lora")
+    if layers > (fewest := min(map(len, stacks))):
+        raise ValueError(f"student.upper.layers: {layers}, but a stack of this {kind} has {fewest}; lower it")
+    model.requires_grad_(False)
+    for stack in stacks:
+        for layer in list(stack)[-layers:]:
+            layer.requires_grad_(True)
+
+
+def _stacks(model: PreTrainedModel) -> list[ModuleList]:
+    """The lists of layers that a hidden state passes one after another: one of a causal model's, two of a T5's."""
+    counts = {
+        getattr(model.config, name, None) for name in ("num_hidden_layers", "num_decoder_layers", "decoder_layers")
+    }
+    stacks: dict[str, ModuleList] = {}
+    for name, part in model.named_modules():
+        inner = any(name.startswith(f"{outer}.") for outer in stacks)  # such as a layer's experts
+        if isinstance(part, ModuleList) and len(part) in counts and not inner:
+            stacks[name] = part
+    return list(stacks.values())
 
 
 def _linear_layers(model: PreTrainedModel) -> list[str]:
