@@ -191,6 +191,11 @@ KINDS: dict[str, tuple[Callable, dict[str, Any]]] = {  # the model that a studen
     "a Llama": (toy_causal, {}),
     "a Llama without a space": (toy_causal, {"student__response": "\nAnswer:\n"}),
     "a Llama that chats": (toy_causal, {"student__chat": True}),
+    "a Llama that reads the question first": (toy_causal, {"student__shared_encoder": True}),
+    "a Llama that chats and reads the question first": (
+        toy_causal,
+        {"student__chat": True, "student__shared_encoder": True},
+    ),
     "a T5's adapters": (toy_model, {"student__tuning": "lora"}),
     "a T5's soft prompt": (toy_model, {"student__tuning": "prompt"}),
     "a T5's soft prompt, shared encoder": (toy_model, {"student__tuning": "prompt", "student__shared_encoder": True}),
@@ -245,7 +250,10 @@ def test_the_cards_own_code_answers_as_we_do_without_us(kind: str, normalize: st
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["a T5 with a shared encoder", "a Llama", "a Llama's soft prompt"])
+@pytest.mark.parametrize(
+    "kind",
+    ["a T5 with a shared encoder", "a Llama", "a Llama that reads the question first", "a Llama's soft prompt"],
+)
 def test_the_cards_own_call_goes_on_from_the_question(kind: str, tmp_path: Path) -> None:
     params = put_student(kind, tmp_path)
     question = TEST[0]

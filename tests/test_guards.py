@@ -35,7 +35,7 @@ FLOORS = [
         *("teachers.billing", "teachers.progress", "teachers.local", "teachers.checkpoints", "teachers.outcomes"),
         *("teachers.server", "teachers.pacing", "teachers.replies", "teachers.sending", "revisions"),
         *("teachers.option_scores", "teachers.decoding"),
-        *("vocabulary", "pretrained", "tuning", "adapters", "ragged", "steps", "objective", "continuing"),
+        *("vocabulary", "pretrained", "tuning", "adapters", "ragged", "branches", "steps", "objective", "continuing"),
     },
     {
         *("corpus", "helpfulness", "selection", "tally", "training", "trainer", "resuming", "scoring"),

@@ -232,11 +232,6 @@ PACKED = {
             "student.chat: is true, but a scratch student has no chat template; set it to false",
         ),
         (
-            {"student.scratch.architecture": "architecture: causal", "student.shared_encoder": "shared_encoder: true"},
-            "student.shared_encoder",
-            "student.shared_encoder: is true, but a causal student has no encoder; set it to false",
-        ),
-        (
             {"student.tuning": "tuning: prompt"},
             "student.tuning",
             "student.tuning: is prompt, which is saved without its model, and a scratch student's is kept nowhere; "

@@ -180,6 +180,22 @@ def test_a_causal_student_goes_on_where_the_response_begins(tokenizer: Any) -> N
     assert [*reading.prompt.tolist(), *student.target("red", Cuts()).tolist()] == whole
 
 
+def test_a_causal_student_that_reads_a_question_once_has_the_prefix_behind_it(tokenizer: Any) -> None:
+    student = reader(tokenizer, causal=True, shared_encoder=True, response=" so")
+    answer, other = (student.question(prefix, CONTEXT, TEXT, Cuts()) for prefix in ("predict: ", "explain as ann: "))
+    whole = tokenizer(f"{CONTEXT}\n{TEXT}")["input_ids"][:-1]  # without this tokenizer's end of sequence
+    assert answer.shared == other.shared == len(whole)
+    assert answer.prompt[: len(whole)].tolist() == other.prompt[: len(whole)].tolist() == whole
+    assert answer.prompt[len(whole) :].tolist() == tokenizer("\npredict:", add_special_tokens=False)["input_ids"]
+    assert student.target("red", Cuts()).tolist() == [*tokenizer(" red", add_special_tokens=False)["input_ids"], 1]
+
+
+def test_without_a_prefix_nothing_is_shared_for_the_questions_end_foretells_the_text(tokenizer: Any) -> None:
+    reading = reader(tokenizer, causal=True, shared_encoder=True, chat=False).question("", CONTEXT, TEXT, Cuts())
+    tail = tokenizer("\n", add_special_tokens=False)["input_ids"]
+    assert reading.shared == (len(reading.prompt) - len(tail) if tail else 0)
+
+
 def test_a_causal_students_long_context_loses_its_head_and_not_the_response(tokenizer: Any) -> None:
     cuts = Cuts()
     student = reader(tokenizer, causal=True, response=" so", max_input_tokens=60)

@@ -132,7 +132,6 @@ def test_a_vocabulary_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "changes", "told"),
     [
-        ("llama", {"student__shared_encoder": True}, "shared_encoder: true, but a llama is causal and has no encoder"),
         ("t5", {"student__chat": True}, "chat: true, but a t5 is no causal model"),
         ("llama", {"student__chat": True}, "chat: true, but the tokenizer of {model} has no chat template"),
     ],

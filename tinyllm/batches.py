@@ -35,6 +35,9 @@ class Example:
     prompt: np.ndarray  # (P,) int32, what the decoder has before its first own token
     labels: np.ndarray  # (T,) int32
     weight: float = 1.0  # of its tokens' losses, beside that of its task
+    shared: int = (
+        0  # of the prompt's tokens, those that every task of the question starts with; 0 where it reads it by itself
+    )
 
     @property
     def decoder_length(self) -> int:
@@ -66,7 +69,7 @@ def encode_corpus(rows: Sequence[dict], tasks: Sequence[Task], reader: Reader) -
                 # with a shared encoder all tasks read the same, and keep it once
                 source = questions[i][0].source if reader.shared and questions[i] else reading.source
                 weight = rows[i].get("weights", {}).get(task.name, 1.0)
-                questions[i].append(Example(index, source, reading.prompt, target, weight))
+                questions[i].append(Example(index, source, reading.prompt, target, weight, reading.shared))
     return questions, cuts
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyllm.jsonl import read_json
+from tinyllm.reading import space_before_target
 from tinyllm.settings import Student
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -23,8 +24,7 @@ def loading(folder: Path, student: Student) -> dict[str, Any]:
         causal, base = config["task_type"] == "CAUSAL_LM", named(config["base_model_name_or_path"])
     else:
         causal, base = not read_json(folder / "config.json").get("is_encoder_decoder", False), None
-    joined = student.chat or not student.response or student.response.endswith((" ", "\n"))
-    return {"causal": causal, "base": base, "space": "" if joined else " "}
+    return {"causal": causal, "base": base, "space": space_before_target(student)}
 
 
 def saved_alone(student: Student) -> bool:

@@ -10,12 +10,10 @@ from torch.nn.functional import log_softmax
 
 from tinyllm import ragged
 from tinyllm.batches import Ragged
+from tinyllm.branches import has_plain_head
 from tinyllm.loss import IGNORED, output_loss, row_losses, task_sums, weighted_loss
 from tinyllm.steps import Choices
 from tinyllm.tuning import embedded, plain, soft_tokens
-
-# Causal models whose logits are their output layer's product with the states, and nothing else.
-PLAIN_HEADS = ("llama", "mistral", "qwen2", "qwen3", "smollm3", "olmo2", "gpt_neox")
 
 
 class Objective(nn.Module):
@@ -45,7 +43,7 @@ class Objective(nn.Module):
         if isinstance(part, Choices):
             sums = torch.zeros_like(counts)
             sums[-1] = self._divergence(part)
-        elif self._has_plain_head(part):
+        elif "decoder_input_ids" not in part and has_plain_head(self.student):
             return self._causal(part, counts)
         else:
             losses = row_losses(padded_logits(self.student, part), part["labels"])
@@ -58,17 +56,14 @@ class Objective(nn.Module):
         hidden = ragged.decode(model, part.target_ids, part.target_layout, states, part.sources)
         return self._output(hidden.index_select(0, part.labelled), part.labels, part.tasks, part.weights, counts)
 
-    def _has_plain_head(self, part: dict[str, Tensor]) -> bool:
-        config = self.student.config
-        return "decoder_input_ids" not in part and config.model_type in PLAIN_HEADS and not soft_tokens(self.student)
-
     def _causal(self, part: dict[str, Tensor], counts: Tensor) -> tuple[Tensor, Tensor]:
         """Only where a label is foretold are there logits: most of a causal student's tokens are the question's."""
         model = plain(self.student)
-        inputs = embedded(self.student, part["input_ids"], part["attention_mask"])
+        inputs = {name: part[name] for name in ("input_ids", "attention_mask", "position_ids") if name in part}
         hidden = model.base_model(**inputs, use_cache=False).last_hidden_state  # (B, T, D)
         row, place = (part["labels"] != IGNORED).nonzero(as_tuple=True)
-        labels, tasks, weights = part["labels"][row, place], part["tasks"][row], part["weights"][row]
+        own = (row, place) if part["tasks"].dim() == 2 else row  # of a token's own, or of its row
+        labels, tasks, weights = part["labels"][row, place], part["tasks"][own], part["weights"][own]
         return self._output(hidden[row, place], labels, tasks, weights, counts)
 
     def _output(

@@ -153,8 +153,6 @@ def _check_student(student: Student) -> Iterable[tuple[tuple[str, ...], str]]:
         yield ("student", "gguf_file"), f"is {student.gguf_file}, but student.origin is scratch; leave it empty"
     if student.chat:
         yield ("student", "chat"), "is true, but a scratch student has no chat template; set it to false"
-    if student.shared_encoder and scratch is not None and scratch.architecture == "causal":
-        yield ("student", "shared_encoder"), "is true, but a causal student has no encoder; set it to false"
 
 
 def _check_tuning(student: Student) -> Iterable[tuple[tuple[str, ...], str]]:

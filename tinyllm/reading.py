@@ -17,6 +17,7 @@ class Reading:
 
     source: np.ndarray  # (S,) int32; empty for a causal student
     prompt: np.ndarray  # (P,) int32, at least one
+    shared: int = 0  # of a causal student's prompt, the tokens before the prefix, where that comes last
 
 
 @dataclass
@@ -33,7 +34,8 @@ class Reader:
 
     A sequence-to-sequence student reads prefix, context and question in its encoder. With a shared encoder it reads the same
     without the prefix, which stands at the head of its decoder instead. A causal student reads prefix, context, question and
-    `response`, or all but the latter in its chat template, and goes on from there.
+    `response`, or all but the latter in its chat template, and goes on from there; with a shared encoder, of which it has none,
+    it reads context and question, then the prefix in place of `response`.
 
     Args:
         model: anything with the student's `config`
@@ -43,8 +45,9 @@ class Reader:
         self.tokenizer = tokenizer
         self.causal = not model.config.is_encoder_decoder
         self.start = model.config.decoder_start_token_id if not self.causal else None
-        self.shared = student.shared_encoder and not self.causal
-        self.chat, self.response = student.chat and self.causal, student.response
+        self.shared = student.shared_encoder
+        self.chat, self.response = student.chat and self.causal, "" if self.shared else student.response
+        self.space = space_before_target(student)
         self.max_input, self.max_target = student.max_input_tokens, student.max_target_tokens
 
     def question(self, prefix: str, context: str, text: str, cuts: Cuts) -> Reading:
@@ -55,7 +58,12 @@ class Reader:
         """Return the ids of many questions, each given as context and text: faster than one by one."""
         if self.causal:
             nothing = np.zeros(0, dtype=np.int32)
-            return [Reading(nothing, prompt) for prompt in self._prompts(prefix, given, cuts)]
+            if not self.shared:
+                return [Reading(nothing, prompt) for prompt in self._prompts(prefix, given, cuts)]
+            tail = self._tail(prefix)
+            heads = self._prompts("", given, cuts)
+            # the last token of the prompt foretells the first of the text, so that it must be the task's own
+            return [Reading(nothing, np.concatenate([head, tail]), len(head) if len(tail) else 0) for head in heads]
         head = self.tokenizer(prefix, add_special_tokens=False)["input_ids"] if self.shared else []
         prompt = np.array([self.start, *head], dtype=np.int32)
         parts = [Parts("" if self.shared else prefix, context, text) for context, text in given]
@@ -68,6 +76,11 @@ class Reader:
         parts = [Parts(prefix, context, text + self.response) for context, text in given]
         found = encode_inputs(self.tokenizer, parts, self.max_input, cuts)
         return [ids[:-1] if ids[-1] == self.tokenizer.eos_token_id else ids for ids in found]
+
+    def _tail(self, prefix: str) -> np.ndarray:
+        """Return the ids of a prefix behind the question, on a line of its own where no template stands between them."""
+        text = ("" if self.chat else "\n") + prefix.rstrip()
+        return np.array(self.tokenizer(text, add_special_tokens=False)["input_ids"], dtype=np.int32)
 
     def _in_template(self, prefix: str, context: str, text: str) -> Parts:
         message = prefix + (f"{context}\n{text}" if context else text)
@@ -91,8 +104,7 @@ class Reader:
         if not texts:
             return []
         if self.causal:
-            space = "" if self.chat or self.response.endswith((" ", "\n")) or not self.response else " "
-            spaced = [space + text for text in texts]
+            spaced = [self.space + text for text in texts]
             found = self.tokenizer(spaced, add_special_tokens=False, verbose=False)["input_ids"]
             found = [[*ids, self.tokenizer.eos_token_id] for ids in found]
         else:
@@ -100,6 +112,13 @@ class Reader:
         limit = self.max_target if limit is None else limit
         cuts.targets_cut += sum(len(ids) > limit for ids in found)
         return [np.asarray(ids[:limit], dtype=np.int32) for ids in found]
+
+
+def space_before_target(student: Student) -> str:
+    """Return what stands between a causal student's prompt and what it writes."""
+    if student.shared_encoder:
+        return " "
+    return "" if student.chat or not student.response or student.response.endswith((" ", "\n")) else " "
 
 
 @dataclass(frozen=True)

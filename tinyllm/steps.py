@@ -21,6 +21,7 @@ from tinyllm.batches import (
     split_step,
     target_counts,
 )
+from tinyllm.branches import branch_out, has_plain_head, split_branched
 from tinyllm.loss import IGNORED
 from tinyllm.tuning import plain, soft_tokens
 
@@ -71,6 +72,7 @@ class Steps:
         model: Any = plain(student)
         wide = ragged.can_run(model) and model.config.d_model >= RAGGED_WIDTH
         self.ragged = wide and not soft_tokens(student)  # a soft prompt is no token that could be laid out
+        self.branching = has_plain_head(student)
         self.n_tasks, self.batch_tokens, self.pad_id = n_tasks, batch_tokens, model.config.pad_token_id
         self.rank, self.world = rank, world
 
@@ -92,6 +94,9 @@ class Steps:
         if self.ragged:
             split = split_ragged([lesson.examples for lesson in lessons], self.batch_tokens)
             parts += [lay_end_to_end(part) for part in split if part]
+        elif self.branching and any(example.shared for lesson in lessons for example in lesson.examples):
+            questions = [lesson.examples for lesson in lessons if lesson.examples]
+            parts += [branch_out(part, self.pad_id) for part in split_branched(questions, self.batch_tokens)]
         else:
             examples = [example for lesson in lessons for example in lesson.examples]
             parts += [collate(part, self.pad_id) for part in split_step(examples, self.batch_tokens)]

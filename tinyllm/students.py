@@ -46,8 +46,6 @@ def new_student(student: Student, dropout: float, texts: Sequence[str], folder: 
     else:
         model, tokenizer = load_checkpoint(student, dropout)
     kind, causal = model.config.model_type, not model.config.is_encoder_decoder
-    if student.shared_encoder and causal:
-        raise ValueError(f"student.shared_encoder: true, but a {kind} is causal and has no encoder; set it to false")
     if student.chat and not causal:
         raise ValueError(f"student.chat: true, but a {kind} is no causal model; set it to false")
     if student.chat and not tokenizer.chat_template:
