@@ -25,6 +25,9 @@ from tinyllm.branches import branch_out, has_plain_head, split_branched
 from tinyllm.loss import IGNORED
 from tinyllm.tuning import plain, soft_tokens
 
+CPU_NUMBERS = (
+    600_000  # of hidden states in a padded pass on a processor: of more, none is in its cache for the next layer
+)
 RAGGED_WIDTH = 256  # of a model's hidden states, from which on padding costs more than a call for every length
 
 
@@ -72,7 +75,7 @@ class Steps:
         model: Any = plain(student)
         wide = ragged.can_run(model) and model.config.d_model >= RAGGED_WIDTH
         self.ragged = wide and not soft_tokens(student)  # a soft prompt is no token that could be laid out
-        self.branching = has_plain_head(student)
+        self.model, self.branching = model, has_plain_head(student)
         self.n_tasks, self.batch_tokens, self.pad_id = n_tasks, batch_tokens, model.config.pad_token_id
         self.rank, self.world = rank, world
 
@@ -89,6 +92,13 @@ class Steps:
         batch = collate([example], self.pad_id)
         return batch | {"labels": torch.full_like(batch["labels"], IGNORED)}
 
+    @property
+    def padded_budget(self) -> int:
+        """Tokens of a padded pass, by where the model is by now."""
+        if self.model.device.type != "cpu":
+            return self.batch_tokens
+        return min(self.batch_tokens, max(1, CPU_NUMBERS // self.model.config.hidden_size))
+
     def _parts(self, lessons: Sequence[Lesson]) -> list[dict[str, Tensor] | Ragged | Choices]:
         parts: list[dict[str, Tensor] | Ragged | Choices] = []
         if self.ragged:
@@ -96,10 +106,10 @@ class Steps:
             parts += [lay_end_to_end(part) for part in split if part]
         elif self.branching and any(example.shared for lesson in lessons for example in lesson.examples):
             questions = [lesson.examples for lesson in lessons if lesson.examples]
-            parts += [branch_out(part, self.pad_id) for part in split_branched(questions, self.batch_tokens)]
+            parts += [branch_out(part, self.pad_id) for part in split_branched(questions, self.padded_budget)]
         else:
             examples = [example for lesson in lessons for example in lesson.examples]
-            parts += [collate(part, self.pad_id) for part in split_step(examples, self.batch_tokens)]
+            parts += [collate(part, self.pad_id) for part in split_step(examples, self.padded_budget)]
         return parts + [self._choices(part) for part in self._by_budget([one for one in lessons if one.options])]
 
     def _by_budget(self, lessons: Sequence[Lesson]) -> list[list[Lesson]]:

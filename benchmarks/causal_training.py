@@ -1,0 +1,148 @@
+"""Seconds of one optimizer step of a causal student, ours against a plain loop over padded batches.
+
+    python -m benchmarks.causal_training --release FOLDER --model FOLDER [--sets arc] [--questions 16] [--precision bf16]
+
+Real questions with both recorded teachers' cleaned rationales, as in benchmarks/training.py; a checkpoint such as SmolLM2-135M.
+
+    textbook  every weight trained: a pass a task and 8 questions, padded to the longest, logits at every token
+    ours      every weight trained: the training stage's own passes (tinyllm/objective.py)
+    shared    ours with `student.shared_encoder`: each question read once, the tasks behind it; not the paper's input
+    lora      shared with `student.tuning=lora`
+    upper     shared with `student.tuning=upper`: of the layers only the last ten are trained
+
+All clip the gradient and take one fused AdamW step; they take turns, and the median of --repeats counts. That ours and textbook
+have the same losses is checked, to 1e-3 of them in float32 and to 2e-2 in bfloat16.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from benchmarks.training import BATCH, BATCH_TOKENS, TASKS, corpus_rows
+from tinyllm.batches import Example, collate, encode_corpus, target_counts
+from tinyllm.loss import IGNORED
+from tinyllm.objective import Objective
+from tinyllm.params import load_params
+from tinyllm.pretrained import load_checkpoint
+from tinyllm.reading import Reader
+from tinyllm.settings import Student
+from tinyllm.steps import Lesson, Steps
+from tinyllm.students import prepare_torch
+from tinyllm.tuning import tune
+
+ALIKE = {"fp32": 1e-3, "bf16": 2e-2}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--release", type=Path, required=True)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--sets", nargs="+", default=["arc"])
+    parser.add_argument("--ways", nargs="+", default=["textbook", "ours", "shared", "lora", "upper"])
+    parser.add_argument("--questions", type=int, default=16)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", choices=list(ALIKE), default="bf16")
+    given = parser.parse_args()
+    os.environ["TINYLLM_MIRROR"] = given.release.resolve().as_uri()
+    prepare_torch(given.threads)
+    for name in given.sets:
+        compare(name, corpus_rows(name, given.questions), given)
+
+
+def compare(name: str, rows: list[dict], given: Any) -> None:
+    """Time every way on the same rows and print the table."""
+    ways = {way: step_of(way, rows, given) for way in given.ways}
+    losses = {way: run() for way, run in ways.items()}  # also warms up
+    if {"textbook", "ours"} <= losses.keys():
+        apart = abs(losses["ours"] / losses["textbook"] - 1)
+        assert apart <= ALIKE[given.precision], f"losses {losses}"
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(given.repeats):
+        for way, run in ways.items():
+            start = time.perf_counter()
+            run()
+            seconds[way].append(time.perf_counter() - start)
+    first = statistics.median(seconds[given.ways[0]])
+    print(f"\n{name}: {len(rows)} questions, {given.precision}, {given.threads} threads")
+    print(f"| way | seconds (least to most) | questions/s | x {given.ways[0]} |\n|---|---|---|---|")
+    for way, times in seconds.items():
+        median = statistics.median(times)
+        spread = f"{min(times):.2f} to {max(times):.2f}"
+        print(f"| {way} | {median:.2f} ({spread}) | {len(rows) / median:.2f} | {first / median:.2f} |", flush=True)
+
+
+def step_of(way: str, rows: list[dict], given: Any) -> Callable[[], float]:
+    """Return what does one optimizer step on all rows, and gives its loss back."""
+    student = student_of(way, given.model)
+    torch.manual_seed(1)
+    model, tokenizer = load_checkpoint(student, 0.0)
+    model = tune(model, student).train()
+    questions = encode_corpus(rows, TASKS, Reader(student, model, tokenizer))[0]
+    optimizer = torch.optim.AdamW([w for w in model.parameters() if w.requires_grad], lr=1e-6, fused=True)
+    passes = textbook_passes if way == "textbook" else our_passes
+
+    def run() -> float:
+        total = 0.0
+        for loss in passes(model, questions, given.precision == "bf16"):
+            loss.backward()
+            total += loss.item()
+        torch.nn.utils.clip_grad_norm_([w for w in model.parameters() if w.requires_grad], 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        return total
+
+    return run
+
+
+def student_of(way: str, model: Path) -> Student:
+    """The params of the student that a way trains."""
+    changes = {
+        "origin": "local",
+        "model": str(model),
+        "scratch": None,
+        "tuning": way if way in ("lora", "upper") else "full",
+        "shared_encoder": way in ("shared", "lora", "upper"),
+    }
+    return load_params().student.model_copy(update=changes)
+
+
+def textbook_passes(model: Any, questions: list[list[Example]], bf16: bool) -> Iterator[torch.Tensor]:
+    """Yield the loss of one task and 8 questions after the other."""
+    counts = target_counts([example for question in questions for example in question], len(TASKS))
+    for start in range(0, len(questions), BATCH):
+        for index, task in enumerate(TASKS):
+            batch = [e for question in questions[start : start + BATCH] for e in question if e.task == index]
+            if not batch:
+                continue
+            part = collate(batch, model.config.pad_token_id)
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                logits = model(
+                    input_ids=part["input_ids"], attention_mask=part["attention_mask"], use_cache=False
+                ).logits
+            losses = cross_entropy(logits.float().flatten(0, 1), part["labels"].flatten(), ignore_index=IGNORED)
+            labelled = (part["labels"] != IGNORED).sum()
+            yield task.weight * losses * labelled / counts[index]
+
+
+def our_passes(model: Any, questions: list[list[Example]], bf16: bool) -> Iterator[torch.Tensor]:
+    """Yield the losses of the training stage's own passes."""
+    objective = Objective(model, torch.tensor([task.weight for task in TASKS]))
+    step = Steps(model, len(TASKS), BATCH_TOKENS)([Lesson("", question) for question in questions])
+    for part in step.parts:
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            loss, _ = objective(part, step.counts)
+        yield loss
+
+
+if __name__ == "__main__":
+    main()
