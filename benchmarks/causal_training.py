@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
-from benchmarks.training import BATCH, BATCH_TOKENS, TASKS, corpus_rows
+from benchmarks.training import BATCH, BATCH_TOKENS, TASKS, corpus_rows, take_turns
 from tinyllm.batches import Example, collate, encode_corpus, target_counts
 from tinyllm.loss import IGNORED
 from tinyllm.objective import Objective
@@ -66,12 +65,7 @@ def compare(name: str, rows: list[dict], given: Any) -> None:
     if {"textbook", "ours"} <= losses.keys():
         apart = abs(losses["ours"] / losses["textbook"] - 1)
         assert apart <= ALIKE[given.precision], f"losses {losses}"
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(given.repeats):
-        for way, run in ways.items():
-            start = time.perf_counter()
-            run()
-            seconds[way].append(time.perf_counter() - start)
+    seconds = take_turns(ways, given.repeats)
     first = statistics.median(seconds[given.ways[0]])
     print(f"\n{name}: {len(rows)} questions, {given.precision}, {given.threads} threads")
     print(f"| way | seconds (least to most) | questions/s | x {given.ways[0]} |\n|---|---|---|---|")

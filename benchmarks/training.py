@@ -24,7 +24,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -102,12 +102,7 @@ def compare(name: str, rows: list[dict], tokenizer: Any, given: Any, peak: dict)
         with FlopCounterMode(display=False) as counter:
             run()
         flops[way] = counter.get_total_flops()
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(given.repeats):
-        for way, run in ways.items():
-            start = time.perf_counter()
-            run()
-            seconds[way].append(time.perf_counter() - start)
+    seconds = take_turns(ways, given.repeats)
     medians = {way: statistics.median(times) for way, times in seconds.items()}
     print(
         f"\n{name}: {len(rows)} questions, {examples} examples, {target_tokens} target tokens; longest input {longest}"
@@ -123,6 +118,17 @@ def compare(name: str, rows: list[dict], tokenizer: Any, given: Any, peak: dict)
             f"| {flops[way] / 1e12:.2f} | {share:.0%} | {' | '.join(faster)} |",
             flush=True,
         )
+
+
+def take_turns(ways: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """Return the seconds of each way's runs, one of each after the other, so that all see the machine as it drifts."""
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(repeats):
+        for way, run in ways.items():
+            start = time.perf_counter()
+            run()
+            seconds[way].append(time.perf_counter() - start)
+    return seconds
 
 
 def longest_input(name: str, tokenizer: Any) -> int:
