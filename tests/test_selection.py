@@ -45,19 +45,30 @@ def cases() -> list[Judged]:
     return list(assemble(splits, said, LIMITS))
 
 
+@pytest.fixture(scope="module")
+def measured(cases: list[Judged]) -> np.ndarray:
+    return helpfulness(cases)
+
+
+@pytest.fixture(scope="module")
+def weights(cases: list[Judged]) -> np.ndarray:
+    return helpful(cases)
+
+
 def usable(judged: Sequence[Judged]) -> np.ndarray:
     return np.array([[verdict.status == "ok" for verdict in one.verdicts.values()] for one in judged])
 
 
-def test_rationales_that_name_the_clue_are_helpful_and_others_are_not(cases: list[Judged]) -> None:
-    means = dict(zip(NAMES, np.nanmean(helpfulness(cases), axis=0), strict=True))
+def test_rationales_that_name_the_clue_are_helpful_and_others_are_not(measured: np.ndarray) -> None:
+    means = dict(zip(NAMES, np.nanmean(measured, axis=0), strict=True))
     assert min(means["signs"], means["care"]) > 0.1
     assert abs(means["verbose"]) < 0.01  # it repeats the report, and so tells what that tells
     assert means["useless"] < -0.2
 
 
-def test_helpful_keeps_the_good_teachers_and_drops_the_bad_ones_and_the_copy(cases: list[Judged]) -> None:
-    weights = helpful(cases)
+def test_helpful_keeps_the_good_teachers_and_drops_the_bad_ones_and_the_copy(
+    cases: list[Judged], weights: np.ndarray
+) -> None:
     share = dict(zip(NAMES, (weights > 0).sum(axis=0) / usable(cases).sum(axis=0), strict=True))
     assert share["copy"] == share["verbose"] == 0
     assert min(share["signs"], share["care"]) > 0.7
@@ -65,21 +76,20 @@ def test_helpful_keeps_the_good_teachers_and_drops_the_bad_ones_and_the_copy(cas
     assert not weights[~usable(cases)].any()
 
 
-def test_a_teacher_of_whom_less_is_kept_counts_as_much_less(cases: list[Judged]) -> None:
-    weights = helpful(cases)
+def test_a_teacher_of_whom_less_is_kept_counts_as_much_less(cases: list[Judged], weights: np.ndarray) -> None:
     kept = (weights[[one.split == "train" for one in cases]] > 0).sum(axis=0)
     for column in np.flatnonzero(kept):
         assert set(weights[weights[:, column] > 0, column]) == {kept[column] / kept.max()}
 
 
-def test_the_order_of_the_questions_changes_nothing_but_digits(cases: list[Judged]) -> None:
+def test_the_order_of_the_questions_changes_nothing_but_digits(cases: list[Judged], measured: np.ndarray) -> None:
     order = list(range(len(cases)))
     random.Random(1).shuffle(order)
     found = helpfulness([cases[row] for row in order])
-    np.testing.assert_allclose(found, helpfulness(cases)[order], atol=1e-3)
+    np.testing.assert_allclose(found, measured[order], atol=1e-3)
 
 
-def test_the_gold_answer_of_valid_teaches_no_probe(cases: list[Judged]) -> None:
+def test_the_gold_answer_of_valid_teaches_no_probe(cases: list[Judged], measured: np.ndarray) -> None:
     """Were it otherwise, valid would no longer say which student is best."""
     wrong = [
         replace(one, question=replace(one.question, answer=(one.question.answer + 1) % 4))
@@ -88,7 +98,7 @@ def test_the_gold_answer_of_valid_teaches_no_probe(cases: list[Judged]) -> None:
         for one in cases
     ]
     train = [one.split == "train" for one in cases]
-    np.testing.assert_array_equal(helpfulness(wrong)[train], helpfulness(cases)[train])
+    np.testing.assert_array_equal(helpfulness(wrong)[train], measured[train])
 
 
 def test_an_options_text_is_no_part_of_what_is_measured() -> None:
