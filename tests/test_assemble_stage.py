@@ -78,7 +78,22 @@ def test_all_that_is_written_adds_up(folder: Path, capsys: pytest.CaptureFixture
         assert counts["train"]["quarantined"] == sum(row["split"] == "train" for row in refused) > 10
         assert counts["valid"]["quarantined"] == sum(row["split"] == "valid" for row in refused)
         assert set(counts["train"]["reasons"]) == {"declined", "states_other_option"}
-    assert capsys.readouterr().out == f"200 rows of train; {len(quarantine)} rationales quarantined\n"
+    kept = sum(counts["train"]["kept"] for counts in metrics["teachers"].values())
+    told = f"200 rows of train with {kept} rationales; {len(quarantine)} quarantined, see metrics/corpus.json\n"
+    assert capsys.readouterr().out == told
+
+
+def test_a_selection_that_leaves_nothing_says_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    params = Path("params.yaml")
+    params.write_text(params.read_text().replace("selection: all", "selection: helpful"))
+    for path in (ANN, BEN):  # each says of every question the same, which tells of no answer
+        write_jsonl(
+            path, [row | {"rationale": "The report is long and was read.", "status": "ok"} for row in read_jsonl(path)]
+        )
+    run()
+    note = "corpus.selection: helpful leaves no rationale, so the student learns from answers alone\n"
+    assert capsys.readouterr().out.endswith(note)
+    assert all(set(row["targets"]) == {"answer"} for row in read_jsonl(CORPUS))
 
 
 def test_the_order_of_the_rationales_changes_no_byte(folder: Path) -> None:

@@ -501,6 +501,12 @@ TEACHERS = [
         files={"own/rationales/ann.jsonl": lines(rationale("t0"), rationale("t1", rationale=7))},
     ),
     case(
+        "a rationale under another name",
+        "download",
+        "own/rationales/ann.jsonl:1: no field 'rationale', found are id, explanation; a row has id and rationale",
+        files={"own/rationales/ann.jsonl": lines({"id": "t0", "explanation": "It has fins."})},
+    ),
+    case(
         "two rationales of one question",
         "download",
         "own/rationales/ann.jsonl:2: id 't0' stands in row 1 too; allowed is one row an id",

@@ -42,8 +42,11 @@ def own_folder(tmp_path: Path, teachers: str) -> None:
 def test_check_reads_a_folder_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     own_folder(tmp_path, "  - concise\n  - careful\n")
     monkeypatch.chdir(tmp_path)
+    with (tmp_path / "own/rationales/careful.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"id": "train-99", "rationale": "It is of no question."}\n')
     main(["check"])
-    counts = "train 24, valid 8, test 8, rationales of concise 32, rationales of careful 32"
+    said = "rationales of concise 32, rationales of careful 31 (1 more of no question here)"  # of 32, one is null
+    counts = f"train 24, valid 8, test 8, {said}"
     assert capsys.readouterr().out.splitlines()[0] == f"data      {tmp_path}/own: {counts}"
 
 

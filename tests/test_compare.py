@@ -197,7 +197,7 @@ def test_the_better_run_is_named_whichever_comes_first() -> None:
 def test_one_run_under_two_names_is_told(project: Project, capsys) -> None:
     project.commit("few", ASKED, FEW)
     run_command("few", "workspace")
-    told = "  note         the predictions are the same to the last digit: probably one run under two names ("
+    told = "  note         the predictions are the same to the last digit: one run under two names ("
     assert told in capsys.readouterr().out
 
 

@@ -23,7 +23,7 @@ from tinyllm.export import run as run_export
 from tinyllm.mistakes import told_in_one_line
 from tinyllm.params import load_params
 from tinyllm.questions import read_questions
-from tinyllm.sets import load_set
+from tinyllm.sets import load_set, without_question
 from tinyllm.settings import Params
 from tinyllm.sweep import add_parser as add_sweep
 from tinyllm.tabulate import add_parser as add_table
@@ -63,6 +63,7 @@ def check_params(given: argparse.Namespace) -> None:
 def _own_folder(params: Params) -> str:
     """Read the folder as the stages will, and say how much of everything it has."""
     loaded = load_set(params.data)
+    lost = without_question(loaded)
     counts = [f"{split} {len(questions)}" for split, questions in loaded.splits.items()]
     for name in params.corpus.teachers:
         if params.teachers[name].backend == "recorded":
@@ -70,7 +71,11 @@ def _own_folder(params: Params) -> str:
                 found = ", ".join(loaded.recorded) or "none"
                 missing = recorded_source(name, params.data)
                 raise ValueError(f"{missing}: no such file; teachers recorded there: {found}")
-            counts.append(f"rationales of {name} {len(loaded.recorded[name])}")
+            rows, stray = loaded.recorded[name], lost.get(name, [])
+            said = sum(row["rationale"] is not None for row in rows if row["id"] not in stray)
+            counts.append(
+                f"rationales of {name} {said}" + (f" ({len(stray)} more of no question here)" if stray else "")
+            )
     return f"{params.data.folder}: {', '.join(counts)}"
 
 

@@ -122,8 +122,8 @@ def _notes(control: Run, other: Run) -> list[str]:
     notes = []
     if _same(control, other):
         notes.append(
-            "the predictions are the same to the last digit: probably one run under two names (`dvc exp run` leaves its "
-            "experiment in the workspace)"
+            "the predictions are the same to the last digit: one run under two names (`dvc exp run` leaves its experiment "
+            "in the workspace), or two that learnt the same (such as where no rationale was left to learn from)"
         )
     if control.seeds != other.seeds:
         seeds = " and ".join(f"{run.name} has {_seeds(run.seeds)}" for run in (control, other))

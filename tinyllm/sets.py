@@ -61,7 +61,9 @@ def load_folder(folder: Path) -> QuestionSet:
 
 
 def _recorded_row(row: dict, where: str) -> dict:
-    if not isinstance(row.get("id"), (str, int)) or not isinstance(row.get("rationale"), (str, type(None))):
+    if lacking := [field for field in ("id", "rationale") if field not in row]:
+        raise ValueError(f"{where}: no field {lacking[0]!r}, found are {', '.join(row)}; a row has id and rationale")
+    if not isinstance(row["id"], (str, int)) or not isinstance(row["rationale"], (str, type(None))):
         raise ValueError(f"{where}: a row has id (text or whole number) and rationale (text or null)")
     text = (row["rationale"] or "").strip()
     return {"id": str(row["id"]), "rationale": text or None, "status": row.get("status", "ok" if text else "missing")}

@@ -137,6 +137,7 @@ def check_quarantine(summary: dict, limit: float) -> None:
             messages.append(
                 f"teacher {teacher}: {lost} of {total} rationales ({lost / total:.1%}) quarantined, "
                 f"allowed are {100 * limit:.4g}% (corpus.max_quarantined); most: {reason} {count}"
+                + (" (are the ids in its file those of the questions?)" if reason == "missing" else "")
             )
     if messages:
         raise ValueError("; ".join(messages) + "; see data/quarantine.jsonl, raise the limit or drop the teacher")

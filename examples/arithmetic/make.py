@@ -100,6 +100,9 @@ def make(folder: Path, counts: dict[str, int], largest: int, seed: int) -> None:
             told["sums"] += [{"id": i, "rationale": sums(one, rng)} for i, one in zip(ids, problems, strict=True)]
     for teacher, rationales in told.items():
         write(folder / f"rationales/{teacher}.jsonl", rationales)
+    print(
+        f"{folder}: {', '.join(f'{split} {count}' for split, count in counts.items())}; rationales of {', '.join(told)}"
+    )
 
 
 def write(path: Path, rows: Iterable[dict]) -> None:
