@@ -534,8 +534,8 @@ TEACHERS = [
     case(
         "too many unusable rationales",
         "assemble",
-        "teacher ann: 8 of 8 rationales (100.0%) quarantined, allowed are 50% (corpus.max_quarantined); most: missing 8 (are the ids in its "
-        "file those of the questions?); "
+        "teacher ann: 8 of 8 rationales (100.0%) quarantined, allowed are 50% (corpus.max_quarantined); "
+        "most: missing 8 (are the ids in its file those of the questions?); "
         "see data/quarantine.jsonl, raise the limit or drop the teacher",
         files={"data/rationales/ann.jsonl": b""},
         before=("download",),
