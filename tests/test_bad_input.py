@@ -172,7 +172,12 @@ HUB_COLUMNS = {
 LOCAL = {"student.origin": "local", "student.model": "checkpoint"}
 
 PARAMS = [
-    case("no params.yaml", "download", "params.yaml: no such file", files={"params.yaml": None}),
+    case(
+        "no params.yaml",
+        "download",
+        "params.yaml: no such file; run it in the project's folder",
+        files={"params.yaml": None},
+    ),
     case("params.yaml is a folder", "query ann", "params.yaml: is a folder, not a file", files={"params.yaml/": b""}),
     case(
         "params.yaml is not YAML", "train 1", "params.yaml:3: not YAML (...)", files={"params.yaml": b"data:\n  [a\n"}

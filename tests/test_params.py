@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from tinyllm.params import load_params
+from tinyllm.params import check_values, load_params, read_yaml
 from tinyllm.settings import alpha
 
 OWN = (Path(__file__).resolve().parents[1] / "params.yaml").read_text(encoding="utf-8")
@@ -384,8 +384,14 @@ def test_a_file_without_sections_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"params\.yaml: no such file$"):
+    with pytest.raises(ValueError, match=r"params\.yaml: no such file; run it in the project's folder$"):
         load_params(tmp_path / "params.yaml")
+
+
+def test_a_teacher_beside_the_registry_is_shown_its_place() -> None:
+    values = read_yaml(Path(__file__).resolve().parents[1] / "params.yaml")
+    _, mistakes = check_values(values | {"ann": {"backend": "recorded", "parameters": None}})
+    assert mistakes == [(("ann",), "unknown section; a teacher stands under `teachers`, two spaces further in")]
 
 
 def test_the_projects_own_file_is_without_mistake() -> None:

@@ -17,6 +17,7 @@ from tinyllm.questions import Question, fold, parse_questions
 from tinyllm.settings import Params, alpha
 
 STUDENTS, TRAIN = Path("models/student"), Path("data/questions/train.jsonl")
+LACKING = "the student was trained on questions with options"
 WRITERS = ("ForConditionalGeneration", "ForCausalLM", "LMHeadModel", "MTModel")  # how such a model's class ends
 
 
@@ -56,12 +57,12 @@ def run(given: argparse.Namespace, params: Params) -> None:
         keys = ", ".join(f"student.{key}" for key in other)
         print(f"note: the student was trained with another {keys}; `dvc repro` trains it anew", file=sys.stderr)
     voices = learnt_voices(params) if given.rationales else []
+    knows_options = given.model is None and trained_with_options()
     if given.question is not None:
         row = {"id": 1, "question": given.question, "choices": given.choice, "context": given.context}
         question = parse_question(row, "question")
-        if given.model is None and question.free and trained_with_options():
-            note = "trained on questions with options; name each with --choice, and it chooses among them"
-            print(f"note: the student was {note}", file=sys.stderr)
+        if question.free and knows_options:
+            print(f"note: {LACKING}; name each with --choice, and it chooses among them", file=sys.stderr)
         model, tokenizer = _load(folder, params)  # seconds: a mistake should not wait for it
         told = answer(model, tokenizer, question, voices, params)
         told.pop("id")
@@ -69,6 +70,8 @@ def run(given: argparse.Namespace, params: Params) -> None:
         return
     model, tokenizer = _load(folder, params)
     for question in read_stream(sys.stdin.buffer, "stdin"):
+        if question.free and knows_options:
+            print(f"note: {question.id}: {LACKING}; give it `choices`", file=sys.stderr)
         told = answer(model, tokenizer, question, voices, params)
         print(json.dumps(told, ensure_ascii=False), flush=True)  # whoever waits for it may send the next only then
 

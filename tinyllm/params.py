@@ -34,6 +34,8 @@ def load_params(path: Path = PATH) -> Params:
     Raises:
         ValueError: one line a mistake: file, line, key, value found, what is allowed.
     """
+    if not path.exists():
+        raise ValueError(f"{path}: no such file; run it in the project's folder")
     values = read_yaml(path)
     if not isinstance(values, dict):
         raise ValueError(f"{path}: holds no sections; expected {', '.join(Params.model_fields)}")
@@ -209,6 +211,8 @@ def _tuples(value: Any) -> Any:
 def sentence(error: Any, root: type[Section] = Params) -> str:
     """What one of pydantic's errors says of a value below `root`."""
     if error["type"] == "extra_forbidden":
+        if len(error["loc"]) == 1 and isinstance(error["input"], dict) and "backend" in error["input"]:
+            return "unknown section; a teacher stands under `teachers`, two spaces further in"
         return f"unknown key{_did_you_mean(_without_tags(error['loc']), root)}"
     if error["type"] == "missing":
         return "is missing; the file must hold every value"
