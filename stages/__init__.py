@@ -14,7 +14,5 @@ def run(main: Callable[..., None], doc: str | None, argument: str | None = None)
     if argument:
         parser.add_argument(argument)
     given = vars(parser.parse_args())
-    with told_in_one_line(
-        "stopped; the same command goes on: finished stages, answers and the checkpoints so far are kept"
-    ):
+    with told_in_one_line("stopped; the same command goes on: stages, answers and checkpoints so far are kept"):
         main(*given.values())

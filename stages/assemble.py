@@ -44,9 +44,8 @@ def main() -> None:
     check_quarantine(summary, params.max_quarantined)  # last: its message points to what was written
     refused = sum(counts[split]["quarantined"] for counts in summary["teachers"].values() for split in SPLITS)
     kept = sum(counts["train"]["kept"] for counts in summary["teachers"].values())
-    print(
-        f"{summary['rows']['train']} rows of train with {kept} rationales; {refused} quarantined, see metrics/corpus.json"
-    )
+    rows = summary["rows"]["train"]
+    print(f"{rows} rows of train with {kept} rationales; {refused} quarantined, see metrics/corpus.json")
     if params.selection != "all" and not kept:
         print(f"corpus.selection: {params.selection} leaves no rationale, so the student learns from answers alone")
 

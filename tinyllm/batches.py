@@ -35,9 +35,7 @@ class Example:
     prompt: np.ndarray  # (P,) int32, what the decoder has before its first own token
     labels: np.ndarray  # (T,) int32
     weight: float = 1.0  # of its tokens' losses, beside that of its task
-    shared: int = (
-        0  # of the prompt's tokens, those that every task of the question starts with; 0 where it reads it by itself
-    )
+    shared: int = 0  # tokens at the prompt's head that all tasks of the question read together; 0 is each by itself
 
     @property
     def decoder_length(self) -> int:

@@ -71,11 +71,10 @@ def _own_folder(params: Params) -> str:
                 found = ", ".join(loaded.recorded) or "none"
                 missing = recorded_source(name, params.data)
                 raise ValueError(f"{missing}: no such file; teachers recorded there: {found}")
-            rows, stray = loaded.recorded[name], lost.get(name, [])
-            said = sum(row["rationale"] is not None for row in rows if row["id"] not in stray)
-            counts.append(
-                f"rationales of {name} {said}" + (f" ({len(stray)} more of no question here)" if stray else "")
-            )
+            stray = set(lost.get(name, []))
+            said = sum(row["rationale"] is not None for row in loaded.recorded[name] if row["id"] not in stray)
+            more = f" ({len(stray)} more of no question here)" if stray else ""
+            counts.append(f"rationales of {name} {said}{more}")
     return f"{params.data.folder}: {', '.join(counts)}"
 
 

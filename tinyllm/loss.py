@@ -69,9 +69,7 @@ def output_loss(hidden: Tensor, weight: Tensor, labels: Tensor, scale: Tensor) -
 class _OutputLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-        for_hidden, for_weight = ctx.needs_input_grad[
-            :2
-        ]  # the weight is frozen where adapters or upper layers are tuned
+        for_hidden, for_weight = ctx.needs_input_grad[:2]  # adapters and upper layers leave the weight frozen
         losses = torch.empty(len(labels), dtype=torch.float32, device=hidden.device)
         d_hidden = torch.empty_like(hidden) if for_hidden else None
         d_weight = torch.zeros_like(weight, dtype=torch.float32) if for_weight else None

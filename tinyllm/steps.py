@@ -25,9 +25,7 @@ from tinyllm.branches import branch_out, has_plain_head, split_branched
 from tinyllm.loss import IGNORED
 from tinyllm.tuning import plain, soft_tokens
 
-CPU_NUMBERS = (
-    600_000  # of hidden states in a padded pass on a processor: of more, none is in its cache for the next layer
-)
+CPU_NUMBERS = 600_000  # of hidden states in a padded pass on a processor: more do not fit its cache
 RAGGED_WIDTH = 256  # of a model's hidden states, from which on padding costs more than a call for every length
 
 
