@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_cli import hear_interrupts
 from tests.test_compare import git
 from tinyllm import sweep
 from tinyllm.experiments import find_results
@@ -178,7 +179,14 @@ def started(project: Path) -> Iterator[list[subprocess.Popen]]:
 def start(started: list[subprocess.Popen], *arguments: str) -> subprocess.Popen:
     command = [sys.executable, "-c", "from tinyllm.cli import main; main()", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        preexec_fn=hear_interrupts,
+    )
     started.append(process)
     return process
 
