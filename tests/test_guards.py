@@ -42,7 +42,7 @@ FLOORS = [
         *("exams", "estimate", "compare", "joining"),
         *("explanations", "results", "svg", "figures", "report", "page", "ask", "card", "export", "loading"),
     },
-    {"params", "tables", "experiments", "locked", "workers", "sweep", "tabulate"},
+    {"params", "tables", "experiments", "locked", "workers", "sweep", "tabulate", "on_valid"},
     {"cli"},
 ]
 # Not declared in dvc.yaml: they hold no result. `settings` and `params` are the types and limits of the values, and the

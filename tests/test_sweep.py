@@ -17,11 +17,11 @@ import pytest
 
 from tests.test_cli import hear_interrupts
 from tests.test_compare import git
-from tinyllm import sweep
+from tinyllm import sweep, workers
 from tinyllm.experiments import find_results
 from tinyllm.sweep import add_parser, default_jobs
 from tinyllm.tables import Table, read_table
-from tinyllm.workers import Ended, run_all
+from tinyllm.workers import Ended, Worker, run_all
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = """\
@@ -251,6 +251,33 @@ def test_what_runs_elsewhere_is_not_run_twice(project: Path, tmp_path: Path, sta
     assert events == [cell, Ended(cell, 0.0, "runs already, in another sweep or left over from one that was killed")]
     started[0].send_signal(signal.SIGINT)
     started[0].wait(timeout=60)
+
+
+def test_no_other_sweep_runs_an_experiment_before_its_folder_is_gone(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def clone(commit: str, folder: Path) -> Path:
+        folder.mkdir()
+        return folder
+
+    monkeypatch.setattr(workers, "_clone", clone)
+    monkeypatch.setattr(workers, "command", lambda cell: ["sleep", "300"])
+    cell = read_table(Path("toy.yaml")).cells["", "two", "world"]
+    refused: list[Path] = []
+
+    def delete(folder: Path, ignore_errors: bool) -> None:
+        with pytest.raises(BlockingIOError):
+            Worker(cell, "0" * 40)
+        refused.append(folder)
+        folder.rmdir()
+
+    monkeypatch.setattr("shutil.rmtree", delete)
+    for number in (1, 2):  # the second finds neither the first's lock nor its folder
+        worker = Worker(cell, "0" * 40)
+        worker.signal(signal.SIGKILL)
+        worker.process.wait()
+        worker.forget()
+        assert refused == [worker.folder] * number
 
 
 @pytest.mark.slow

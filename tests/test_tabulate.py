@@ -232,3 +232,46 @@ def test_a_result_that_the_cache_has_lost_is_told(project: Project, capsys: pyte
         ValueError, match=rf"^toy-{cell.digest}: data/predictions.jsonl is not in DVC's cache; `dvc fetch"
     ):
         printed(capsys)
+
+
+# --- on valid -------------------------------------------------------------------------------------------------------
+
+
+def put_trained(project: Project, digest: str, trained: dict[int, tuple[float, int]]) -> None:
+    """Leave an experiment with the metrics of each seed's training: accuracy on valid and the best epoch."""
+    (project.folder / "metrics/train").mkdir(parents=True, exist_ok=True)
+    for seed, (accuracy, epoch) in trained.items():
+        text = json.dumps({"valid_accuracy": accuracy, "best_epoch": epoch})
+        (project.folder / f"metrics/train/{seed}.json").write_text(text, encoding="utf-8")
+    put_experiment(project, digest, lambda seed, i: i < 10)
+
+
+def test_accuracy_on_valid_is_the_mean_over_seeds_and_test_is_not_read(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = table_of().cells
+    put_trained(project, cells["", "plain", "first"].digest, {1: (0.25, 2), 2: (0.5, 4), 3: (0.3, 1)})
+    put_trained(project, cells["", "plain", "second"].digest, {1: (0.75, 3), 2: (0.75, 3), 3: (0.75, 3)})
+    put_trained(project, cells["", "a|b", "second"].digest, {1: (0.6, 9), 2: (0.6, 8), 3: (0.6, 7)})
+    for kept in (project.folder / ".dvc/cache").rglob("*"):  # test's predictions
+        if kept.is_file():
+            os.chmod(kept, 0o644)
+            kept.unlink()
+    assert printed(capsys, "--valid").splitlines()[:7] == [
+        "**A toy: on valid**",
+        "",
+        "|  | mean | first | second |",
+        "|---|---|---|---|",
+        "| plain | 55.0 | 35.0 (2, 4, 1) | 75.0 (3, 3, 3) |",
+        "| loud |  |  |  |",
+        "| a\\|b |  |  | 60.0 (9, 8, 7) |",
+    ]
+    rows = json.loads(printed(capsys, "--valid", "--json"))["parts"][0]["rows"]
+    assert rows[0]["cells"]["first"]["best_epochs"] == [2, 4, 1] and rows[1]["cells"]["first"] is None
+
+
+def test_an_experiment_without_a_seeds_training_is_told(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    put_trained(project, digest := table_of().cells["", "loud", "first"].digest, {1: (0.25, 2), 3: (0.5, 4)})
+    told = f"toy-{digest}: no metrics/train/2.json; `dvc exp remove toy-{digest}`, then sweep"
+    with pytest.raises(ValueError, match=f"^{re.escape(told)}$"):
+        printed(capsys, "--valid")

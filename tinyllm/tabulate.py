@@ -13,10 +13,11 @@ import numpy as np
 from tinyllm.compare import check_questions
 from tinyllm.experiments import Result, find_results, read_blobs
 from tinyllm.locked import read_locked
+from tinyllm.on_valid import valid_accuracies, valid_markdown
 from tinyllm.paired import holm, mean_difference, sampled_difference
 from tinyllm.revisions import Run
 from tinyllm.statistics import accuracy_interval
-from tinyllm.tables import Table, read_table
+from tinyllm.tables import Table, markdown_row, read_table
 
 
 def add_parser(commands: Any) -> None:
@@ -27,6 +28,9 @@ def add_parser(commands: Any) -> None:
         description="Print a table in Markdown from the experiments that have a result; a cell that has none stays empty.",
     )
     parser.add_argument("file", type=Path, metavar="FILE.yaml", help="a table of experiments/")
+    parser.add_argument(
+        "--valid", action="store_true", help="accuracy on valid, to choose settings by; test stays unseen"
+    )
     parser.add_argument("--json", action="store_true", help="print all of it as JSON")
     parser.set_defaults(run=run)
 
@@ -35,11 +39,15 @@ def run(given: argparse.Namespace) -> None:
     """Print the table that the command line asks for."""
     table = read_table(given.file)
     results = find_results(table.cells.values())
-    locks = read_blobs([f"{result.commit}:dvc.lock" for result in results.values()])
-    by_name = read_locked({one.name: lock or "" for one, lock in zip(results.values(), locks, strict=True)})
-    runs = {digest: by_name[result.name] for digest, result in results.items()}
-    made = tabulate(table, runs) | {"made_by": f"tinyllm table {given.file}", "commits": _commits(results)}
-    print(json.dumps(made, ensure_ascii=False, indent=2) if given.json else as_markdown(made))
+    if given.valid:
+        made = valid_accuracies(table, results) | {"made_by": f"tinyllm table {given.file} --valid"}
+    else:
+        locks = read_blobs([f"{result.commit}:dvc.lock" for result in results.values()])
+        by_name = read_locked({one.name: lock or "" for one, lock in zip(results.values(), locks, strict=True)})
+        runs = {digest: by_name[result.name] for digest, result in results.items()}
+        made = tabulate(table, runs) | {"made_by": f"tinyllm table {given.file}", "commits": _commits(results)}
+    markdown = valid_markdown if given.valid else as_markdown
+    print(json.dumps(made, ensure_ascii=False, indent=2) if given.json else markdown(made))
 
 
 def tabulate(table: Table, runs: Mapping[str, Run]) -> dict[str, Any]:
@@ -148,18 +156,13 @@ def as_markdown(made: Mapping[str, Any]) -> str:
 def _part(rows: Sequence[Mapping[str, Any]], made: Mapping[str, Any]) -> Iterable[str]:
     several = len(made["columns"]) > 1
     heads = ["", *(["mean"] if several else []), *made["columns"], f"over {made['control']}", "p (Holm)"]
-    yield _line(heads)
+    yield markdown_row(heads)
     yield "|---" * len(heads) + "|"
     for row in rows:
         found = row["difference"]
         numbers = [*([row["mean"]] if several else []), *row["cells"].values()]
         gain = _interval(found, "+") if found else ""
-        yield _line([row["row"], *map(_number, numbers), gain, _p(found["p_holm"]) if found else ""])
-
-
-def _line(cells: Iterable[str]) -> str:
-    escaped = [cell.replace("|", "\\|") for cell in cells]
-    return f"| {' | '.join(escaped)} |"
+        yield markdown_row([row["row"], *map(_number, numbers), gain, _p(found["p_holm"]) if found else ""])
 
 
 def _number(cell: Mapping[str, Any]) -> str:

@@ -52,26 +52,34 @@ class Worker:
         self.cell, self.commit, self.start = cell, commit, time.monotonic()
         self.folder = (FOLDER / cell.name).absolute()
         FOLDER.mkdir(parents=True, exist_ok=True)
-        with open(log_of(cell), "a+b") as log:
-            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until the last process that writes it ends, orphans too
-            log.truncate(0)
-            project = _clone(commit, self.folder)
-            environment = {
-                **os.environ,
-                "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
-                "DVC_SITE_CACHE_DIR": str(self.folder / ".cache/site"),
-                "TINYLLM_CACHE": str(cache_path().parent.absolute()),
-            }
-            environment.pop("DVC_ROOT", None)
-            self.process = subprocess.Popen(
-                command(cell),
-                cwd=project,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                process_group=0,
-            )
+        self.log = os.open(log_of(cell), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        try:
+            # held until the folder is gone and the last process that writes the log has ended, orphans too
+            fcntl.flock(self.log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.truncate(self.log, 0)
+            self.process = self._start(_clone(commit, self.folder))
+        except BaseException:
+            os.close(self.log)
+            raise
+
+    def _start(self, project: Path) -> subprocess.Popen[bytes]:
+        """Start the experiment in its clone."""
+        environment = {
+            **os.environ,
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+            "DVC_SITE_CACHE_DIR": str(self.folder / ".cache/site"),
+            "TINYLLM_CACHE": str(cache_path().parent.absolute()),
+        }
+        environment.pop("DVC_ROOT", None)
+        return subprocess.Popen(
+            command(self.cell),
+            cwd=project,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=self.log,
+            process_group=0,
+        )
 
     def ended(self) -> Ended | None:
         """Return how it ended, its result fetched and its folder gone, or None while it runs."""
@@ -84,8 +92,13 @@ class Worker:
                 git(*FETCH, str(self.folder), f"{reference}:{reference}")
             except ValueError as error:
                 fault = str(error)
-        shutil.rmtree(self.folder)
+        self.forget()
         return Ended(self.cell, time.monotonic() - self.start, fault)
+
+    def forget(self) -> None:
+        """Delete its folder, and only then let another sweep run the same."""
+        shutil.rmtree(self.folder, ignore_errors=True)  # something may still be writing as it dies
+        os.close(self.log)
 
     def signal(self, number: int) -> None:
         """Send a signal to all of its processes."""
@@ -181,7 +194,7 @@ def _stop(workers: Sequence[Worker]) -> None:
         while any(worker.process.poll() is None for worker in workers) and time.monotonic() < deadline:
             time.sleep(POLL / 4)
     for worker in workers:
-        shutil.rmtree(worker.folder, ignore_errors=True)  # something may still be writing as it dies
+        worker.forget()
 
 
 @contextmanager
