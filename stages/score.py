@@ -26,7 +26,7 @@ def main() -> None:
     prepare_torch(params.train.threads)
 
     predictions = []
-    total = passes(questions) * len(questions) * len(params.train.seeds)
+    total = passes(questions, params.score.texts) * len(questions) * len(params.train.seeds)
     with progress("score", "passes over a question", total) as done:
         for seed in params.train.seeds:
             model, tokenizer = load_student(Path("models/student") / str(seed))

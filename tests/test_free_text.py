@@ -285,7 +285,7 @@ def test_a_prediction_is_the_text_and_whether_it_matches(student: tuple[Any, Any
     questions, done = half_known(*student), []
     rows = predict(*student, questions, PARAMS, done.append)
     assert [row["matched"] for row in rows] == [False, True] * 4
-    assert sum(done) == passes(questions) * 8 == 8
+    assert sum(done) == passes(questions, texts=False) * 8 == 8
     for question, row in zip(questions, rows, strict=True):
         assert list(row) == ["id", "gold", "choice", "scores", "text", "matched"]
         assert (row["id"], row["gold"], row["choice"], row["scores"]) == (question.id, question.gold, None, [])

@@ -27,7 +27,7 @@ from transformers import (
 from tinyllm.continuing import can_go_on
 from tinyllm.questions import Question, input_text
 from tinyllm.reading import Cuts, Reader, Reading
-from tinyllm.scoring import choose, encode_questions, generate_texts, match_option, option_scores, predict
+from tinyllm.scoring import choose, encode_questions, generate_texts, match_option, option_scores, passes, predict
 from tinyllm.settings import Student
 from tinyllm.tuning import tune
 
@@ -295,6 +295,21 @@ def test_a_prediction_holds_scores_choice_text_and_match(t5: Kind, tokenizer: An
         sums = [slow_score(t5[0], reading, option) for option in ids]
         assert row["scores"] == pytest.approx(sums, abs=1e-4) and row["choice"] == int(np.argmax(sums))
         assert row["matched"] == match_option(row["text"], question.choices, tokenizer)
+
+
+def test_without_texts_only_the_options_are_judged(t5: Kind, tokenizer: Any) -> None:
+    done: list[int] = []
+    with_texts = predict(t5[0], tokenizer, QUESTIONS, toy_params())
+    silent = predict(t5[0], tokenizer, QUESTIONS, toy_params(score__texts=False), done.append)
+    assert sum(done) == len(QUESTIONS) * passes(QUESTIONS, texts=False) == len(QUESTIONS)
+    assert silent == [{**row, "text": None, "matched": None} for row in with_texts]
+
+
+def test_in_bf16_scores_are_rounded_and_nearly_the_same(t5: Kind, tokenizer: Any) -> None:
+    exact, rough = (predict(t5[0], tokenizer, QUESTIONS, toy_params(score__precision=p)) for p in ("fp32", "bf16"))
+    exact, rough = (np.concatenate([row["scores"] for row in rows]) for rows in (exact, rough))
+    apart = np.abs(rough - exact) / np.abs(exact)
+    assert 1e-4 < apart.max() < 0.1  # a number of bf16 has 8 bits: up to 2**-9 off, and that layer after layer
 
 
 def test_a_prediction_does_not_depend_on_the_gold_answer(t5: Kind, tokenizer: Any) -> None:

@@ -197,7 +197,7 @@ def test_the_majority_is_of_texts_where_options_are_shared_and_of_positions_wher
 
 def rows(questions: list[Question], chosen: list[int], matched: list[int | None]) -> list[dict]:
     return [
-        {"id": question.id, "gold": question.answer, "choice": choice, "matched": match}
+        {"id": question.id, "gold": question.answer, "choice": choice, "text": "?", "matched": match}
         for question, choice, match in zip(questions, chosen, matched, strict=True)
     ]
 
@@ -225,6 +225,12 @@ def test_the_summary_of_two_seeds_is_the_one_written_out() -> None:
 def test_one_seed_has_no_spread() -> None:
     summary = summarise_predictions(SHARED, [FIRST])
     assert (summary["accuracy"], summary["accuracy_std"], summary["seeds"]) == (0.75, 0.0, 1)
+
+
+def test_without_texts_nothing_is_told_of_them() -> None:
+    silent = [{**row, "text": None, "matched": None} for row in FIRST]
+    told, with_texts = (summarise_predictions(SHARED, [part]) for part in (silent, FIRST))
+    assert told == {name: value for name, value in with_texts.items() if name not in ("exact_match", "unmatched")}
 
 
 def test_an_unmatched_text_is_not_taken_for_the_first_option() -> None:

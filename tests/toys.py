@@ -90,6 +90,8 @@ def toy_params(**changes: Any) -> Params:
         "train__eval_every": 1,
         "train__patience": 100,
         "score__normalize": "none",
+        "score__precision": "fp32",
+        "score__texts": True,
         "runtime__device": "cpu",
         "runtime__precision": "fp32",
         "runtime__batch_tokens": 4096,

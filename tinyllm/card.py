@@ -121,7 +121,7 @@ def _front(params: Params, teachers: Sequence[str], free: bool) -> str:
         "base_model": student.model if student.origin == "hub" else None,
         "datasets": [hub_id] if hub_id else None,
         "tags": ["tinyllm", "distillation", *(() if free else ("multiple-choice",))],
-        "metrics": ["accuracy", "exact_match"],
+        "metrics": ["accuracy", *(["exact_match"] if free or params.score.texts else [])],
     }
     file = io.StringIO()
     writer = YAML()

@@ -171,7 +171,8 @@ def _answer(row: dict) -> dict[str, Any]:
     if row["choice"] is None:
         return {"right": row["matched"], "wrote": row["text"]}
     answer: dict[str, Any] = {"choice": row["choice"], "p": [round(p, 3) for p in probabilities(row["scores"])]}
-    return answer if row["matched"] == row["choice"] else answer | {"wrote": row["text"]}
+    silent = row["text"] is None or row["matched"] == row["choice"]
+    return answer if silent else answer | {"wrote": row["text"]}
 
 
 def _examples(questions: Sequence[dict], teachers: Sequence[str]) -> list[str]:

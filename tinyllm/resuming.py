@@ -36,7 +36,7 @@ def training_key(params: Params, seed: int, files: Sequence[str]) -> str:
         "student": params.student.model_dump(),
         "loss": params.loss.model_dump(),
         "train": params.train.model_dump(exclude={"seeds"}),
-        "normalize": params.score.normalize,
+        "judge": params.score.model_dump(include={"normalize", "precision"}),
         "runtime": {name: getattr(params.runtime, name) for name in SHAPING},
         "libraries": [torch.__version__, transformers.__version__],
     }

@@ -175,6 +175,7 @@ def predict(
 ) -> list[dict]:
     """Return one prediction a question: `id`, `gold`, `choice` by likelihood, `scores`, generated `text`, `matched`.
 
+    Without `score.texts` the last two are None.
     Of a free-text question `gold` is the gold text, `choice` None, `scores` empty, and `matched` whether the text is gold.
 
     Args:
@@ -182,11 +183,15 @@ def predict(
     """
     student, score, batch_tokens = params.student, params.score, params.runtime.batch_tokens
     readings, options, _ = encode_questions(questions, Reader(student, model, tokenizer), student.answer_prefix)
-    free = questions[0].free
-    scores = [] if free else option_scores(model, readings, options, batch_tokens, score.normalize, progress)
-    texts = generate_texts(model, tokenizer, readings, score.max_new_tokens, batch_tokens, progress)
-    if free:
-        return [_in_free_text(q, text, tokenizer) for q, text in zip(questions, texts, strict=True)]
+
+    def write() -> list[str]:
+        return generate_texts(model, tokenizer, readings, score.max_new_tokens, batch_tokens, progress)
+
+    with rounded(model, score.precision):
+        if questions[0].free:
+            return [_in_free_text(q, text, tokenizer) for q, text in zip(questions, write(), strict=True)]
+        scores = option_scores(model, readings, options, batch_tokens, score.normalize, progress)
+        texts: Sequence[str | None] = write() if score.texts else [None] * len(questions)
     return [
         {
             "id": question.id,
@@ -194,15 +199,20 @@ def predict(
             "choice": choose(values),
             "scores": [round(value, 4) for value in values],
             "text": text,
-            "matched": match_option(text, question.choices, tokenizer),
+            "matched": None if text is None else match_option(text, question.choices, tokenizer),
         }
         for question, values, text in zip(questions, scores, texts, strict=True)
     ]
 
 
-def passes(questions: Sequence[Question]) -> int:
-    """How often `predict` goes over each question: for the likelihood of its options, if any, and for the text."""
-    return 1 if questions[0].free else 2
+def passes(questions: Sequence[Question], texts: bool) -> int:
+    """How often `predict` goes over each question: for the likelihood of its options, if any, and for the text, if asked."""
+    return 1 if questions[0].free else 1 + texts
+
+
+def rounded(model: Any, precision: str) -> torch.autocast:
+    """Return a block in which the student computes in `bf16`, or with `fp32` as it is."""
+    return torch.autocast(plain(model).device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
 def _in_free_text(question: Question, text: str, tokenizer: Any) -> dict:

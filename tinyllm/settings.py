@@ -220,6 +220,8 @@ class Train(Section):
 
 class Score(Section):
     normalize: Literal["none", "tokens"]
+    precision: Literal["fp32", "bf16"]
+    texts: bool
     max_new_tokens: Count
 
 

@@ -96,7 +96,8 @@ def summarise_predictions(
 ) -> dict[str, float | int]:
     """Return metrics/score.json: flat, four digits.
 
-    Accuracy is by the choice, and then `exact_match` and `unmatched` tell of the text; of free text it is the exact match.
+    Accuracy is by the choice, and then `exact_match` and `unmatched` tell of the text, if there is one; of free text it is the
+    exact match.
 
     Args:
         predictions: one list a seed, in the questions' order, of rows with `gold`, `choice` and `matched`
@@ -112,13 +113,17 @@ def summarise_predictions(
         "accuracy_low": low,
         "accuracy_high": high,
         "accuracy_std": right.mean(axis=1).std(ddof=1) if len(right) > 1 else 0.0,
-        "exact_match": exact.mean(),
-        "unmatched": unmatched.mean(),
+        **({} if without_texts(predictions) else {"exact_match": exact.mean(), "unmatched": unmatched.mean()}),
         "chance": chance(questions),
         "majority": majority(questions),
     }
     rounded: dict[str, float | int] = {name: round(float(value), 4) for name, value in numbers.items()}
     return {**rounded, "questions": len(questions), "seeds": len(predictions)}
+
+
+def without_texts(predictions: Sequence[Sequence[dict]]) -> bool:
+    """Tell whether the students were judged by likelihood alone and wrote nothing."""
+    return predictions[0][0]["text"] is None
 
 
 def ratios(accuracy: float, parameters: int, exams: Mapping[str, Mapping]) -> dict[str, float]:

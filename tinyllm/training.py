@@ -18,7 +18,7 @@ from tinyllm.objective import Objective
 from tinyllm.questions import Question
 from tinyllm.reading import Cuts, Reader
 from tinyllm.resuming import last_checkpoint
-from tinyllm.scoring import choose, encode_questions, generate_texts, match_answer, option_scores
+from tinyllm.scoring import choose, encode_questions, generate_texts, match_answer, option_scores, rounded
 from tinyllm.settings import Loss, Params, alpha
 from tinyllm.steps import Lesson, Steps
 from tinyllm.students import device, new_student
@@ -165,17 +165,21 @@ class ValidJudge:
     def __init__(self, questions: Sequence[Question], reader: Reader, params: Params) -> None:
         self.readings, self.options, _ = encode_questions(questions, reader, params.student.answer_prefix)
         self.free, self.gold = questions[0].free, [question.answer for question in questions]
-        self.batch_tokens, self.normalize = params.runtime.batch_tokens, params.score.normalize
+        self.batch_tokens, self.score = params.runtime.batch_tokens, params.score
         self.tokenizer, self.longest = reader.tokenizer, 0
         if self.free:  # from valid itself: score.max_new_tokens must not train anew where it only shapes a text
             golds = reader.targets([question.gold for question in questions], Cuts(), limit=10**6)
             self.longest = max(map(len, golds)) + SPARE_TOKENS
 
     def __call__(self, model: Any) -> float:
+        with rounded(model, self.score.precision):
+            return self._accuracy(model)
+
+    def _accuracy(self, model: Any) -> float:
         if self.free:
             texts = generate_texts(model, self.tokenizer, self.readings, self.longest, self.batch_tokens)
             right = [match_answer(text, str(gold), self.tokenizer) for text, gold in zip(texts, self.gold, strict=True)]
         else:
-            scores = option_scores(model, self.readings, self.options, self.batch_tokens, self.normalize)
+            scores = option_scores(model, self.readings, self.options, self.batch_tokens, self.score.normalize)
             right = [choose(row) == gold for row, gold in zip(scores, self.gold, strict=True)]
         return float(np.mean(right))
