@@ -173,6 +173,23 @@ def test_a_student_trained_with_other_params_is_told(inside: Path, capsys) -> No
         lock.unlink()
 
 
+def test_students_that_are_not_shown_to_beat_guessing_are_told(inside: Path, capsys) -> None:
+    score = inside / "metrics/score.json"
+    score.parent.mkdir()
+    note = "note: on test these students are not shown to do better than guessing (55.3%)\n"
+    try:
+        free = 0.0  # the chance that a free text is guessed
+        for low, chance, said in ((0.553, 0.3333, note), (0.5531, 0.3333, ""), (0.2, free, "")):
+            score.write_text(json.dumps({"accuracy_low": low, "chance": chance, "majority": 0.553}), encoding="utf-8")
+            main(arguments(QUESTIONS[0]))
+            assert capsys.readouterr().err == said
+        score.write_text(json.dumps({"accuracy_low": 0.1, "chance": 0.3, "majority": 0.5}), encoding="utf-8")
+        main([*arguments(QUESTIONS[0]), "--model", "elsewhere"])  # of which the score tells nothing
+        assert capsys.readouterr().err == ""
+    finally:
+        shutil.rmtree(score.parent)
+
+
 def test_the_gold_answer_changes_nothing(inside: Path) -> None:
     model, tokenizer = load_student(inside / "models/student/3")
     told = [answer(model, tokenizer, replace(QUESTIONS[0], answer=gold), ["signs"], PARAMS) for gold in (0, 1)]

@@ -17,6 +17,7 @@ from tinyllm.questions import Question, fold, parse_questions
 from tinyllm.settings import Params, alpha
 
 STUDENTS, TRAIN = Path("models/student"), Path("data/questions/train.jsonl")
+SCORE = Path("metrics/score.json")
 LACKING = "the student was trained on questions with options"
 WRITERS = ("ForConditionalGeneration", "ForCausalLM", "LMHeadModel", "MTModel")  # how such a model's class ends
 
@@ -56,6 +57,11 @@ def run(given: argparse.Namespace, params: Params) -> None:
     if given.model is None and (other := other_values(folder.name, params)):
         keys = ", ".join(f"student.{key}" for key in other)
         print(f"note: the student was trained with another {keys}; `dvc repro` trains it anew", file=sys.stderr)
+    if given.model is None and (guess := best_guess()) is not None:
+        print(
+            f"note: on test these students are not shown to do better than guessing ({100 * guess:.1f}%)",
+            file=sys.stderr,
+        )
     voices = learnt_voices(params) if given.rationales else []
     knows_options = given.model is None and trained_with_options()
     if given.question is not None:
@@ -199,6 +205,13 @@ def other_values(seed: str, params: Params) -> list[str]:
     stage = locked_stage(lock.read_text(encoding="utf-8"), f"train@{seed}") if lock.is_file() else {}
     trained = stage.get("params", {}).get("params.yaml", {}).get("student", {})
     return [key for key, value in params.student.model_dump().items() if key in trained and trained[key] != value]
+
+
+def best_guess() -> float | None:
+    """Return what guessing scores on test where that lies within or above the students' interval; free text is not guessed."""
+    score = read_json(SCORE) if SCORE.is_file() else {}
+    guess = max(score.get("chance", 0.0), score.get("majority", 0.0))
+    return guess if score.get("accuracy_low", 1.0) <= guess and score["chance"] > 0 else None
 
 
 def trained_with_options() -> bool:
