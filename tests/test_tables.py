@@ -51,6 +51,8 @@ def test_every_cell_of_every_file_is_what_params_allow(tables: dict[str, Table])
         "cpu/ablations.yaml": 15,
         "cpu/alpha.yaml": 16,
         "cpu/main.yaml": 18,
+        "cpu/real-settings.yaml": 18,
+        "cpu/real.yaml": 12,
         "cpu/selection.yaml": 12,
         "cpu/teachers.yaml": 12,
         "main.yaml": 144,
@@ -80,6 +82,17 @@ def test_tables_share_what_is_one_experiment(tables: dict[str, Table]) -> None:
     assert digest("cpu/main.yaml", "fine-tuning") == digest("cpu/alpha.yaml", "fine-tuning")
     assert digest("cpu/main.yaml", "TinyLLM", "world 2") == digest("cpu/alpha.yaml", "alpha 6", "world 2")
     assert digest("alpha.yaml", "fine-tuning", "arc") == digest("teachers.yaml", "fine-tuning", "arc")
+
+
+def test_real_questions_are_learnt_with_settings_that_were_tried_on_valid(tables: dict[str, Table]) -> None:
+    def trained(file: str, row: str, column: str) -> dict:
+        values = tables[file].cells["", row, column].params.model_dump()
+        del values["train"]["seeds"], values["data"]["take"]["test"]
+        return values
+
+    for column in ("obqa", "arc", "pubmedqa"):
+        for row, tried in (("fine-tuning", "fine-tuning, rate 0.001"), ("TinyLLM", "alpha 0.1, rate 0.001")):
+            assert trained("cpu/real.yaml", row, column) == trained("cpu/real-settings.yaml", tried, column)
 
 
 def test_a_cell_is_params_yaml_with_its_overrides_and_the_row_goes_last(tmp_path: Path) -> None:
