@@ -103,7 +103,7 @@ def is_soft_prompt(clone: Clone) -> None:
     assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"] == "kept/trained"
     assert [tuple(weight.shape) for weight in load_file(folder / "adapter_model.safetensors").values()] == [(20, 16)]
     answer = clone.run("tinyllm", "ask", "What ails the patient?", "--choice", "a cold", "--choice", "a burn", "--json")
-    assert json.loads(answer)["answer"] in ("a cold", "a burn")
+    assert json.loads(answer.splitlines()[-1])["answer"] in ("a cold", "a burn")  # a note may stand before it
 
 
 SOFT = ["student.tuning=prompt", "student.origin=local", "student.model=kept/trained"]
