@@ -84,7 +84,11 @@ def test_tables_share_what_is_one_experiment(tables: dict[str, Table]) -> None:
     assert digest("alpha.yaml", "fine-tuning", "arc") == digest("teachers.yaml", "fine-tuning", "arc")
 
 
-CHOSEN = {"fine-tuning": "fine-tuning, rate 0.001", "TinyLLM": "alpha 0.1, rate 0.001", "ours": "ours, alpha 0.1, rate 0.001"}
+CHOSEN = {
+    "fine-tuning": "fine-tuning, rate 0.001",
+    "TinyLLM": "alpha 0.1, rate 0.001",
+    "ours": "ours, alpha 0.1, rate 0.001",
+}
 
 
 def test_real_questions_are_learnt_with_settings_that_were_tried_on_valid(tables: dict[str, Table]) -> None:

@@ -15,6 +15,7 @@ import pytest
 from scipy import stats
 
 from tests.test_compare import Project, git, in_memory, lines, prediction_rows, question_rows
+from tinyllm import sweep
 from tinyllm.experiments import find_results
 from tinyllm.revisions import Run
 from tinyllm.tables import Table, read_table
@@ -268,6 +269,18 @@ def test_accuracy_on_valid_is_the_mean_over_seeds_and_test_is_not_read(
     ]
     rows = json.loads(printed(capsys, "--valid", "--json"))["parts"][0]["rows"]
     assert rows[0]["cells"]["first"]["best_epochs"] == [2, 4, 1] and rows[1]["cells"]["first"] is None
+
+
+def test_a_sweep_says_on_request_what_valid_says(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    table = table_of(TABLE.replace("  second: {data.seed: 12}\n", "").partition("paper:")[0])
+    for alpha, cell in enumerate(table.cells.values()):
+        put_trained(project, cell.digest, {1: (0.125 * alpha, 2), 2: (0.5, 4), 3: (0.25, 1)})
+    parser = argparse.ArgumentParser()
+    sweep.add_parser(parser.add_subparsers())
+    for options, shown in (([], ["25.0%"] * 3), (["--valid"], ["25.0%", "29.2%", "33.3%"])):
+        given = parser.parse_args(["sweep", "toy.yaml", *options])
+        given.run(given)
+        assert re.findall(r"^done     .*, first: (\S+), toy-", capsys.readouterr().out, re.MULTILINE) == shown
 
 
 def test_an_experiment_without_a_seeds_training_is_told(project: Project, capsys: pytest.CaptureFixture[str]) -> None:

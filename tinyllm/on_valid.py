@@ -1,13 +1,13 @@
-"""`tinyllm table FILE --valid`: what a table's students reach on valid, to choose settings by while test stays unseen."""
+"""`--valid` of `tinyllm table` and `sweep`: what students reach on valid, to choose settings by while test stays unseen."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tinyllm.experiments import Result, read_blobs
-from tinyllm.tables import Table, markdown_row
+from tinyllm.tables import Cell, Table, markdown_row
 
 
 def valid_accuracies(table: Table, results: Mapping[str, Result]) -> dict[str, Any]:
@@ -16,14 +16,9 @@ def valid_accuracies(table: Table, results: Mapping[str, Result]) -> dict[str, A
     Raises:
         ValueError: an experiment lacks the metrics of one of its seeds.
     """
-    cells = {place: (cell, results[cell.digest]) for place, cell in table.cells.items() if cell.digest in results}
-    wanted = [(place, result, seed) for place, (cell, result) in cells.items() for seed in cell.params.train.seeds]
-    texts = read_blobs([f"{result.commit}:metrics/train/{seed}.json" for _, result, seed in wanted])
-    trained: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    for (place, result, seed), text in zip(wanted, texts, strict=True):
-        if text is None:
-            raise ValueError(f"{result.name}: no metrics/train/{seed}.json; `dvc exp remove {result.name}`, then sweep")
-        trained.setdefault(place, []).append(json.loads(text))
+    places = [place for place, cell in table.cells.items() if cell.digest in results]
+    pairs = [(table.cells[place], results[table.cells[place].digest]) for place in places]
+    trained = dict(zip(places, _metrics(pairs), strict=True))
     return {
         "title": table.title,
         "columns": list(table.columns),
@@ -34,15 +29,34 @@ def valid_accuracies(table: Table, results: Mapping[str, Result]) -> dict[str, A
     }
 
 
+def valid_accuracy(cell: Cell, result: Result) -> float:
+    """Return one cell's mean accuracy on valid over its seeds, a share.
+
+    Raises:
+        ValueError: the experiment lacks the metrics of one of its seeds.
+    """
+    return _cell(_metrics([(cell, result)])[0])["value"]
+
+
+def _metrics(pairs: Sequence[tuple[Cell, Result]]) -> list[list[dict[str, Any]]]:
+    """Each experiment's training metrics, of every seed."""
+    wanted = [(result, seed) for cell, result in pairs for seed in cell.params.train.seeds]
+    texts = read_blobs([f"{result.commit}:metrics/train/{seed}.json" for result, seed in wanted])
+    for (result, seed), text in zip(wanted, texts, strict=True):
+        if text is None:
+            raise ValueError(f"{result.name}: no metrics/train/{seed}.json; `dvc exp remove {result.name}`, then sweep")
+    found = iter(json.loads(text) for text in texts if text is not None)
+    return [[next(found) for _ in cell.params.train.seeds] for cell, _ in pairs]
+
+
 def _row(table: Table, part: str, row: str, trained: Mapping[tuple[str, str, str], list[dict[str, Any]]]) -> dict:
-    cells = {column: _cell(trained.get((part, row, column))) for column in table.columns}
+    found = {column: trained.get((part, row, column)) for column in table.columns}
+    cells = {column: seeds and _cell(seeds) for column, seeds in found.items()}
     values = [cell["value"] for cell in cells.values() if cell]
     return {"mean": sum(values) / len(values) if len(values) == len(cells) else None, "cells": cells}
 
 
-def _cell(seeds: list[dict[str, Any]] | None) -> dict[str, Any] | None:
-    if seeds is None:
-        return None
+def _cell(seeds: list[dict[str, Any]]) -> dict[str, Any]:
     accuracies = [metrics["valid_accuracy"] for metrics in seeds]
     epochs = [metrics["best_epoch"] for metrics in seeds]
     return {"value": sum(accuracies) / len(accuracies), "best_epochs": epochs}

@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from tinyllm.experiments import DVC, Result, command, find_results, git, waiting
+from tinyllm.on_valid import valid_accuracy
 from tinyllm.settings import Params
 from tinyllm.tables import Cell, Table, read_table
 from tinyllm.workers import Ended, log_of, run_all
+
+Accuracy = Callable[[Cell, Result], float]  # what of a result is printed, a share
 
 
 def add_parser(commands: Any) -> None:
@@ -31,6 +34,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--jobs", type=_count, metavar="N", help="so many at once (default: one a GPU, or as many as the cores bear)"
     )
+    parser.add_argument("--valid", action="store_true", help="print accuracy on valid; test stays unseen")
     parser.set_defaults(run=run)
 
 
@@ -43,13 +47,19 @@ def run(given: argparse.Namespace) -> None:
     if missing:
         _check_commit(missing)
     queued, active = _in_queue(missing)
-    _print_states(table, found, queued, active)
+    accuracy = valid_accuracy if given.valid else test_accuracy
+    _print_states(table, found, queued, active, accuracy)
     missing = [cell for cell in missing if cell.digest not in active]
     if given.run_now:
         _take_out([queued[cell.digest] for cell in missing if cell.digest in queued])
-        _run(missing, given.jobs or default_jobs(missing))
+        _run(missing, given.jobs or default_jobs(missing), accuracy)
     else:
         _queue([cell for cell in missing if cell.digest not in queued])
+
+
+def test_accuracy(_: Cell, result: Result) -> float:
+    """Return the accuracy that `score` measured, a share."""
+    return result.accuracy
 
 
 def default_jobs(cells: Sequence[Cell]) -> int:
@@ -120,11 +130,13 @@ def _in_queue(cells: Sequence[Cell]) -> tuple[dict[str, str], dict[str, str]]:
     return held[0], held[1]
 
 
-def _print_states(table: Table, found: dict[str, Result], queued: dict[str, str], active: dict[str, str]) -> None:
+def _print_states(
+    table: Table, found: dict[str, Result], queued: dict[str, str], active: dict[str, str], accuracy: Accuracy
+) -> None:
     for cell in table.cells.values():
         if result := found.get(cell.digest):
             commit = "" if result.current else f", of {result.baseline[:7]} and not of HEAD"
-            print(f"done     {cell.title}: {100 * result.accuracy:.1f}%, {result.name}{commit}")
+            print(f"done     {cell.title}: {100 * accuracy(cell, result):.1f}%, {result.name}{commit}")
         else:
             state = "running" if cell.digest in active else "queued" if cell.digest in queued else "missing"
             print(f"{state:8} {cell.title}")
@@ -157,7 +169,7 @@ def _queue(cells: Sequence[Cell]) -> None:
         print(f"{len(cells)} queued; `dvc queue start` runs them, or `tinyllm sweep FILE --run`")
 
 
-def _run(cells: Sequence[Cell], jobs: int) -> None:
+def _run(cells: Sequence[Cell], jobs: int, accuracy: Accuracy) -> None:
     """Run the cells, a line each as it starts and ends.
 
     Raises:
@@ -170,14 +182,15 @@ def _run(cells: Sequence[Cell], jobs: int) -> None:
             if isinstance(event, Cell):
                 print(f"started  {event.title}", flush=True)
                 continue
-            print(_ending(event), flush=True)
+            print(_ending(event, accuracy), flush=True)
             failed += event.fault is not None
     if failed:
         raise ValueError(f"{failed} of {len(cells)} experiments failed; the next call runs these again")
 
 
-def _ending(ended: Ended) -> str:
+def _ending(ended: Ended, accuracy: Accuracy) -> str:
     cell, minutes = ended.cell, f"{int(ended.seconds // 60)}:{int(ended.seconds % 60):02}"
     if ended.fault is not None:
         return f"failed   {cell.title} after {minutes}: {ended.fault} (all of it in {log_of(cell)})"
-    return f"done     {cell.title}: {100 * find_results([cell])[cell.digest].accuracy:.1f}% in {minutes}"
+    reached = accuracy(cell, find_results([cell])[cell.digest])
+    return f"done     {cell.title}: {100 * reached:.1f}% in {minutes}"
