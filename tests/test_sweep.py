@@ -21,7 +21,7 @@ from tinyllm import sweep, workers
 from tinyllm.experiments import find_results
 from tinyllm.sweep import add_parser, default_jobs
 from tinyllm.tables import Table, read_table
-from tinyllm.workers import Ended, Worker, run_all
+from tinyllm.workers import Ended, Worker, log_of, run_all
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = """\
@@ -251,6 +251,20 @@ def test_what_runs_elsewhere_is_not_run_twice(project: Path, tmp_path: Path, sta
     assert events == [cell, Ended(cell, 0.0, "runs already, in another sweep or left over from one that was killed")]
     started[0].send_signal(signal.SIGINT)
     started[0].wait(timeout=60)
+
+
+def test_what_another_sweep_has_finished_meanwhile_is_not_run_again(project: Path, tmp_path: Path) -> None:
+    cell = read_table(Path("toy.yaml")).cells["", "one", "world"]
+    head = git(project, "rev-parse", "HEAD")
+    Path("metrics").mkdir()
+    Path("metrics/score.json").write_text('{"accuracy": 0.25}', encoding="utf-8")
+    git(project, "add", "metrics")
+    git(project, "commit", "-q", "-m", "An experiment")
+    git(project, "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/{cell.name}", "HEAD")
+    git(project, "reset", "-q", "--hard", head)
+    assert list(run_all([cell], head, 1)) == [cell, Ended(cell, 0.0, None)]
+    assert not (tmp_path / "diary").exists()
+    assert list(Path(".cache/sweep").iterdir()) == [log_of(cell)]
 
 
 def test_no_other_sweep_runs_an_experiment_before_its_folder_is_gone(

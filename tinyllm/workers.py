@@ -22,7 +22,7 @@ from types import FrameType
 from typing import NoReturn
 
 from tinyllm.answers import cache_path
-from tinyllm.experiments import command, git
+from tinyllm.experiments import command, find_results, git
 from tinyllm.tables import Cell
 
 FOLDER = Path(".cache/sweep")  # a clone and a log a cell
@@ -48,6 +48,7 @@ class Worker:
 
         Raises:
             BlockingIOError: it runs already, started elsewhere.
+            FileExistsError: it has ended with a result elsewhere.
         """
         self.cell, self.commit, self.start = cell, commit, time.monotonic()
         self.folder = (FOLDER / cell.name).absolute()
@@ -56,6 +57,8 @@ class Worker:
         try:
             # held until the folder is gone and the last process that writes the log has ended, orphans too
             fcntl.flock(self.log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if find_results([cell]):  # since the sweep looked
+                raise FileExistsError(cell.name)
             os.truncate(self.log, 0)
             self.process = self._start(_clone(commit, self.folder))
         except BaseException:
@@ -133,6 +136,8 @@ def run_all(cells: Sequence[Cell], commit: str, jobs: int) -> Generator[Cell | E
                     running.append(Worker(cell, commit))
                 except BlockingIOError:
                     yield Ended(cell, 0.0, "runs already, in another sweep or left over from one that was killed")
+                except FileExistsError:
+                    yield Ended(cell, 0.0, None)
         finally:
             _stop(running)
 
