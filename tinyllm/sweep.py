@@ -47,7 +47,7 @@ def run(given: argparse.Namespace) -> None:
     if missing:
         _check_commit(missing)
     queued, active = _in_queue(missing)
-    accuracy = valid_accuracy if given.valid else test_accuracy
+    accuracy = valid_accuracy if given.valid else _on_test
     _print_states(table, found, queued, active, accuracy)
     missing = [cell for cell in missing if cell.digest not in active]
     if given.run_now:
@@ -57,16 +57,15 @@ def run(given: argparse.Namespace) -> None:
         _queue([cell for cell in missing if cell.digest not in queued])
 
 
-def test_accuracy(_: Cell, result: Result) -> float:
-    """Return the accuracy that `score` measured, a share."""
-    return result.accuracy
-
-
 def default_jobs(cells: Sequence[Cell]) -> int:
     """How many experiments run at once: one where they may train on a GPU, else as many as the cores bear."""
     if not cells or (any(cell.params.runtime.device != "cpu" for cell in cells) and _has_gpu()):
         return 1
     return max(1, (os.cpu_count() or 1) // max(cell.params.train.threads for cell in cells))
+
+
+def _on_test(_: Cell, result: Result) -> float:
+    return result.accuracy
 
 
 def _has_gpu() -> bool:

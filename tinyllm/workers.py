@@ -40,6 +40,10 @@ class Ended:
     fault: str | None  # in one line; None is a result
 
 
+class FinishedElsewhere(Exception):
+    """Another sweep has brought the experiment to its end since this one looked."""
+
+
 class Worker:
     """One running experiment."""
 
@@ -48,7 +52,7 @@ class Worker:
 
         Raises:
             BlockingIOError: it runs already, started elsewhere.
-            FileExistsError: it has ended with a result elsewhere.
+            FinishedElsewhere: it has a result by now.
         """
         self.cell, self.commit, self.start = cell, commit, time.monotonic()
         self.folder = (FOLDER / cell.name).absolute()
@@ -57,8 +61,8 @@ class Worker:
         try:
             # held until the folder is gone and the last process that writes the log has ended, orphans too
             fcntl.flock(self.log, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if find_results([cell]):  # since the sweep looked
-                raise FileExistsError(cell.name)
+            if find_results([cell]):
+                raise FinishedElsewhere
             os.truncate(self.log, 0)
             self.process = self._start(_clone(commit, self.folder))
         except BaseException:
@@ -136,7 +140,7 @@ def run_all(cells: Sequence[Cell], commit: str, jobs: int) -> Generator[Cell | E
                     running.append(Worker(cell, commit))
                 except BlockingIOError:
                     yield Ended(cell, 0.0, "runs already, in another sweep or left over from one that was killed")
-                except FileExistsError:
+                except FinishedElsewhere:
                     yield Ended(cell, 0.0, None)
         finally:
             _stop(running)
