@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tinyllm.answer_files import export_answers, read_entries
-from tinyllm.answers import Answers, answer_key
-from tinyllm.teachers import Answer, Prompt
+from tinyllm.teachers.cache.store import Answers, answer_key
+from tinyllm.teachers.cache.transfer import export_answers, read_entries
+from tinyllm.teachers.protocol import Answer, Prompt
 
 COUNT = 10_000
 IDENTITY = {

@@ -5,7 +5,7 @@
 Real questions with both recorded teachers' cleaned rationales, as in benchmarks/training.py; a checkpoint such as SmolLM2-135M.
 
     textbook  every weight trained: a pass a task and 8 questions, padded to the longest, logits at every token
-    ours      every weight trained: the training stage's own passes (tinyllm/objective.py)
+    ours      every weight trained: the training stage's own passes (tinyllm/training/objective.py)
     shared    ours with `student.shared_encoder`: each question read once, the tasks behind it; not the paper's input
     lora      shared with `student.tuning=lora`
     upper     shared with `student.tuning=upper`: of the layers only the last ten are trained
@@ -27,16 +27,17 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from benchmarks.training import BATCH, BATCH_TOKENS, TASKS, corpus_rows, take_turns
-from tinyllm.batches import Example, collate, encode_corpus, target_counts
-from tinyllm.loss import IGNORED
-from tinyllm.objective import Objective
-from tinyllm.params import load_params
-from tinyllm.pretrained import load_checkpoint
-from tinyllm.reading import Reader
-from tinyllm.settings import Student
-from tinyllm.steps import Lesson, Steps
-from tinyllm.students import prepare_torch
-from tinyllm.tuning import tune
+from tinyllm.models.checkpoint import load_checkpoint
+from tinyllm.models.device import prepare_torch
+from tinyllm.models.loaded import IGNORED
+from tinyllm.params.load import load_params
+from tinyllm.params.schema import Student
+from tinyllm.student.encoding import Reader
+from tinyllm.student.tuning import tune
+from tinyllm.training.batching import collate
+from tinyllm.training.examples import Example, encode_corpus, target_counts
+from tinyllm.training.objective import Objective
+from tinyllm.training.step_collator import Lesson, Steps
 
 ALIKE = {"fp32": 1e-3, "bf16": 2e-2}
 

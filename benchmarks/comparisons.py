@@ -26,7 +26,7 @@ from itertools import product
 
 import numpy as np
 
-from tinyllm.paired import difference, mcnemar
+from tinyllm.evaluation.paired_tests import difference, mcnemar
 
 ACCURACY, GAIN = 0.65, 0.05
 QUESTION = 0.35  # of the variance of a student's latent scores, what all seeds share

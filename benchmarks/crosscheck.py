@@ -21,14 +21,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tinyllm.jsonl import write_jsonl
-from tinyllm.params import load_params
-from tinyllm.questions import Question, input_text
-from tinyllm.reading import Reader
-from tinyllm.release import load_questions
-from tinyllm.scoring import choose, encode_questions, option_scores
-from tinyllm.settings import Student
-from tinyllm.students import load_student, prepare_torch
+from tinyllm.datasets.release import load_questions
+from tinyllm.models.device import prepare_torch
+from tinyllm.params.load import load_params
+from tinyllm.params.schema import Student
+from tinyllm.records.jsonl import write_jsonl
+from tinyllm.records.questions import Question, input_text
+from tinyllm.student.encoding import Reader
+from tinyllm.student.folder import load_student
+from tinyllm.student.predict import choose, encode_questions, option_scores
 
 BATCH_TOKENS = 4096  # of ours
 BATCH = 16  # options in one of the harness's passes

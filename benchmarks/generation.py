@@ -21,11 +21,11 @@ import torch
 from tokenizers import ByteLevelBPETokenizer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from tinyllm.questions import Question, input_text
-from tinyllm.release import load_questions
-from tinyllm.settings import LocalTeacher, Runtime
-from tinyllm.teachers import Answer, Prompt
-from tinyllm.teachers.local import Local
+from tinyllm.datasets.release import load_questions
+from tinyllm.params.schema import LocalTeacher, Runtime
+from tinyllm.records.questions import Question, input_text
+from tinyllm.teachers.local.backend import Local
+from tinyllm.teachers.protocol import Answer, Prompt
 
 COUNT = 64
 BATCH_TOKENS = 32768

@@ -16,12 +16,12 @@ import time
 from pathlib import Path
 
 from tests.endpoint import running
-from tinyllm.params import load_params
-from tinyllm.questions import Question
-from tinyllm.settings import Price, Prompting, ServerTeacher
-from tinyllm.teachers import Answer, Prompt
-from tinyllm.teachers.asking import Live
-from tinyllm.teachers.server import Server
+from tinyllm.params.load import load_params
+from tinyllm.params.schema import Price, Prompting, ServerTeacher
+from tinyllm.records.questions import Question
+from tinyllm.teachers.live import Live
+from tinyllm.teachers.protocol import Answer, Prompt
+from tinyllm.teachers.server.client import Server
 
 LATENCY, ROOM, PROMPTS = 0.05, 64, 2000
 REPLAYED = 10_000

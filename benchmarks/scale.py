@@ -25,8 +25,8 @@ from random import Random
 
 from ruamel.yaml import YAML
 
-from tinyllm.casebook_phrases import CARE, FILLERS, SIGNS
-from tinyllm.jsonl import writing_jsonl
+from tinyllm.casebook.words import CARE, FILLERS, SIGNS
+from tinyllm.records.jsonl import writing_jsonl
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = [10_000, 100_000, 1_000_000]

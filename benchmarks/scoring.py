@@ -7,7 +7,7 @@ the checkpoint in --model or, without it, a random Llama of width 512 with 8 lay
 
     plain       questions in order, the options of 8 in one pass, each with its whole question, padded to the longest
     one by one  a pass an option, without padding
-    ours        the score stage's (tinyllm/scoring.py)
+    ours        the score stage's (tinyllm/student/predict.py)
 
 All take turns, and the median of --repeats counts. Texts are generated in batches, as the score stage does, and one by one.
 """
@@ -30,14 +30,15 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration, T5Tokenizer
 
-from tinyllm.batches import filled, pad
-from tinyllm.loss import IGNORED
-from tinyllm.params import load_params
-from tinyllm.questions import Question
-from tinyllm.reading import Reader, Reading
-from tinyllm.release import load_questions
-from tinyllm.scoring import choose, encode_questions, generate_texts, option_scores
-from tinyllm.students import load_student, prepare_torch
+from tinyllm.datasets.release import load_questions
+from tinyllm.models.device import prepare_torch
+from tinyllm.models.likelihood import Reading
+from tinyllm.models.loaded import IGNORED, filled, pad
+from tinyllm.params.load import load_params
+from tinyllm.records.questions import Question
+from tinyllm.student.encoding import Reader
+from tinyllm.student.folder import load_student
+from tinyllm.student.predict import choose, encode_questions, generate_texts, option_scores
 
 BATCH = 8  # questions in one of the plain loop's passes
 BATCH_TOKENS = 16384  # of ours

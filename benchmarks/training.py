@@ -7,7 +7,7 @@ Real questions with both recorded teachers' cleaned rationales, T5-small's shape
 
     authors   a forward and backward pass a task and 8 questions in random order, inputs padded to the set's longest
     textbook  the same, each batch padded to its own longest
-    ours      the training stage's own passes (tinyllm/objective.py)
+    ours      the training stage's own passes (tinyllm/training/objective.py)
     shared    ours with `student.shared_encoder`: each question read once, not the paper's model
     bf16      ours under bfloat16, as `runtime.precision: bf16` has it; shared bf16 likewise
 
@@ -33,17 +33,17 @@ from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import T5Config, T5ForConditionalGeneration, T5Tokenizer
 
-from tinyllm.audit import fault
-from tinyllm.batches import Example, Task, encode_corpus, pad, target_counts
-from tinyllm.cleaning import clean
-from tinyllm.loss import IGNORED
-from tinyllm.objective import Objective
-from tinyllm.params import load_params
-from tinyllm.questions import input_text
-from tinyllm.reading import Reader
-from tinyllm.release import load_release
-from tinyllm.settings import Params
-from tinyllm.steps import Lesson, Steps
+from tinyllm.corpus.audit import fault
+from tinyllm.datasets.release import load_release
+from tinyllm.models.loaded import IGNORED, pad
+from tinyllm.params.load import load_params
+from tinyllm.params.schema import Params
+from tinyllm.parsing.cleaning import clean
+from tinyllm.records.questions import input_text
+from tinyllm.student.encoding import Reader
+from tinyllm.training.examples import Example, Task, encode_corpus, target_counts
+from tinyllm.training.objective import Objective
+from tinyllm.training.step_collator import Lesson, Steps
 
 TEACHERS = ("flan_t5_xl", "llama2_chat_7b")
 TASKS = [Task("answer", "predict: ", 1.0)] + [Task(name, f"explain as {name}: ", 0.5) for name in TEACHERS]

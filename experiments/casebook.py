@@ -24,12 +24,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from tinyllm import casebook, casebook_phrases
-from tinyllm.jsonl import write_json
-from tinyllm.params import load_params
-from tinyllm.settings import Params
-from tinyllm.statistics import mean_interval
-from tinyllm.teachers import expert
+from tinyllm.casebook import rule_teachers as expert
+from tinyllm.casebook import words as casebook_phrases
+from tinyllm.casebook import world as casebook
+from tinyllm.evaluation.intervals import mean_interval
+from tinyllm.params.load import load_params
+from tinyllm.params.schema import Params
+from tinyllm.records.jsonl import write_json
 
 WORLDS = (1, 2, 3)
 SEEDS = (1, 2, 3, 4, 5)
@@ -104,12 +105,12 @@ def _whole_lines() -> list[str]:
 
 def train_one(params: Params, one: dict) -> dict:
     """Train and judge one student with the pipeline's own functions."""
-    from tinyllm.casebook import World, make_splits
-    from tinyllm.corpus import assemble
-    from tinyllm.scoring import predict
-    from tinyllm.students import prepare_torch
-    from tinyllm.teachers.opening import open_teacher, rationale_rows
-    from tinyllm.training import train_student
+    from tinyllm.casebook.world import World, make_splits
+    from tinyllm.corpus.assemble import assemble
+    from tinyllm.models.device import prepare_torch
+    from tinyllm.student.predict import predict
+    from tinyllm.teachers.open import open_teacher, rationale_rows
+    from tinyllm.training.train import train_student
 
     prepare_torch(params.train.threads)
     teachers = ARMS[one["arm"]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from tinyllm.mistakes import told_in_one_line
+from tinyllm.console import told_in_one_line
 
 
 def run(main: Callable[..., None], doc: str | None, argument: str | None = None) -> None:

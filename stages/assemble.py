@@ -9,12 +9,10 @@ DVC runs it; by hand: python -m stages.assemble
 from contextlib import ExitStack
 
 from stages import run
-from tinyllm.bars import progress
-from tinyllm.joining import joining
-from tinyllm.jsonl import write_json, writing_jsonl
+from tinyllm.console import progress
+from tinyllm.corpus import Tally, check_quarantine, judged_rows, select, weigh
 from tinyllm.params import load_params
-from tinyllm.selection import select, weigh
-from tinyllm.tally import Tally, check_quarantine
+from tinyllm.records import write_json, writing_jsonl
 
 SPLITS = ("train", "valid")
 
@@ -23,12 +21,12 @@ def main() -> None:
     params = load_params().corpus
     weights = None
     if params.selection != "all":  # it looks at the whole corpus first
-        with joining(SPLITS, params) as (judged, _):
+        with judged_rows(SPLITS, params) as (judged, _):
             weights = iter(weigh(params.selection, judged))
     tally = Tally(SPLITS, params.teachers)
     with ExitStack() as files:  # row by row, so that memory does not grow with the corpus
         begin = files.enter_context
-        judged, rationales = begin(joining(SPLITS, params))
+        judged, rationales = begin(judged_rows(SPLITS, params))
         write_row = {split: begin(writing_jsonl(f"data/corpus/{split}.jsonl")) for split in SPLITS}
         write_refused = begin(writing_jsonl("data/quarantine.jsonl"))
         done = begin(progress("assemble", "questions"))

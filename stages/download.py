@@ -9,10 +9,9 @@ DVC runs it; by hand: python -m stages.download
 from pathlib import Path
 
 from stages import run
-from tinyllm.jsonl import write_json, write_jsonl
+from tinyllm.datasets import load_set, prepare, without_question
 from tinyllm.params import load_params
-from tinyllm.questions import some, write_questions
-from tinyllm.sets import load_set, prepare, without_question
+from tinyllm.records import some, write_json, write_jsonl, write_questions
 
 QUESTIONS = Path("data/questions")
 RECORDED = Path("data/recorded")

@@ -7,11 +7,10 @@ DVC runs it; by hand: python -m stages.exam signs
 """
 
 from stages import run
-from tinyllm.exams import grade, not_examined, summarise_exam
-from tinyllm.jsonl import write_json, write_jsonl
+from tinyllm.evaluation import not_examined, summarise_exam
 from tinyllm.params import load_params
-from tinyllm.teachers.opening import open_teacher, read_asked
-from tinyllm.teachers.outcomes import check_failed
+from tinyllm.records import write_json, write_jsonl
+from tinyllm.teachers import check_failed, grade, open_teacher, read_asked
 
 
 def main(teacher: str) -> None:

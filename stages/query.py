@@ -7,11 +7,16 @@ DVC runs it; by hand: python -m stages.query signs
 """
 
 from stages import run
-from tinyllm.jsonl import write_json, write_jsonl
 from tinyllm.params import load_params
-from tinyllm.questions import require_options
-from tinyllm.teachers.opening import open_teacher, rationale_rows, read_asked
-from tinyllm.teachers.outcomes import check_failed, check_probabilities, summarise_query
+from tinyllm.records import require_options, write_json, write_jsonl
+from tinyllm.teachers import (
+    check_failed,
+    check_probabilities,
+    open_teacher,
+    rationale_rows,
+    read_asked,
+    summarise_query,
+)
 
 
 def main(teacher: str) -> None:

@@ -11,16 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stages import run
-from tinyllm.bars import progress
-from tinyllm.figures import draw
-from tinyllm.jsonl import replacing
-from tinyllm.page import render
-from tinyllm.params import load_params
-from tinyllm.questions import Question
-from tinyllm.report import explained, gather, voices
-from tinyllm.results import read_results
-from tinyllm.settings import Params
-from tinyllm.svg import standalone
+from tinyllm.console import progress
+from tinyllm.params import Params, load_params
+from tinyllm.records import Question, replacing
+from tinyllm.report import draw, explained, gather, read_results, render, standalone, voices
 
 REPORT = Path("report")
 
@@ -43,12 +37,12 @@ def main() -> None:
 
 
 def ask_student(params: Params, questions: Sequence[Question], teachers: Sequence[str]) -> dict[str, dict[str, str]]:
-    from tinyllm.explanations import explain  # these bring torch, which a missing file should not wait for
-    from tinyllm.students import device, load_student, prepare_torch
+    from tinyllm.models import choose_device, prepare_torch
+    from tinyllm.student import explain, load_student  # these bring torch, which a missing file should not wait for
 
     prepare_torch(params.train.threads)
     model, tokenizer = load_student(Path("models/student") / str(params.train.seeds[0]))
-    model.to(device(params.runtime))
+    model.to(choose_device(params.runtime))
     with progress("report", "rationales", len(questions) * len(teachers)) as done:
         return explain(model, tokenizer, questions, teachers, params, done)
 

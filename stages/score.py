@@ -10,18 +10,17 @@ import csv
 from pathlib import Path
 
 from stages import run
-from tinyllm.bars import progress
-from tinyllm.jsonl import read_json, replacing, write_json, write_jsonl
+from tinyllm.console import progress
+from tinyllm.evaluation import confusion_rows, ratios, summarise_predictions
 from tinyllm.params import load_params
-from tinyllm.questions import read_questions
-from tinyllm.statistics import confusion_rows, ratios, summarise_predictions
+from tinyllm.records import read_json, read_questions, replacing, write_json, write_jsonl
 
 
 def main() -> None:
     params = load_params()
     questions = read_questions("data/questions/test.jsonl")
-    from tinyllm.scoring import passes, predict
-    from tinyllm.students import device, load_student, prepare_torch
+    from tinyllm.models import choose_device, prepare_torch
+    from tinyllm.student import load_student, passes, predict
 
     prepare_torch(params.train.threads)
 
@@ -30,7 +29,7 @@ def main() -> None:
     with progress("score", "passes over a question", total) as done:
         for seed in params.train.seeds:
             model, tokenizer = load_student(Path("models/student") / str(seed))
-            model.to(device(params.runtime))
+            model.to(choose_device(params.runtime))
             predictions.append(predict(model, tokenizer, questions, params, done))
     rows = zip(params.train.seeds, predictions, strict=True)
     write_jsonl("data/predictions.jsonl", ({"seed": seed, **row} for seed, part in rows for row in part))

@@ -10,9 +10,8 @@ import os
 from pathlib import Path
 
 from stages import run
-from tinyllm.jsonl import read_jsonl, replacing, write_json
 from tinyllm.params import load_params
-from tinyllm.questions import read_questions
+from tinyllm.records import read_jsonl, read_questions, replacing, write_json
 
 INPUTS = ("data/corpus/train.jsonl", "data/questions/valid.jsonl")
 
@@ -21,13 +20,16 @@ def main(seed: str) -> None:
     params = load_params()
     if seed not in map(str, params.train.seeds):
         raise ValueError(f"seed {seed} is not in train.seeds, which has {', '.join(map(str, params.train.seeds))}")
-    from tinyllm.launching import is_first, launch  # these bring torch, which a mistake in params should not wait for
+    from tinyllm.training import (  # these bring torch, which a mistake in params should not wait for
+        is_first,
+        launch,
+    )
 
     if launch(params.runtime, "stages.train", seed):
         return
-    from tinyllm.resuming import checkpoint_folder, training_key
-    from tinyllm.students import prepare_torch, save_student
-    from tinyllm.training import train_student
+    from tinyllm.models import prepare_torch
+    from tinyllm.student import save_student
+    from tinyllm.training import checkpoint_folder, train_student, training_key
 
     prepare_torch(params.train.threads)
     train, valid = read_jsonl(INPUTS[0]), read_questions(INPUTS[1])

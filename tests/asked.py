@@ -11,8 +11,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from tinyllm.jsonl import write_jsonl
-from tinyllm.questions import LETTERS
+from tinyllm.records.jsonl import write_jsonl
+from tinyllm.records.questions import LETTERS
 
 ROOT = Path(__file__).resolve().parents[1]
 COLOURS = ("red", "green", "blue", "grey")

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from toys import toy_questions
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
-from tinyllm.params import load_params
-from tinyllm.questions import input_text
-from tinyllm.settings import LocalTeacher, Runtime
+from tests.toys import toy_questions
+from tinyllm.params.load import load_params
+from tinyllm.params.schema import LocalTeacher, Runtime
+from tinyllm.records.questions import input_text
 
 PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
 

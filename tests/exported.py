@@ -6,11 +6,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from runs import SCORE, SEEDS, TRAINING, put_run
-from toys import toy_params
-
-from tinyllm.jsonl import write_json
-from tinyllm.settings import Params
+from tests.runs import SCORE, SEEDS, TRAINING, put_run
+from tests.toys import toy_params
+from tinyllm.params.schema import Params
+from tinyllm.records.jsonl import write_json
 
 RULES = {
     "backend": "expert",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tinyllm.corpus import Find
-from tinyllm.questions import Question
-from tinyllm.settings import Audit
+from tinyllm.corpus.assemble import Find
+from tinyllm.params.schema import Audit
+from tinyllm.records.questions import Question
 
 LIMITS = Audit(min_words=3, max_words=40, min_distinct=0.5, drop_contradictions=True)
 SPLITS = {

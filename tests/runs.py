@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tinyllm.jsonl import write_json, write_jsonl
-from tinyllm.questions import Question, write_questions
-from tinyllm.results import Rationale, Results
+from tinyllm.records.jsonl import write_json, write_jsonl
+from tinyllm.records.questions import Question, write_questions
+from tinyllm.report.run_files import Rationale, Results
 
 TEACHERS = ("ann", "bob")
 SEEDS = (3, 7)

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tinyllm.cli import main
-from tinyllm.settings import Params
+from tinyllm.cli.main import main
+from tinyllm.params.schema import Params
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ["README.md", "experiments/README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
@@ -82,7 +82,8 @@ def unknown(page: str) -> list[str]:
 
 
 def test_a_name_that_is_not_there_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "`loss.py::weighted_loss` `loss.py::heavy_loss` `tinyllm/lost.py` `stages/train.py` `lost.alpha` `loss.alpa=1.0`\n"
+    text = "`training/loss.py::weighted_loss` `training/loss.py::heavy_loss` `tinyllm/lost.py` `stages/train.py`\n"
+    text += "`lost.alpha` `loss.alpa=1.0`\n"
     text += "`teachers.TEACHER.url` `teachers.TEACHER.lure` `data.jsonl` `train.*`\n"
     text += "```\ndvc exp run -S loss.alpha=1 -S 'corpus.teecher=[a]' -S '+teachers.new={}'  # -S lost.key=1\n```\n"
     (tmp_path / "page.md").write_text(text, encoding="utf-8")
@@ -92,9 +93,9 @@ def test_a_name_that_is_not_there_is_found(tmp_path: Path, monkeypatch: pytest.M
     assert sorted(unknown("page.md")) == [
         "corpus.teecher",
         "loss.alpa=1.0",
-        "loss.py::heavy_loss",
         "teachers.TEACHER.lure",
         "tinyllm/lost.py",
+        "training/loss.py::heavy_loss",
     ]
 
 

@@ -16,44 +16,32 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tinyllm import params as params_module
-from tinyllm.settings import Params, Section, Train
+from tinyllm import params as params_face
+from tinyllm.params.schema import Params, Section, Train
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# DESIGN's floors. A module may import from its own floor and from those before it; a new module has to be given a place.
-FLOORS = [
-    {
-        *("jsonl", "questions", "rationales", "cleaning", "stated", "audit", "settings", "loss", "statistics"),
-        *("matching", "stated_text"),
-        *("teachers", "answer_database", "answers", "answer_files", "paired", "calibration", "bars"),
-        *("mistakes", "places", "lookup", "lockfile", "reading", "layout", "curve", "launching", "probe"),
-    },
-    {
-        *("fetch", "release", "hub", "casebook", "casebook_phrases", "sets", "students", "batches"),
-        *("prompts", "examples", "teachers.expert", "teachers.opening", "teachers.recorded", "teachers.asking"),
-        *("teachers.billing", "teachers.progress", "teachers.local", "teachers.checkpoints", "teachers.outcomes"),
-        *("teachers.server", "teachers.pacing", "teachers.replies", "teachers.sending", "revisions"),
-        *("teachers.option_scores", "teachers.decoding"),
-        *("vocabulary", "pretrained", "tuning", "adapters", "ragged", "branches", "steps", "objective", "continuing"),
-    },
-    {
-        *("corpus", "helpfulness", "selection", "tally", "training", "trainer", "resuming", "scoring"),
-        *("exams", "estimate", "compare", "joining"),
-        *("explanations", "results", "svg", "figures", "report", "page", "ask", "card", "export", "loading"),
-    },
-    {"params", "tables", "experiments", "locked", "workers", "sweep", "tabulate", "on_valid"},
-    {"cli"},
-]
-# Not declared in dvc.yaml: they hold no result. `settings` and `params` are the types and limits of the values, and the
-# values themselves are declared, key by key; so a new key or limit of one stage runs no other stage again. `mistakes` is how
-# a stage fails, `launching` how it is started in several processes.
-UNDECLARED = {f"tinyllm/{name}.py" for name in ("__init__", "settings", "params", "mistakes", "launching")}
-FILES_READ = {  # by a module beside its source
-    "tinyllm/fetch.py": ["release.tsv"],
-    "tinyllm/page.py": ["report.html", "report.css", "report.js"],
-    "tinyllm/svg.py": ["figures.css"],
+# Who may import whom: a room is a folder of tinyllm/, or one of the two modules beside them. The ground is open to all.
+GROUND = {"records": set(), "params": {"records"}, "console": set(), "project": {"records", "params"}}
+ARROWS = {
+    "casebook": set(),
+    "parsing": set(),
+    "models": set(),
+    "evaluation": set(),
+    "datasets": {"casebook"},
+    "teachers": {"casebook", "models", "parsing"},
+    "corpus": {"parsing"},
+    "student": {"models"},
+    "training": {"models", "student"},
+    "report": {"evaluation"},
+    "experiments": {"evaluation"},
+    "export": {"datasets", "evaluation", "student"},
 }
+# Not declared in dvc.yaml, since they hold no result: types and limits of the params (the values themselves are declared, key
+# by key), what a person sees of work under way, and where files lie.
+UNDECLARED = {"params", "console", "project"}
+WITHOUT_TORCH = ("casebook", "corpus", "datasets", "evaluation", "parsing", "records", "report")
+MOST_FILES, MOST_CODE_DEPS = 16, 8
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 DATA_STAGES = ("download", "query", "exam", "assemble")
 
@@ -87,55 +75,110 @@ def modules() -> list[str]:
     return [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "tinyllm").rglob("*.py"))]
 
 
-def floor_of(module: str) -> int:
-    name = module.removeprefix("tinyllm.")
-    floors = [number for number, floor in enumerate(FLOORS) if name in floor]
-    assert len(floors) == 1, f"{module}: stands on {len(floors)} floors of FLOORS; it needs one"
-    return floors[0]
+def room_of(path: str) -> str:
+    """`tinyllm/corpus/audit.py` lies in `corpus`, `tinyllm/console.py` is a room of its own."""
+    return path.removeprefix("tinyllm/").partition("/")[0].removesuffix(".py")
 
 
-def name_of(path: str) -> str:
-    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+def rooms_imported(path: str) -> set[str]:
+    """The rooms that a file's imports name, its own left out."""
+    found = {found for name in imports_of(path) if (found := path_of(name)) and found != "tinyllm/__init__.py"}
+    return {room_of(imported) for imported in found if imported.startswith("tinyllm/")} - {room_of(path)}
+
+
+def allowed(room: str) -> set[str]:
+    return GROUND[room] if room in GROUND else ARROWS[room] | set(GROUND)
 
 
 @pytest.mark.parametrize("path", [path for path in modules() if path != "tinyllm/__init__.py"])
-def test_imports_go_down(path: str) -> None:
-    floor = floor_of(name_of(path))
-    for imported in imports_of(path) - {"tinyllm"}:
-        assert imported.startswith("tinyllm."), f"{path}: imports {imported}; the package stands on its own"
-        assert floor_of(imported) <= floor, f"{path}: imports {imported} from a floor above"
+def test_imports_follow_the_arrows(path: str) -> None:
+    assert not [name for name in imports_of(path) if not name.startswith("tinyllm")], "the package stands on its own"
+    if room_of(path) != "cli":
+        strangers = rooms_imported(path) - allowed(room_of(path))
+        assert not strangers, f"{path}: imports {', '.join(strangers)}; {room_of(path)} may not, see ARROWS"
+
+
+def test_an_import_against_the_arrows_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in {
+        "tinyllm/corpus/audit.py": "def late() -> None:\n    from tinyllm.teachers.open import open_teacher\n",
+        "tinyllm/teachers/open.py": "",
+        "tinyllm/teachers/__init__.py": "",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
+    imports_of.cache_clear()
+    assert rooms_imported("tinyllm/corpus/audit.py") - allowed("corpus") == {"teachers"}
+    imports_of.cache_clear()
+
+
+def test_every_room_says_what_it_may_import() -> None:
+    for room in [*ARROWS, "records", "params"]:
+        doc = ast.get_docstring(ast.parse((ROOT / f"tinyllm/{room}/__init__.py").read_text(encoding="utf-8")))
+        told = re.search(r"^May import: (.*)\.$", doc or "", re.MULTILINE)
+        assert told, f"tinyllm/{room}/__init__.py: says not what it may import"
+        assert set(re.findall(r"[a-z]+", told[1])) - {"and", "nothing"} == allowed(room), room
+
+
+@pytest.mark.parametrize("room", WITHOUT_TORCH)
+def test_a_room_of_data_reaches_no_torch(room: str) -> None:
+    for path in [path for path in modules() if path.startswith(f"tinyllm/{room}/")]:
+        for reached in closure(path):
+            imported = re.findall(
+                r"^\s*(?:from|import) (torch|transformers)\b", (ROOT / reached).read_text(), re.MULTILINE
+            )
+            assert not imported, f"{path}: reaches {imported[0]} by {reached}"
+
+
+def test_no_folder_is_overfull() -> None:
+    for folder in {(ROOT / path).parent for path in modules()}:
+        assert len([path for path in folder.iterdir() if path.is_file()]) <= MOST_FILES, folder
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
     for path in modules():
-        if path != "tinyllm/__init__.py":
-            direct = {p for name in imports_of(path) if (p := path_of(name)) and p != path}
-            reached = set().union(*(closure(other) for other in direct))
-            assert path not in reached or path.endswith("/__init__.py"), f"{path}: imports itself through {reached}"
+        if not path.endswith("/__init__.py"):  # a face names its modules, and each of them brings the face
+            direct = {p for name in imports_of(path) if (p := path_of(name)) and not p.endswith("/__init__.py")}
+            reached = set().union(*(closure(other, faces=False) for other in direct))
+            assert path not in reached, f"{path}: imports itself"
 
 
 def test_only_stages_commands_and_experiments_read_params() -> None:
-    readers = {path for path in modules() if "tinyllm.params" in imports_of(path)}
-    assert readers == {"tinyllm/cli.py", "tinyllm/tables.py", "tinyllm/experiments.py"}  # a table is many a params.yaml
+    readers = {path for path in modules() if "tinyllm.params.load" in imports_of(path)}
+    assert {room_of(path) for path in readers} == {"cli", "experiments", "params"}  # a table is many a params.yaml
 
 
-def closure(path: str, left_out: frozenset[str] = frozenset()) -> set[str]:
-    """The files of ours that a file brings in, itself included; those left out bring in nothing."""
+def closure(path: str, left_out: frozenset[str] = frozenset(), faces: bool = True) -> set[str]:
+    """The files of ours that a file brings in, itself included.
+
+    Args:
+        left_out: rooms that bring in nothing
+        faces: whether a module brings its package's `__init__.py`
+    """
     reached, waiting = set(), [path]
     while waiting:
         current = waiting.pop()
-        if current not in reached | left_out:
+        if current not in reached and room_of(current) not in left_out:
             reached.add(current)
-            waiting += [found for name in imports_of(current) if (found := path_of(name))]
+            found = {found for name in imports_of(current) if (found := path_of(name))}
+            waiting += [other for other in found if faces or not other.endswith("/__init__.py")]
     return reached
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_declares_the_modules_it_uses(stage: str) -> None:
-    used = closure(f"stages/{stage}.py", frozenset(UNDECLARED)) - {"stages/__init__.py"}
-    used |= {f"tinyllm/{file}" for module, files in FILES_READ.items() if module in used for file in files}
-    declared = {dep for dep in settings_of(stage)["deps"] if dep.startswith(("tinyllm/", "stages/"))}
-    assert declared == used
+def test_a_stage_declares_the_rooms_that_it_reaches(stage: str) -> None:
+    reached = closure(f"stages/{stage}.py", frozenset(UNDECLARED)) - {"stages/__init__.py", "tinyllm/__init__.py"}
+    used = {path if path.startswith("stages/") else f"tinyllm/{room_of(path)}" for path in reached}
+    declared = [dep for dep in settings_of(stage)["deps"] if dep.startswith(("tinyllm/", "stages/"))]
+    assert set(declared) == used
+    assert len(declared) <= MOST_CODE_DEPS
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_imports_faces_alone(stage: str) -> None:
+    tree = ast.parse((ROOT / f"stages/{stage}.py").read_text(encoding="utf-8"))
+    found = [str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert not [name for name in found if name.count(".") > 1 and name.startswith("tinyllm.")]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -157,7 +200,7 @@ class Watch:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.paths: dict[int, str] = {}
         self.read: set[str] = set()
-        load = params_module.load_params
+        load = params_face.load_params
         watch = self
 
         def load_and_note() -> Params:
@@ -173,7 +216,7 @@ class Watch:
                 watch.read.add(f"{watch.paths[id(section)]}{name}")
             return value
 
-        monkeypatch.setattr(params_module, "load_params", load_and_note)
+        monkeypatch.setattr(params_face, "load_params", load_and_note)
         monkeypatch.setattr(Section, "__getattribute__", note, raising=False)
 
     def _name(self, section: Section, prefix: str) -> None:

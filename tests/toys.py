@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from transformers import LlamaForCausalLM, T5ForConditionalGeneration
 
-from tinyllm.params import load_params
-from tinyllm.questions import Question, input_text
-from tinyllm.settings import Params, Scratch
-from tinyllm.students import scratch_model
-from tinyllm.vocabulary import train_tokenizer
+from tinyllm.params.load import load_params
+from tinyllm.params.schema import Params, Scratch
+from tinyllm.records.questions import Question, input_text
+from tinyllm.student.build import scratch_model
+from tinyllm.student.vocabulary import train_tokenizer
 
 torch.set_num_threads(1)  # the models are so small that a second thread only waits for the first
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from toys import toy_params, toy_questions, toy_rows
 
-from tinyllm.jsonl import write_jsonl
-from tinyllm.questions import write_questions
+from tests.toys import toy_params, toy_questions, toy_rows
+from tinyllm.records.jsonl import write_jsonl
+from tinyllm.records.questions import write_questions
 
 ROOT = Path(__file__).resolve().parents[1]
 

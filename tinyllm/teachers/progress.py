@@ -12,9 +12,9 @@ from typing import Self
 
 from tqdm import tqdm
 
-from tinyllm.bars import EVERY
-from tinyllm.teachers import Answer, Failure
-from tinyllm.teachers.billing import Bill
+from tinyllm.console import EVERY
+from tinyllm.teachers.budget import Bill
+from tinyllm.teachers.protocol import Answer, Failure
 
 TELLING, SETTLED = 3, 5.0  # answers and seconds until a guess is made of the time that is left
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tinyllm.questions import Question
-from tinyllm.rationales import read_rationales
-from tinyllm.teachers import Completion
+from tinyllm.records.questions import Question
+from tinyllm.records.rationales import Completion, read_rationales
 
 
 class Recorded:

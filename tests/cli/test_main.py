@@ -1,0 +1,219 @@
+"""The console command."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.processes import hear_interrupts
+from tinyllm.cli.main import main
+from tinyllm.teachers.cache.store import Answers, Entry
+from tinyllm.teachers.protocol import Answer, Prompt
+
+ROOT = Path(__file__).resolve().parents[2]
+PARAMS = ROOT / "params.yaml"
+RUN = "from tinyllm.cli.main import main; main()"
+
+
+def test_check_says_what_the_params_ask_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    text = PARAMS.read_text(encoding="utf-8").replace("teacher_alpha: {}", "teacher_alpha:\n    care: 0.5")
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    main(["check"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "data      casebook"
+    assert lines[1].endswith("care (alpha 0.5)")
+    assert lines[3].endswith("seeds 1, 2, 3")
+
+
+def own_folder(tmp_path: Path, teachers: str) -> None:
+    text = PARAMS.read_text(encoding="utf-8").replace("dataset: casebook", "dataset: jsonl")
+    text = text.replace("  - signs\n  - care\n", teachers).replace("folder: examples/own", f"folder: {tmp_path}/own")
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    shutil.copytree(ROOT / "examples/own", tmp_path / "own")
+
+
+def test_check_reads_a_folder_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    own_folder(tmp_path, "  - concise\n  - careful\n")
+    monkeypatch.chdir(tmp_path)
+    with (tmp_path / "own/rationales/careful.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"id": "train-99", "rationale": "It is of no question."}\n')
+    main(["check"])
+    said = "rationales of concise 32, rationales of careful 31 (1 more of no question here)"  # of 32, one is null
+    counts = f"train 24, valid 8, test 8, {said}"
+    assert capsys.readouterr().out.splitlines()[0] == f"data      {tmp_path}/own: {counts}"
+
+
+def test_check_finds_what_a_stage_would_miss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own_folder(tmp_path, "  - concise\n  - flan_t5_xl\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as error:
+        main(["check"])
+    assert str(error.value) == (
+        f"error: {tmp_path}/own/rationales/flan_t5_xl.jsonl: no such file; teachers recorded there: careful, concise"
+    )
+
+
+def test_check_ends_in_one_line_for_a_typo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(PARAMS, tmp_path)
+    text = (tmp_path / "params.yaml").read_text(encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(text.replace("  patience:", "  patiense:"), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=r"error: params.yaml:\d+: train.patien.e: ") as error:
+        main(["check"])
+    assert "did you mean patience?" in str(error.value)
+
+
+# --- answers --------------------------------------------------------------------------------------------------------
+
+ANNE = {"backend": "server", "model": "anne/chat-7b"}
+BEN = {"backend": "local", "model": "ben\x1b[31m"}
+ENTRIES = [
+    Entry(ANNE, Prompt("", "Which one swims?"), 0, Answer("Fins.", "stop", 1200, 5), 1700000000.0),
+    Entry(ANNE, Prompt("", "Which one sinks?"), 0, Answer("A stone.", "stop", 1300, 6), 1700090000.0),
+    Entry(BEN, Prompt("", "Which one swims?"), 0, Answer("Scales.", "length", 10, 1), 1700050000.0),
+]
+LIST = """\
+teacher     backend  model         answers  tokens in  tokens out  first (UTC)       last (UTC)
+{anne}  server   anne/chat-7b        2      2,500          11  2023-11-14 22:13  2023-11-15 23:13
+{ben}  local    ben?[31m            1         10           1  2023-11-15 12:06  2023-11-15 12:06
+{path}: 3 answers
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the cache is, which holds nothing yet; the working folder is another."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("TINYLLM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("TINYLLM_TRACEBACK", raising=False)
+    return tmp_path / "cache" / "answers.sqlite"
+
+
+def fill(path: Path, entries: list[Entry]) -> dict[str, str]:
+    """Put the entries into the cache; return the short digest of each teacher's model."""
+    with Answers(path) as cache:
+        cache.merge(entries)
+        return {holding.identity["model"]: holding.digest[:10] for holding in cache.holdings()}
+
+
+def refuse(*arguments: str) -> str:
+    """The line that a command ends with."""
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert isinstance(stop.value.code, str)  # Python prints a text to stderr and exits with status 1
+    return stop.value.code
+
+
+def test_answers_are_listed_per_teacher(path: Path, capsys) -> None:
+    digests = fill(path, ENTRIES)
+    main(["answers"])
+    assert capsys.readouterr().out == LIST.format(anne=digests["anne/chat-7b"], ben=digests["ben\x1b[31m"], path=path)
+
+
+def test_a_list_of_no_answers_makes_no_file(path: Path, capsys) -> None:
+    main(["answers"])
+    assert capsys.readouterr().out == f"{path}: no answers yet\n"
+    assert not path.parent.exists()
+
+
+def test_answers_go_from_one_cache_to_another_by_way_of_a_file(path: Path, monkeypatch, capsys) -> None:
+    digests = fill(path, ENTRIES)
+    main(["answers", "export", "all.jsonl"])
+    main(["answers", "export", "anne.jsonl", "--teacher", digests["anne/chat-7b"][:6]])
+    monkeypatch.setenv("TINYLLM_CACHE", "other")
+    main(["answers", "import", "anne.jsonl"])
+    main(["answers", "import", "all.jsonl"])
+    main(["answers", "export", "back.jsonl"])
+    other = "other/answers.sqlite"
+    assert capsys.readouterr().out.splitlines() == [
+        "all.jsonl: 3 answers",
+        "anne.jsonl: 2 answers",
+        f"{other}: 2 new, 0 there already",
+        f"{other}: 1 new, 2 there already",
+        "back.jsonl: 3 answers",
+    ]
+    assert Path("back.jsonl").read_bytes() == Path("all.jsonl").read_bytes()
+
+
+def test_an_import_keeps_what_is_there_and_says_where_it_differs(path: Path, capsys) -> None:
+    fill(path, ENTRIES[:2])
+    main(["answers", "export", "a.jsonl"])
+    Path("a.jsonl").write_text(Path("a.jsonl").read_text().replace("A stone.", "A ship."))
+    main(["answers", "import", "a.jsonl"])
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        f"{path}: 0 new, 2 there already",
+        "1 of these had another answer, which was kept",
+    ]
+    with Answers(path) as cache:
+        assert sorted(entry.answer.text for entry in cache.entries()) == ["A stone.", "Fins."]
+
+
+def test_an_import_of_a_faulty_file_changes_nothing(path: Path) -> None:
+    fill(path, ENTRIES)
+    main(["answers", "export", "a.jsonl"])
+    path.unlink()
+    lines = Path("a.jsonl").read_text().splitlines(keepends=True)
+    Path("a.jsonl").write_text("".join([*lines[:2], lines[2].replace("swims", "sings").replace("sinks", "sings")]))
+    assert refuse("answers", "import", "a.jsonl").startswith("error: a.jsonl:3: key '")
+    assert not path.exists()
+
+
+def test_what_cannot_be_exported_or_imported_ends_in_one_line(path: Path) -> None:
+    assert refuse("answers", "export", "a.jsonl") == f"error: {path}: no such file; there are no answers to export"
+    assert refuse("answers", "import", "a.jsonl") == "error: a.jsonl: no such file"
+    digest = fill(path, ENTRIES[:1])["anne/chat-7b"]
+    told = f"error: teacher 'zz': 0 digests start so, allowed is 1; the cache has {digest}"
+    assert refuse("answers", "export", "a.jsonl", "--teacher", "zz") == told
+    Path("folder").mkdir()
+    assert refuse("answers", "export", "folder") == "error: folder.partial: Is a directory"
+    assert not Path("a.jsonl").exists()
+
+
+# --- as a process ---------------------------------------------------------------------------------------------------
+
+
+def process(*arguments: str, **options: Any) -> subprocess.Popen[str]:
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # as users start it
+    environment = {**kept, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", RUN, *arguments]
+    return subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=hear_interrupts, **options
+    )
+
+
+def test_a_mistake_ends_a_process_in_one_line_and_status_1(path: Path) -> None:
+    ended = process("answers", "import", "a.jsonl")
+    assert (ended.communicate(timeout=30)[1], ended.returncode) == ("error: a.jsonl: no such file\n", 1)
+
+
+def test_a_closed_pipe_ends_a_process_without_a_word(path: Path) -> None:
+    fill(path, ENTRIES)
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = process("answers", stdout=writing)
+    os.close(writing)
+    assert (ended.communicate(timeout=30)[1], ended.returncode) == ("", 141)
+
+
+def test_control_c_ends_a_process_without_a_word_and_with_status_130(path: Path) -> None:
+    os.mkfifo("never.jsonl")
+    ended = process("answers", "import", "never.jsonl")
+    with open("never.jsonl", "w"):  # returns once the process reads it
+        ended.send_signal(signal.SIGINT)
+        assert (ended.communicate(timeout=30)[1], ended.returncode) == ("", 130)
+
+
+def test_the_command_starts_without_the_heavy_libraries() -> None:
+    heavy = "('torch', 'transformers', 'sklearn', 'scipy')"
+    script = f"import sys, tinyllm.cli.main; print([name for name in {heavy} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"

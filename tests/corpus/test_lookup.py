@@ -1,0 +1,94 @@
+"""Rows found in a rationale file of any order, against a dictionary of all of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tinyllm.corpus.lookup import looking_up
+from tinyllm.records.questions import Question
+
+ASKED = [Question(f"q{number}", "Is it?", ("yes", "no"), 0) for number in range(40)]
+ROWS = [{"id": question.id, "rationale": f"Since {question.id} is öd.", "status": "ok"} for question in ASKED]
+
+
+def shuffled(rows: list[dict]) -> list[dict]:
+    return Random(1).sample(rows, len(rows))
+
+
+def put(path: Path, rows: list[dict], between: str = "\n") -> Path:
+    path.write_text(between.join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
+    return path
+
+
+STRANGE = {"id": "gone", "rationale": None, "status": "nan"}
+FILES = {
+    "in order": ROWS,
+    "backwards": ROWS[::-1],
+    "shuffled": shuffled(ROWS),
+    "without the first": ROWS[1:],
+    "with gaps": ROWS[::3],
+    "without the last": ROWS[:-1],
+    "a stranger first": [STRANGE, *ROWS],
+    "a stranger last": [*ROWS, STRANGE],
+    "strangers alone": [STRANGE, {**STRANGE, "id": "lost"}],
+    "the last two changed about": [*ROWS[:-2], ROWS[-1], ROWS[-2]],
+    "nothing": [],
+}
+
+
+@pytest.mark.parametrize("rows", FILES.values(), ids=FILES)
+@pytest.mark.parametrize("between", ["\n", "\r\n\n \n"])
+def test_every_row_is_found_and_the_others_are_counted(tmp_path: Path, rows: list[dict], between: str) -> None:
+    path = put(tmp_path / "ann.jsonl", rows, between)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    by_id = {row["id"]: row for row in rows}
+    with looking_up(path) as lookup:
+        assert [lookup.find(question) for question in ASKED] == [by_id.get(question.id) for question in ASKED]
+        assert lookup.unknown() == len(by_id.keys() - {question.id for question in ASKED})
+
+
+def first_fault(path: Path) -> str:
+    with pytest.raises(ValueError) as error, looking_up(path) as lookup:
+        for question in ASKED:
+            lookup.find(question)
+        lookup.unknown()
+    return str(error.value)
+
+
+FAULTY = {**ROWS[7], "rationale": 5}
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([*ROWS[:7], FAULTY, *ROWS[8:]], "8: rationale is int; allowed is text or null"),
+        ([FAULTY, *ROWS[:7], *ROWS[8:]], "1: rationale is int; allowed is text or null"),
+        ([*ROWS, {**FAULTY, "id": "gone"}], "41: rationale is int; allowed is text or null"),
+        ([*ROWS[:3], {"rationale": "So.", "status": "ok"}], "4: no field 'id'; a rationale has id, rationale, status"),
+        ([*ROWS[:3], {}, *ROWS[3:]], "4: no field 'id'; a rationale has id, rationale, status"),
+        ([ROWS[0], ROWS[0], *ROWS[1:]], "2: id 'q0' stands in row 1 too; allowed is one row an id"),
+        ([*ROWS, ROWS[4]], "41: id 'q4' stands in row 5 too; allowed is one row an id"),
+        ([STRANGE, *ROWS, STRANGE], "42: id 'gone' stands in row 1 too; allowed is one row an id"),
+    ],
+)
+def test_a_fault_is_named_by_file_and_line_wherever_it_stands(tmp_path: Path, rows: list[dict], message: str) -> None:
+    path = put(tmp_path / "ann.jsonl", rows)
+    assert first_fault(path) == f"{path}:{message}"
+
+
+@pytest.mark.parametrize("rows", [ROWS, ROWS[::-1]], ids=["in order", "backwards"])
+def test_probabilities_of_more_options_than_there_are_name_their_line(tmp_path: Path, rows: list[dict]) -> None:
+    rows = [{**row, "option_probabilities": [0.5, 0.25, 0.25]} if row is ROWS[7] else row for row in rows]
+    path = put(tmp_path / "ann.jsonl", rows)
+    number = [row["id"] for row in rows].index("q7") + 1
+    told = f"{path}:{number}: 3 option_probabilities, but question 'q7' has 2 choices; allowed is one for each, or null"
+    assert first_fault(path) == told
+
+
+def test_a_file_that_is_not_there_is_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"ann\.jsonl: no such file$"), looking_up(tmp_path / "ann.jsonl"):
+        pass

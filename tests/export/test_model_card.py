@@ -1,0 +1,258 @@
+"""The model card: what the hub reads of it, the numbers of its tables, the terms, the limits."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.exported import exported_params, put_metrics
+from tinyllm.export.model_card import card, gather, licence
+from tinyllm.params.schema import Params
+from tinyllm.records.jsonl import read_json, write_json
+
+HISTORY = {"locked": True, "commit": "0123456789abcdef0123456789abcdef01234567", "differed": False}
+WHOLE = {"causal": False, "base": None, "space": " "}  # a sequence-to-sequence student's folder
+LOCAL = {
+    "backend": "local",
+    "model": "/models/meta-llama/Llama-2-7b-chat-hf",
+    "gguf_file": None,
+    "revision": None,
+    "trust_remote_code": False,
+    "chat": False,
+    "max_new_tokens": 8,
+    "temperature": 0.0,
+    "seed": 1,
+    "parameters": None,
+}
+SERVER = {
+    "backend": "server",
+    "url": "http://teachers.example:8000/v1",
+    "model": "meta-llama/Llama-3.1-8B-Instruct",
+    "api": "chat",
+    "key_variable": "TEACHER_KEY",
+    "context_tokens": None,
+    "max_new_tokens": 8,
+    "temperature": 0.0,
+    "seed": None,
+    "price": {"prompt": 0.0, "completion": 0.0},
+    "parameters": None,
+}
+
+
+@pytest.fixture(autouse=True)
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    put_metrics(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def written(params: Params, seed: int = 3, **history: Any) -> str:
+    return card({**gather(seed, params), **HISTORY, **WHOLE, **history})
+
+
+def front(text: str) -> dict:
+    """The YAML block that a file starts with, as the hub takes it."""
+    match = re.match(r"---\n(.*?\n)---\n\n# ", text, re.DOTALL)
+    assert match
+    return YAML(typ="safe").load(match[1])
+
+
+def of_set(name: str, *teachers: str, **changes: Any) -> Params:
+    return exported_params(data__dataset=name, corpus__teachers=teachers, **changes)
+
+
+# --- what the hub reads ---------------------------------------------------------------------------------------------
+
+
+def test_the_hub_reads_licence_language_tags_and_metrics() -> None:
+    assert front(written(exported_params())) == {
+        "license": "mit",
+        "language": ["en"],
+        "library_name": "transformers",
+        "tags": ["tinyllm", "distillation", "multiple-choice"],
+        "metrics": ["accuracy", "exact_match"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        (of_set("obqa", "flan_t5_xl"), "apache-2.0"),
+        (of_set("arc"), "cc-by-sa-4.0"),
+        (of_set("obqa", "flan_t5_xl", "llama2_chat_7b"), None),  # LLaMA's terms and the set's do not fit together
+        (of_set("obqa", "flan_t5_xl", "llama2_chat_7b", loss__teacher_alpha={"llama2_chat_7b": 0.0}), "apache-2.0"),
+        (of_set("riddle", "flan_t5_xl"), None),  # a set of unclear terms
+        (of_set("jsonl", "concise"), None),
+        (of_set("obqa", student__origin="hub", student__model="google/flan-t5-small"), None),
+    ],
+)
+def test_a_licence_is_stated_where_every_source_has_clear_terms(params: Params, expected: str | None) -> None:
+    text = written(params)
+    assert front(text).get("license") == expected
+    assert ("No licence is stated for the weights" in text) == (expected is None)
+
+
+def test_the_hub_is_told_the_data_set_and_the_model_that_it_knows() -> None:
+    text = written(of_set("obqa", student__origin="hub", student__model="google/flan-t5-small"))
+    assert front(text)["datasets"] == ["allenai/openbookqa"]
+    assert front(text)["base_model"] == "google/flan-t5-small"
+    assert "It started from `google/flan-t5-small`; the terms of that checkpoint apply to it too." in text
+    assert front(written(of_set("hub")))["datasets"] == ["allenai/openbookqa"]  # data.hub.path
+    assert "datasets" not in front(written(of_set("bioasq")))
+
+
+# --- terms ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_released_teachers_are_named_with_their_licences() -> None:
+    text = written(of_set("obqa", "flan_t5_xl", "llama2_chat_7b"))
+    assert "| flan_t5_xl | 0.5 | FLAN-T5 xlarge, recorded in the TinyLLM authors' release | Apache-2.0 |" in text
+    clause = "Llama 2's licence forbids using its outputs to improve any other large language model"
+    assert f"| llama2_chat_7b | 0.5 | LLaMA-2-chat 7B, recorded | {clause} |" in text
+    assert "Terms: OpenBookQA: Apache-2.0." in text
+
+
+def test_a_live_llama_has_its_clause_and_no_place_of_this_machine() -> None:
+    params = exported_params(teachers__ann=LOCAL, teachers__bob=SERVER)
+    text = written(params)
+    assert "| ann | 0.5 | Llama-2-7b-chat-hf (local) | Llama 2's licence forbids " in text
+    assert "| bob | 0.5 | meta-llama/Llama-3.1-8B-Instruct (server) | Llama's licence sets terms for " in text
+    assert not re.search(r"/models|teachers\.example|TEACHER_KEY", text)
+    assert licence(params, ["ann", "bob"]) is None
+
+
+def test_a_teacher_that_was_not_learnt_from_is_not_named() -> None:
+    text = written(exported_params(loss__alpha=0.0))
+    assert "answers alone, without a teacher" in text
+    assert not re.search(r"## Teachers|\| ann \||explain as|A rationale that it writes", text.split("## Parameters")[0])
+
+
+def test_a_teacher_whose_probabilities_were_learnt_is_named_without_a_voice() -> None:
+    text = written(exported_params(loss__alpha=0.0, loss__kd=1.0))
+    assert (
+        "here on the\nanswers, without a teacher's rationales, and on how likely each option is to its teachers."
+        in text
+    )
+    assert "| ann | 0.0 | rules of this project" in text
+    assert not re.search(r"explain as|A rationale that it writes", text.split("## Parameters")[0])
+    both = written(exported_params(loss__kd=1.0))
+    assert "rationales of 2 teachers" in both and "prefix, and on how likely each option is to its teachers." in both
+
+
+# --- students of other kinds ----------------------------------------------------------------------------------------
+
+
+def kind(**changes: Any) -> Params:
+    return exported_params(student__origin="hub", student__model="some/model", **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "library", "told"),
+    [
+        ({}, "transformers", "apply to it too.\n"),
+        ({"student__tuning": "lora"}, "transformers", "trained (LoRA); they are merged into its weights.\n"),
+        ({"student__tuning": "upper"}, "transformers", "too. Only its upper layers were trained.\n"),
+        ({"student__tuning": "prompt"}, "peft", "(a soft prompt), and they alone are in this folder.\n"),
+    ],
+)
+def test_what_was_tuned_is_told(changes: dict[str, Any], library: str, told: str) -> None:
+    text = written(kind(**changes), base="some/model" if library == "peft" else None)
+    assert front(text)["library_name"] == library
+    assert told in text and ('base = "some/model"' in text.replace("'", '"')) == (library == "peft")
+
+
+def test_a_new_students_architecture_is_told() -> None:
+    sizes = exported_params().student.model_dump()["scratch"]
+    text = written(exported_params(student__scratch={**sizes, "architecture": "causal"}), causal=True)
+    assert "It is a Llama that started from random weights" in text and "AutoModelForCausalLM" in text
+
+
+def test_a_student_that_was_not_trained_is_said_to() -> None:
+    text = written(kind(train__epochs=0))
+    assert "It was not trained for that: it answers as the model does that it started from.\nIt started from" in text
+
+
+def test_no_absolute_path_is_told() -> None:
+    params = of_set(
+        "jsonl", "concise", data__folder="/srv/sets/own", student__origin="local", student__model="/srv/t5-mine"
+    )
+    text = written(params)
+    assert "/srv" not in text
+    assert "a set of its maker's own, `own`" in text and "| student.model | `t5-mine` |" in text
+
+
+# --- numbers --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seed", "accuracy", "low", "high"),
+    # worked out by hand: Wilson's interval with t(0.975, 3) = 3.182446 in place of z, and 4 - 1 effective questions
+    [(3, "75.0", "13.1", "98.4"), (7, "50.0", "6.1", "93.9")],
+)
+def test_the_students_own_accuracy_stands_beside_that_of_all_seeds(
+    seed: int, accuracy: str, low: str, high: str
+) -> None:
+    text = written(exported_params(), seed)
+    assert f"| this student (seed {seed}), interval over questions | {accuracy} | {low} to {high} |" in text
+    assert "| mean of 2 seeds, interval over questions and seeds | 62.5 | 20.0 to 90.0 |" in text
+    assert "| a guess at random | 50.0 | |\n| always the most frequent answer | 75.0 | |" in text
+    assert "| teacher bob, answering itself | 80.0 | 70.0 to 90.0 |" in text
+    assert "teacher ann, answering itself" not in text  # it was not examined
+    assert "equals the right option in 50.0% and no option in 12.5%" in text
+    assert "it had 50.0%" in text and "A student of 210,304 parameters" in text
+
+
+def test_a_student_that_may_as_well_guess_is_said_to() -> None:
+    warning = "**It is not shown to do better than guessing**: 75.0%"
+    assert warning in written(exported_params())
+    score = read_json("metrics/score.json")
+    write_json("metrics/score.json", {**score, "chance": 0.1, "majority": 0.12})
+    assert "It is not shown to do better than guessing" not in written(exported_params())
+
+
+def test_the_parameters_are_those_of_the_student_loss_and_training() -> None:
+    text = written(exported_params())
+    rows = dict(re.findall(r"^\| ([a-z_.]+) \| `(.*)` \|$", text, re.MULTILINE))
+    assert (rows["loss.alpha"], rows["train.epochs"], rows["student.answer_prefix"]) == ("0.5", "2", "predict: ")
+    assert rows["corpus.teachers"] == '["ann", "bob"]'
+    assert not [key for key in rows if key.split(".")[0] not in ("corpus", "student", "loss", "train")]
+
+
+def test_a_value_cannot_break_out_of_its_table() -> None:
+    text = written(exported_params(student__answer_prefix="a|b`<b>\n"))
+    assert '| student.answer_prefix | `"a\\|b\'<b>\\n"` |' in text
+
+
+# --- how it came about ----------------------------------------------------------------------------------------------
+
+
+def test_commit_and_difference_are_told() -> None:
+    clean = f"Git commit `{HISTORY['commit']}`, and no tracked file differed from it. In a checkout of it:"
+    assert clean in written(exported_params())
+    assert "in a workspace that **differed** from it" in written(exported_params(), differed=True)
+    assert "No git commit is known." in written(exported_params(), commit=None)
+    assert "No dvc.lock tells" in written(exported_params(), locked=False)
+    assert "dvc repro train@7 score\ntinyllm export student --seed 7\n" in written(exported_params(), 7)
+
+
+def test_the_card_is_the_same_every_time() -> None:
+    assert written(exported_params()) == written(exported_params())
+
+
+@pytest.mark.parametrize(
+    ("path", "stage"),
+    [
+        ("metrics/score.json", "score"),
+        ("metrics/train/3.json", "train"),
+        ("metrics/questions.json", "download"),
+        ("data/predictions.jsonl", "score"),
+    ],
+)
+def test_a_missing_file_is_named_with_its_stage(run: Path, path: str, stage: str) -> None:
+    (run / path).unlink()
+    with pytest.raises(ValueError, match=f"^{path}: no such file; run dvc repro {stage}$"):
+        written(exported_params())

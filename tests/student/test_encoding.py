@@ -1,0 +1,233 @@
+"""What a student reads and writes: inputs cut at the right end, the prompts of every kind of student, targets."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from transformers import T5Tokenizer
+
+from tests.toys import toy_params, toy_tokenizer
+from tinyllm.datasets.release import load_questions
+from tinyllm.records.questions import Question, input_text
+from tinyllm.student.encoding import Cuts, Parts, Reader, encode_inputs
+
+SHARED = Path(__file__).resolve().parents[3] / "shared/data"
+CONTEXT = "the dog sits at home. the cat sits in town. the bird sits by the river."
+TEXT = "Which colour has the dog?\nAnswer Choices:\n(a) red\n(b) blue"
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return toy_tokenizer(tmp_path_factory.mktemp("vocabulary"))
+
+
+def words(tokenizer: Any, ids: np.ndarray) -> str:
+    """The text that ids stand for, in which this tokenizer has a space for every white space."""
+    return " ".join(tokenizer.decode(ids, skip_special_tokens=True).split())
+
+
+def encode_input(tokenizer: Any, prefix: str, context: str, text: str, limit: int, cuts: Cuts) -> np.ndarray:
+    return encode_inputs(tokenizer, [Parts(prefix, context, text)], limit, cuts)[0]
+
+
+# --- inputs ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("context", ["", CONTEXT, "The dog.\nThe cat.\n  The bird. "])
+def test_an_input_that_fits_has_exactly_the_tokenizers_ids(tokenizer: Any, context: str) -> None:
+    cuts = Cuts()
+    whole = tokenizer("predict: " + (context + "\n" if context else "") + TEXT)["input_ids"]
+    ids = encode_input(tokenizer, "predict: ", context, TEXT, len(whole), cuts)
+    assert ids.dtype == np.int32 and ids.tolist() == whole
+    assert cuts == Cuts(0, 0, 0)
+
+
+@pytest.mark.parametrize("excess", [1, 2, 7, 12])
+def test_what_is_too_long_comes_off_the_head_of_the_context_alone(tokenizer: Any, excess: int) -> None:
+    cuts = Cuts()
+    prefix, context, text = (
+        tokenizer(part, add_special_tokens=False)["input_ids"] for part in ("predict: ", CONTEXT, TEXT)
+    )
+    limit = len(prefix) + len(context) + len(text) + 1 - excess
+    ids = encode_input(tokenizer, "predict: ", CONTEXT, TEXT, limit, cuts)
+    assert ids.tolist() == [*prefix, *context[excess:], *text, tokenizer.eos_token_id]
+    assert len(ids) == limit
+    assert cuts == Cuts(inputs_cut=1)
+
+
+def test_a_cut_input_still_reads_from_prefix_to_last_option(tokenizer: Any) -> None:
+    tail = "the bird sits by the river."
+    kept = len(tokenizer(f"predict: {tail}\n{TEXT}")["input_ids"])
+    ids = encode_input(tokenizer, "predict: ", CONTEXT, TEXT, kept, Cuts())
+    assert words(tokenizer, ids) == f"predict: {tail} {' '.join(TEXT.split())}"
+
+
+def test_a_context_that_repeats_the_question_loses_its_own_words_only(tokenizer: Any) -> None:
+    cuts = Cuts()
+    short = tokenizer(f"predict: {TEXT}")["input_ids"]
+    ids = encode_input(tokenizer, "predict: ", TEXT, TEXT, len(short), cuts)
+    assert ids.tolist() == short
+    assert cuts == Cuts(inputs_cut=1)
+
+
+@pytest.mark.parametrize(("context", "cut"), [("", 0), (CONTEXT, 1)])
+def test_question_and_options_longer_than_the_limit_stay_whole_and_are_counted(
+    tokenizer: Any, context: str, cut: int
+) -> None:
+    cuts = Cuts()
+    ids = encode_input(tokenizer, "predict: ", context, TEXT, 8, cuts)
+    assert ids.tolist() == tokenizer(f"predict: {TEXT}")["input_ids"]
+    assert cuts == Cuts(inputs_cut=cut, inputs_over_limit=1)
+
+
+def test_a_context_of_characters_the_vocabulary_lacks_is_cut_too(tokenizer: Any) -> None:
+    short = tokenizer(f"predict: {TEXT}")["input_ids"]
+    ids = encode_input(tokenizer, "predict: ", "漢字 7%\t§ " * 20, TEXT, len(short), Cuts())
+    assert ids.tolist() == short
+
+
+# --- the real tokenizer and the real questions ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def flan_t5(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    model = Path(os.environ.get("TINYLLM_TEST_TOKENIZER") or SHARED / "tokenizers/flan-t5.spiece.model")
+    if not model.is_file():
+        pytest.skip("no FLAN-T5 vocabulary; name its spiece.model in TINYLLM_TEST_TOKENIZER")
+    folder = tmp_path_factory.mktemp("flan-t5")
+    shutil.copy(model, folder / "spiece.model")
+    return T5Tokenizer.from_pretrained(folder)
+
+
+@pytest.fixture
+def longest(flan_t5: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Of a split of a released set, the question with the longest input, and that input's tokens, prefix included."""
+    folder = Path(os.environ.get("TINYLLM_TEST_RELEASE") or SHARED / "tinyllm-release")
+    if not folder.is_dir():
+        pytest.skip("no copy of the release; name one in TINYLLM_TEST_RELEASE")
+    monkeypatch.setenv("TINYLLM_MIRROR", folder.resolve().as_uri())
+    monkeypatch.setenv("TINYLLM_DATA_CACHE", str(tmp_path / "cache"))
+
+    def find(name: str, split: str) -> tuple[Question, int]:
+        questions = load_questions(name, split)
+        texts = [f"predict: {question.context}\n{input_text(question)}" for question in questions]
+        lengths = [len(ids) for ids in flan_t5(texts)["input_ids"]]
+        return questions[int(np.argmax(lengths))], max(lengths)
+
+    return find
+
+
+def ends_with_question_and_options(tokenizer: Any, ids: np.ndarray, question: Question) -> bool:
+    lines = [question.question, "Answer Choices:", *(f"({'abcde'[i]}) {c}" for i, c in enumerate(question.choices))]
+    expected = [token for line in lines for token in tokenizer(line, add_special_tokens=False)["input_ids"]]
+    return ids.tolist()[-len(expected) - 1 :] == [*expected, tokenizer.eos_token_id]
+
+
+@pytest.mark.parametrize(("name", "split", "tokens"), [("obqa", "train", 129), ("pubmedqa", "train", 729)])
+def test_the_longest_released_questions_reach_flan_t5_whole_at_1024_tokens(
+    flan_t5: Any, longest: Any, name: str, split: str, tokens: int
+) -> None:
+    question, found = longest(name, split)
+    cuts = Cuts()
+    ids = encode_input(flan_t5, "predict: ", question.context, input_text(question), 1024, cuts)
+    assert found == tokens
+    assert words(flan_t5, ids[:2]) == "predict:" and len(ids) == tokens
+    assert cuts == Cuts(0, 0, 0)
+    assert ends_with_question_and_options(flan_t5, ids, question)
+
+
+def test_at_512_tokens_a_long_pubmedqa_input_keeps_question_and_options(flan_t5: Any, longest: Any) -> None:
+    question, _ = longest("pubmedqa", "train")
+    cuts = Cuts()
+    ids = encode_input(flan_t5, "predict: ", question.context, input_text(question), 512, cuts)
+    assert words(flan_t5, ids[:2]) == "predict:" and len(ids) == 512
+    assert cuts == Cuts(inputs_cut=1)
+    assert ends_with_question_and_options(flan_t5, ids, question)
+
+
+# --- students of every kind -----------------------------------------------------------------------------------------
+
+
+def reader(tokenizer: Any, causal: bool = False, **changes: Any) -> Reader:
+    config = SimpleNamespace(is_encoder_decoder=not causal, decoder_start_token_id=0)
+    params = toy_params(**{f"student__{name}": value for name, value in changes.items()})
+    return Reader(params.student, SimpleNamespace(config=config), tokenizer)
+
+
+def test_a_seq2seq_student_reads_prefix_context_and_question_and_starts_from_its_start_token(tokenizer: Any) -> None:
+    reading = reader(tokenizer).question("predict: ", CONTEXT, TEXT, Cuts())
+    assert reading.source.tolist() == tokenizer(f"predict: {CONTEXT}\n{TEXT}")["input_ids"]
+    assert reading.prompt.tolist() == [0]
+
+
+def test_with_a_shared_encoder_the_prefix_stands_at_the_head_of_the_decoder(tokenizer: Any) -> None:
+    reading = reader(tokenizer, shared_encoder=True).question("predict: ", CONTEXT, TEXT, Cuts())
+    assert reading.source.tolist() == tokenizer(f"{CONTEXT}\n{TEXT}")["input_ids"]
+    assert reading.prompt.tolist() == [0, *tokenizer("predict: ", add_special_tokens=False)["input_ids"]]
+
+
+def test_a_causal_student_goes_on_where_the_response_begins(tokenizer: Any) -> None:
+    student = reader(tokenizer, causal=True, response=" so")
+    reading = student.question("predict: ", CONTEXT, TEXT, Cuts())
+    whole = tokenizer(f"predict: {CONTEXT}\n{TEXT} so red")["input_ids"]  # this tokenizer ends with an end of sequence
+    assert len(reading.source) == 0
+    assert [*reading.prompt.tolist(), *student.target("red", Cuts()).tolist()] == whole
+
+
+def test_a_causal_student_that_reads_a_question_once_has_the_prefix_behind_it(tokenizer: Any) -> None:
+    student = reader(tokenizer, causal=True, shared_encoder=True, response=" so")
+    answer, other = (student.question(prefix, CONTEXT, TEXT, Cuts()) for prefix in ("predict: ", "explain as ann: "))
+    whole = tokenizer(f"{CONTEXT}\n{TEXT}")["input_ids"][:-1]  # without this tokenizer's end of sequence
+    assert answer.shared == other.shared == len(whole)
+    assert answer.prompt[: len(whole)].tolist() == other.prompt[: len(whole)].tolist() == whole
+    assert answer.prompt[len(whole) :].tolist() == tokenizer("\npredict:", add_special_tokens=False)["input_ids"]
+    assert student.target("red", Cuts()).tolist() == [*tokenizer(" red", add_special_tokens=False)["input_ids"], 1]
+
+
+def test_without_a_prefix_nothing_is_shared_for_the_questions_end_foretells_the_text(tokenizer: Any) -> None:
+    reading = reader(tokenizer, causal=True, shared_encoder=True, chat=False).question("", CONTEXT, TEXT, Cuts())
+    tail = tokenizer("\n", add_special_tokens=False)["input_ids"]
+    assert reading.shared == (len(reading.prompt) - len(tail) if tail else 0)
+
+
+def test_a_causal_students_long_context_loses_its_head_and_not_the_response(tokenizer: Any) -> None:
+    cuts = Cuts()
+    student = reader(tokenizer, causal=True, response=" so", max_input_tokens=60)
+    reading = student.question("predict: ", CONTEXT * 9, TEXT, cuts)
+    assert cuts == Cuts(inputs_cut=1) and len(reading.prompt) <= 60
+    text = words(tokenizer, reading.prompt)
+    assert text.startswith("predict: ") and text.endswith(f"{' '.join(TEXT.split())} so")
+
+
+def test_a_chat_template_stands_around_prefix_context_and_question(tokenizer: Any) -> None:
+    chatty = SimpleNamespace(wraps=tokenizer)
+
+    class Chatty:
+        eos_token_id = tokenizer.eos_token_id
+
+        def __call__(self, *args: Any, **options: Any) -> Any:
+            return chatty.wraps(*args, **options)
+
+        def apply_chat_template(self, turns: list[dict], tokenize: bool, add_generation_prompt: bool) -> str:
+            assert not tokenize and add_generation_prompt
+            return "the dog: " + turns[0]["content"] + " the cat:"
+
+    reading = reader(Chatty(), causal=True, chat=True).question("predict: ", CONTEXT, TEXT, Cuts())
+    expected = tokenizer(f"the dog: predict: {CONTEXT}\n{TEXT} the cat:", add_special_tokens=False)["input_ids"]
+    assert reading.prompt.tolist() == expected
+
+
+def test_a_target_ends_in_the_end_of_sequence_unless_it_is_cut(tokenizer: Any) -> None:
+    cuts = Cuts()
+    whole = tokenizer("red dog at home")["input_ids"]
+    assert whole[-1] == tokenizer.eos_token_id
+    assert reader(tokenizer).target("red dog at home", cuts, len(whole)).tolist() == whole
+    assert cuts.targets_cut == 0
+    assert reader(tokenizer).target("red dog at home", cuts, 3).tolist() == whole[:3]
+    assert cuts == Cuts(targets_cut=1)

@@ -1,0 +1,184 @@
+"""Asking a live teacher: what is sent, kept, counted and refused, with a backend that answers from memory."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tinyllm.params.schema import Price, Prompting
+from tinyllm.records.questions import Question
+from tinyllm.records.rationales import Completion
+from tinyllm.teachers.cache.store import Answers
+from tinyllm.teachers.estimate import estimate
+from tinyllm.teachers.live import Live
+from tinyllm.teachers.protocol import Answer, Failure, Prompt
+
+PLAIN = Prompting(
+    instruction="", examples=0, selection="random", example_rationales="none", teacher_forcing=True, seed=1
+)
+NAMES = ("otter", "badger", "heron", "newt", "vole", "lynx", "moth", "carp")
+QUESTIONS = [
+    Question(f"q{i}", f"Where does the {name} sleep at noon?", ("burrow", "nest"), 0) for i, name in enumerate(NAMES)
+]
+TRAIN = [
+    Question("t1", "What do bees gather from clover?", ("nectar", "sand"), 0),
+    Question("t2", "Which metal rusts in rain?", ("gold", "iron"), 1),
+    Question("t3", "How many legs has a spider?", ("eight", "six"), 0),
+]
+
+
+class Memory:
+    """A backend that answers every prompt with its number of words, one after the other, and notes what it was asked."""
+
+    context_tokens: int | None = None
+    max_new_tokens = 10
+
+    def __init__(self, outcome: Callable[[Prompt], Answer | Failure] | None = None) -> None:
+        self.identity = {"backend": "memory"}
+        self.asked: list[str] = []
+        self.outcome = outcome or (lambda prompt: Answer(f"It has {len(prompt.text.split())} words.", "stop", 30, 5))
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        return len(prompt.text.split())
+
+    def generate(
+        self, prompts: Sequence[Prompt], admit: Callable[[int], bool]
+    ) -> Iterator[tuple[int, Answer | Failure]]:
+        for index, prompt in enumerate(prompts):
+            if not admit(index):
+                return
+            self.asked.append(prompt.text)
+            yield index, self.outcome(prompt)
+
+
+def live(
+    tmp_path: Path, backend: Memory, *, price: Price | None = None, max_cost: float | None = None, **prompting: object
+) -> Live:
+    settings = PLAIN.model_copy(update=prompting)
+    return Live("memory", backend, tmp_path / "answers.sqlite", settings, TRAIN, price, max_cost)
+
+
+def test_a_second_call_asks_nothing_and_says_the_same(tmp_path: Path) -> None:
+    first, second = Memory(), Memory()
+    said = live(tmp_path, first).complete(QUESTIONS)
+    assert live(tmp_path, second).complete(QUESTIONS[::-1]) == said[::-1]
+    assert (len(first.asked), second.asked) == (8, [])
+    assert said[0].text == "It has 21 words."  # counted by hand in the layout of the prompt
+    assert said[0].extra is not None and said[0].extra["prompt_tokens"] == 30
+
+
+def test_a_failure_is_asked_again_and_what_was_answered_is_not(tmp_path: Path) -> None:
+    def fail_on_the_heron(prompt: Prompt) -> Answer | Failure:
+        return Failure("refused", "no birds") if "heron" in prompt.text else Answer("It sleeps.", "stop", 1, 1)
+
+    said = live(tmp_path, Memory(fail_on_the_heron)).complete(QUESTIONS)
+    assert [one.status for one in said] == ["ok", "ok", "failed", "ok", "ok", "ok", "ok", "ok"]
+    assert said[2] == Completion(None, "failed", {"reason": "refused", "detail": "no birds"})
+    again = Memory()
+    live(tmp_path, again).complete(QUESTIONS)
+    assert [("heron" in text) for text in again.asked] == [True]
+
+
+def test_equal_prompts_are_asked_once(tmp_path: Path) -> None:
+    twins = [Question(f"twin-{i}", "Is it noon?", ("yes", "no"), 0) for i in range(3)]
+    backend = Memory()
+    said = live(tmp_path, backend).complete(twins)
+    assert len(backend.asked) == 1
+    assert len({one.text for one in said}) == 1
+
+
+def test_an_empty_answer_is_kept_and_counted(tmp_path: Path) -> None:
+    said = live(tmp_path, Memory(lambda prompt: Answer(" \n", "stop", 4, 1))).complete(QUESTIONS[:2])
+    assert [(one.text, one.status) for one in said] == [(None, "empty")] * 2
+    again = Memory()
+    live(tmp_path, again).complete(QUESTIONS[:2])
+    assert again.asked == []
+
+
+def test_an_exam_never_shows_the_gold_answer_whatever_the_params_say(tmp_path: Path) -> None:
+    unlike = [Question("x", "Which word is gold?", ("zyzzyva", "quokka"), answer) for answer in (0, 1)]
+    backend = Memory()
+    live(tmp_path, backend, teacher_forcing=True).examine(unlike)
+    assert len(backend.asked) == 1  # the gold option makes no difference to the prompt
+    live(tmp_path, backend, teacher_forcing=True).complete(unlike)
+    assert len(backend.asked) == 3
+
+
+def test_bootstrapped_examples_carry_the_teachers_own_rationales_asked_once(tmp_path: Path) -> None:
+    def speak(prompt: Prompt) -> Answer:
+        return Answer("Insects visit flowers for it, so it is sweet.", "stop", 9, 9)
+
+    backend = Memory(speak)
+    live(tmp_path, backend, examples=2, example_rationales="bootstrap").complete(QUESTIONS)
+    zero_shot = [text for text in backend.asked if text.count("Question:") == 1]
+    assert 2 <= len(zero_shot) <= 3  # of the three questions of train, each at most once
+    rest = [text for text in backend.asked if text.count("Question:") == 3]
+    assert len(rest) == 8
+    assert all(text.count("Insects visit flowers for it, so it is sweet.") == 2 for text in rest)
+
+
+def test_an_example_whose_rationale_states_a_wrong_option_is_shown_without_it(tmp_path: Path) -> None:
+    backend = Memory(lambda prompt: Answer("Thus, the answer is (b).", "stop", 9, 9))  # wrong but for t2
+    live(tmp_path, backend, examples=3, example_rationales="bootstrap").complete(QUESTIONS[:1])
+    assert backend.asked[-1].count("Thus, the answer is (b).") == 1
+
+
+def test_a_question_that_does_not_fit_fails_without_being_asked(tmp_path: Path) -> None:
+    backend = Memory()
+    backend.context_tokens = 15  # 5 for the prompt
+    said = live(tmp_path, backend).complete(QUESTIONS[:1])
+    assert (said[0].status, said[0].extra and said[0].extra["reason"], backend.asked) == ("failed", "too_long", [])
+
+
+def test_the_bill_stops_before_the_limit_and_keeps_what_was_answered(tmp_path: Path) -> None:
+    # A prompt of 21 words and an answer of at most 10 tokens cost at most 21 + 2 * 10 = 41; the one that comes 30 + 2 * 5 = 40.
+    price = Price(prompt=1e6, completion=2e6)
+    backend = Memory()
+    with pytest.raises(ValueError, match=r"runtime.max_cost: 125.0, of which 120 is spent.*holds 3 of 8 answers"):
+        live(tmp_path, backend, price=price, max_cost=125.0).complete(QUESTIONS)
+    assert len(backend.asked) == 3
+    rest = Memory()
+    live(tmp_path, rest, price=price, max_cost=239.0).complete(QUESTIONS)  # the last is admitted at 160 + 41
+    assert len(rest.asked) == 5
+
+
+def test_ctrl_c_finishes_what_is_under_way_and_keeps_it(tmp_path: Path) -> None:
+    def interrupt(prompt: Prompt) -> Answer:
+        if "heron" in prompt.text:
+            os.kill(os.getpid(), signal.SIGINT)
+        return Answer("It sleeps.", "stop", 1, 1)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        live(tmp_path, Memory(interrupt)).complete(QUESTIONS)
+    assert signal.getsignal(signal.SIGINT) is before
+    with Answers(tmp_path / "answers.sqlite") as answers:
+        assert sum(holding.answers for holding in answers.holdings()) == 3
+
+
+def test_an_estimate_is_what_is_then_asked(tmp_path: Path) -> None:
+    price = Price(prompt=1e6, completion=2e6)
+    found = estimate(live(tmp_path, Memory(), price=price), QUESTIONS, forced=True)
+    assert (found.calls, found.cached, found.completion_tokens) == (8, 0, 80)
+    assert (found.prompt_tokens, found.cost) == (8 * 21, 8 * 21 + 2 * 80)
+    asked = Memory()
+    live(tmp_path, asked).complete(QUESTIONS[:5])
+    assert len(asked.asked) == 5
+    found = estimate(live(tmp_path, Memory()), QUESTIONS, forced=True)
+    assert (found.calls, found.cached, found.cost) == (3, 5, 0.0)
+
+
+def test_an_estimate_counts_example_rationales_at_their_longest_until_they_are_known(tmp_path: Path) -> None:
+    prompting = {"examples": 3, "example_rationales": "bootstrap"}
+    backend = Memory(lambda prompt: Answer("Rust is red.", "stop", 9, 3))
+    unknown = estimate(live(tmp_path, backend, **prompting), QUESTIONS, forced=True)
+    assert unknown.calls == 3 + 8
+    live(tmp_path, backend, **prompting).complete(QUESTIONS[:1])
+    known = estimate(live(tmp_path, backend, **prompting), QUESTIONS, forced=True)
+    assert (known.calls, known.cached) == (7, 4)
+    assert known.prompt_tokens / 7 < unknown.prompt_tokens / 8
+    assert len(backend.asked) == 4  # estimates asked nothing

@@ -1,0 +1,4 @@
+"""The console command `tinyllm`: parse, call, print; no algorithm.
+
+May import: anything.
+"""

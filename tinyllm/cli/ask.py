@@ -1,0 +1,194 @@
+"""`tinyllm ask`: a trained student's answer to a question, how sure it is of each option, and its rationale in each voice."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tinyllm.params.schema import Params, alpha
+from tinyllm.project import STUDENTS, check_student, known_seed, locked_stage
+from tinyllm.records.jsonl import HALF_CHARACTER, parse_line, read_json
+from tinyllm.records.questions import Question, fold, parse_questions
+
+TRAIN = Path("data/questions/train.jsonl")
+SCORE = Path("metrics/score.json")
+LACKING = "the student was trained on questions with options"
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Add `ask` to the console command's subparsers; what runs it is left to the caller, who reads the params."""
+    parser = commands.add_parser(
+        "ask",
+        help="let a trained student answer a question",
+        description="Answer one question, or without one the questions that come as JSON lines on stdin, with the fields of "
+        "data/questions; id and answer may be missing. Prefixes and limits are those of params.yaml.",
+    )
+    parser.add_argument("question", metavar="QUESTION", nargs="?", help="without options it is answered in free text")
+    parser.add_argument(
+        "--choice", metavar="TEXT", action="append", default=[], help="an option; give it once for each"
+    )
+    parser.add_argument("--context", metavar="TEXT", default="", help="what stands before the question")
+    student = parser.add_mutually_exclusive_group()
+    student.add_argument("--seed", type=int, help="one of train.seeds; without it the first")
+    student.add_argument("--model", type=Path, metavar="FOLDER", help="a student's folder, in place of a seed's")
+    parser.add_argument("--rationales", action="store_true", help="add what it writes in each teacher's voice")
+    parser.add_argument("--json", action="store_true", help="print one JSON line, as always for JSON lines")
+    return parser
+
+
+def run(given: argparse.Namespace, params: Params) -> None:
+    """Print the answers that the command line asks for.
+
+    Raises:
+        ValueError: a faulty question, no such student, or no teacher in whose voice it could explain.
+    """
+    if given.question is None and (given.choice or given.context):
+        raise ValueError(
+            "--choice and --context belong to a question; give it too, or all of them as JSON lines on stdin"
+        )
+    folder = check_student(given.model or STUDENTS / str(known_seed(given.seed, params)))
+    if given.model is None and (other := other_values(folder.name, params)):
+        keys = ", ".join(f"student.{key}" for key in other)
+        print(f"note: the student was trained with another {keys}; `dvc repro` trains it anew", file=sys.stderr)
+    if given.model is None and (guess := best_guess()) is not None:
+        print(
+            f"note: on test these students are not shown to do better than guessing ({100 * guess:.1f}%)",
+            file=sys.stderr,
+        )
+    voices = learnt_voices(params) if given.rationales else []
+    knows_options = given.model is None and trained_with_options()
+    if given.question is not None:
+        row = {"id": 1, "question": given.question, "choices": given.choice, "context": given.context}
+        question = parse_question(row, "question")
+        if question.free and knows_options:
+            print(f"note: {LACKING}; name each with --choice, and it chooses among them", file=sys.stderr)
+        model, tokenizer = _load(folder, params)  # seconds: a mistake should not wait for it
+        told = _answer(model, tokenizer, question, voices, params)
+        told.pop("id")
+        print(json.dumps(told, ensure_ascii=False) if given.json else as_text(told, question.choices))
+        return
+    model, tokenizer = _load(folder, params)
+    for question in read_stream(sys.stdin.buffer, "stdin"):
+        if question.free and knows_options:
+            print(f"note: {question.id}: {LACKING}; give it `choices`", file=sys.stderr)
+        told = _answer(model, tokenizer, question, voices, params)
+        print(json.dumps(told, ensure_ascii=False), flush=True)  # whoever waits for it may send the next only then
+
+
+def as_text(told: dict[str, Any], choices: Sequence[str]) -> str:
+    """Return what is printed without `--json`."""
+    lines = [printable(told["answer"]) or "(nothing)"]
+    for choice, sure in zip(choices, told.get("probabilities", []), strict=True):
+        lines.append(f"{100 * sure:6.1f}%  {printable(choice)}")
+    lines += [f"{teacher}: {printable(text) or '(nothing)'}" for teacher, text in told.get("rationales", {}).items()]
+    return "\n".join(lines)
+
+
+def printable(text: str) -> str:
+    """Return the text without what a terminal would obey."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def read_stream(lines: Iterable[bytes], source: str) -> Iterator[Question]:
+    """Yield the question of every line that is not blank, as soon as the line has come.
+
+    Raises:
+        ValueError: a line is no question, and the message names source and line; or there is none.
+    """
+    found = False
+    for number, line in enumerate(lines, start=1):
+        where = f"{source}:{number}"
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{where}: not UTF-8 (byte {error.start}); convert it, for example with iconv") from None
+        if text.strip():
+            found = True
+            yield parse_question({"id": number, **parse_line(text, where)}, where)
+    if not found:
+        raise ValueError(f"{source}: no questions; give one as an argument, or JSON lines on stdin")
+
+
+def parse_question(row: dict, where: str) -> Question:
+    """Turn a row into a question by the rules of `parse_questions`, but for its gold answer, which it may lack.
+
+    Without `choices`, or with none in the list, it is a free-text question.
+
+    Raises:
+        ValueError: the row is faulty; the message starts with `where`.
+    """
+    if half := HALF_CHARACTER.search(json.dumps(row, ensure_ascii=False)):
+        raise ValueError(f"{where}: \\u{ord(half[0]):04x} is half a character, which UTF-8 cannot hold")
+    choices = row.get("choices", [])
+    free = choices == []
+    if "answer" not in row and isinstance(choices, list):
+        folded = [fold(choice) for choice in choices if isinstance(choice, str)]
+        if twice := [choice for choice in folded if folded.count(choice) > 1]:
+            raise ValueError(f"{where}: {twice[0]!r} stands among the choices more than once; choices must differ")
+    try:
+        (question,) = parse_questions([{"answer": "unknown" if free else 0, **row}], "row")
+    except ValueError as error:
+        raise ValueError(f"{where}{str(error).removeprefix('row:1')}") from None
+    return question if "answer" in row or not free else replace(question, answer="")
+
+
+def other_values(seed: str, params: Params) -> list[str]:
+    """Return the keys of `student` that say something else than when the seed's student was trained, as dvc.lock has it."""
+    lock = Path("dvc.lock")
+    stage = locked_stage(lock.read_text(encoding="utf-8"), f"train@{seed}") if lock.is_file() else {}
+    trained = stage.get("params", {}).get("params.yaml", {}).get("student", {})
+    return [key for key, value in params.student.model_dump().items() if key in trained and trained[key] != value]
+
+
+def best_guess() -> float | None:
+    """Return what guessing scores on test where that lies within or above the students' interval; free text is not guessed."""
+    score = read_json(SCORE) if SCORE.is_file() else {}
+    guess = max(score.get("chance", 0.0), score.get("majority", 0.0))
+    return guess if score.get("accuracy_low", 1.0) <= guess and score["chance"] > 0 else None
+
+
+def trained_with_options() -> bool:
+    """Whether the questions of train, where they are at hand, have options; all of them do or none."""
+    if not TRAIN.is_file():
+        return False
+    with TRAIN.open(encoding="utf-8") as file:
+        return bool(parse_line(file.readline(), f"{TRAIN}:1").get("choices"))
+
+
+def learnt_voices(params: Params) -> list[str]:
+    """Return the teachers in whose voice the student learnt to explain: those with a weight in its loss.
+
+    Raises:
+        ValueError: there are none.
+    """
+    found = [teacher for teacher in params.corpus.teachers if alpha(params.loss, teacher) > 0]
+    if not found:
+        raise ValueError("--rationales: corpus.teachers has no teacher with a weight above 0, so none was learnt from")
+    return found
+
+
+def _load(folder: Path, params: Params) -> tuple[Any, Any]:
+    from tinyllm.models.device import choose_device, prepare_torch
+    from tinyllm.student.folder import load_student
+
+    prepare_torch(params.train.threads)
+    try:
+        model, tokenizer = load_student(folder)
+    except ValueError as error:
+        if folder.parent == STUDENTS:
+            raise
+        fault = str(error).rpartition("; ")[0]  # its remedy is to delete what the pipeline can make again
+        raise ValueError(f"{fault}; name a student's folder that is whole") from None
+    model.to(choose_device(params.runtime))
+    return model, tokenizer
+
+
+def _answer(model: Any, tokenizer: Any, question: Question, voices: Sequence[str], params: Params) -> dict[str, Any]:
+    from tinyllm.student.answer import answer  # brings torch
+
+    return answer(model, tokenizer, question, voices, params)

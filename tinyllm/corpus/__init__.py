@@ -1,0 +1,10 @@
+"""Which rationales are learnt from: cleaned, audited, selected, and joined with their questions.
+
+May import: parsing, records, params, console and project.
+"""
+
+from tinyllm.corpus.joining import judged_rows
+from tinyllm.corpus.metrics import Tally, check_quarantine
+from tinyllm.corpus.selection import select, weigh
+
+__all__ = ["Tally", "check_quarantine", "judged_rows", "select", "weigh"]

@@ -1,0 +1,99 @@
+"""The training corpus: one row a question with a target for every task, and a record of every rationale left out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from tinyllm.corpus.audit import fault
+from tinyllm.params.schema import Audit
+from tinyllm.parsing.cleaning import clean
+from tinyllm.parsing.stated_answer import stated_answer
+from tinyllm.records.questions import Question, input_text
+
+NOT_SELECTED = "not_selected"  # the status of a rationale that passed the audit and is not learnt from
+ANSWER = "answer"  # the task every row has; no teacher may bear its name
+TEACHER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # a dot would split the key in `dvc metrics diff`
+
+Find = Callable[[Question], dict | None]  # the row of a question in a teacher's rationale file
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one teacher's rationale for one question; `status` is "ok" or the reason it is not used."""
+
+    status: str
+    raw: str | None
+    cleaned: str | None  # also of a rationale that the audit refused
+    stated: int | str | None  # the answer that the cleaned rationale states, of options the index
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A question's row of the corpus, the verdict on each teacher, and the rows of those that are left out of it."""
+
+    question: Question
+    split: str
+    row: dict
+    verdicts: dict[str, Verdict]
+    quarantine: list[dict]
+
+
+def assemble(
+    splits: Mapping[str, Iterable[Question]], rationales: Mapping[str, Find], limits: Audit
+) -> Iterator[Judged]:
+    """Join questions and rationales, in the order of splits, questions and teachers; one question is held at a time.
+
+    Args:
+        splits: the questions by split, train and valid; never test, whose questions no teacher sees with gold. No id stands
+            twice.
+        rationales: by teacher what finds its row of a question.
+
+    Raises:
+        ValueError: a teacher's name cannot be a task and a metrics key, or reading meets a fault.
+    """
+    _check_names(rationales)
+    for split, questions in splits.items():
+        for question in questions:
+            yield judge(question, split, {teacher: find(question) for teacher, find in rationales.items()}, limits)
+
+
+def judge(question: Question, split: str, given: Mapping[str, dict | None], limits: Audit) -> Judged:
+    """Judge what each teacher said of one question; one without a usable rationale is absent from the row's targets.
+
+    Option probabilities come along whatever became of the rationale, and with them the options.
+
+    Args:
+        given: by teacher its row in the rationale file, None where it has none.
+    """
+    verdicts = {teacher: _verdict(row, question, limits) for teacher, row in given.items()}
+    usable = {teacher: verdict.cleaned for teacher, verdict in verdicts.items() if verdict.status == "ok"}
+    targets = {ANSWER: question.gold} | usable
+    row = {"id": question.id, "context": question.context, "input": input_text(question), "targets": targets}
+    sure = {teacher: found.get("option_probabilities") for teacher, found in given.items() if found}
+    if any(sure.values()):
+        told = {teacher: probabilities for teacher, probabilities in sure.items() if probabilities is not None}
+        row |= {"option_probabilities": told, "choices": list(question.choices)}
+    quarantine = [
+        refusal(question, split, teacher, verdict) for teacher, verdict in verdicts.items() if verdict.status != "ok"
+    ]
+    return Judged(question, split, row, verdicts, quarantine)
+
+
+def refusal(question: Question, split: str, teacher: str, verdict: Verdict) -> dict:
+    """Return the row of the quarantine of a rationale that is not learnt from."""
+    return {"id": question.id, "split": split, "teacher": teacher, "status": verdict.status, "rationale": verdict.raw}
+
+
+def _check_names(teachers: Iterable[str]) -> None:
+    for teacher in teachers:
+        if teacher == ANSWER or not TEACHER_NAME.fullmatch(teacher):
+            raise ValueError(f"teacher {teacher!r}; allowed are letters, digits, _ and -, and not {ANSWER!r}")
+
+
+def _verdict(row: dict | None, question: Question, limits: Audit) -> Verdict:
+    if row is None or row["status"] != "ok":
+        return Verdict(row["status"] if row else "missing", None, None, None)
+    text = clean(row["rationale"])
+    return Verdict(fault(text, question, limits) or "ok", row["rationale"], text, stated_answer(text, question))

@@ -1,0 +1,143 @@
+"""The counts of metrics/corpus.json, kept as running sums while the corpus is assembled, and the limit on what is lost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+from tinyllm.corpus.assemble import NOT_SELECTED, Judged, Verdict
+from tinyllm.corpus.audit import content_words
+
+
+class Tally:
+    """What became of every rationale so far; it does not grow with the rows.
+
+    Args:
+        splits, teachers: all that will come, in the order in which the summary has them.
+    """
+
+    def __init__(self, splits: Iterable[str], teachers: Iterable[str]) -> None:
+        splits, teachers = list(splits), list(teachers)
+        self._rows = dict.fromkeys(splits, 0)
+        self._complete = dict.fromkeys(splits, 0)
+        self._statuses = {teacher: {split: Counter[str]() for split in splits} for teacher in teachers}
+        self._words = {teacher: _Words() for teacher in teachers}
+        self._agreement = {pair: _Agreement() for pair in combinations(teachers, 2)}
+
+    def add(self, judged: Judged) -> None:
+        self._rows[judged.split] += 1
+        self._complete[judged.split] += not judged.quarantine
+        for teacher, verdict in judged.verdicts.items():
+            self._statuses[teacher][judged.split][verdict.status] += 1
+            self._words[teacher].add(verdict)
+        for (one, other), agreement in self._agreement.items():
+            agreement.add(judged.verdicts[one], judged.verdicts[other])
+
+    def summary(self, unknown_ids: Mapping[str, int]) -> dict:
+        """Return the counts for `metrics/corpus.json`: nested, no key with a dot, shares and means to four digits.
+
+        Kept and quarantined stand apart by split; words and agreement are over all splits together. A mean or share of
+        nothing is left out.
+
+        Args:
+            unknown_ids: by teacher, rationales of questions that are not here, such as those dropped as leaks.
+        """
+        return {
+            "rows": self._rows,
+            "all_teachers": self._complete,
+            "teachers": {
+                teacher: {split: _kept(found) for split, found in by_split.items()}
+                | self._words[teacher].means()
+                | {"unknown_ids": unknown_ids[teacher]}
+                for teacher, by_split in self._statuses.items()
+            },
+            "agreement": {f"{one}+{other}": found.shares() for (one, other), found in self._agreement.items()},
+        }
+
+
+@dataclass
+class _Words:
+    """Words of the kept rationales: the difference is what cleaning took off them, not what the audit refused."""
+
+    kept: int = 0
+    before: int = 0
+    after: int = 0
+
+    def add(self, verdict: Verdict) -> None:
+        if verdict.status == "ok":
+            self.kept += 1
+            self.before += len((verdict.raw or "").split())
+            self.after += len((verdict.cleaned or "").split())
+
+    def means(self) -> dict:
+        if not self.kept:
+            return {}
+        return {
+            "words_before": round(self.before / self.kept, 4),
+            "words_after": round(self.after / self.kept, 4),
+        }
+
+
+@dataclass
+class _Agreement:
+    """Two teachers compared question by question.
+
+    Stated answers are compared before the audit: after it only gold ones might be left. Overlap is the mean Jaccard
+    index of the content words where both are kept.
+    """
+
+    both_state: int = 0
+    same: int = 0
+    both_kept: int = 0
+    overlap: float = 0.0
+
+    def add(self, one: Verdict, other: Verdict) -> None:
+        if one.stated is not None and other.stated is not None:
+            self.both_state += 1
+            self.same += one.stated == other.stated
+        if one.status == other.status == "ok":
+            first, second = content_words(one.cleaned or ""), content_words(other.cleaned or "")
+            self.both_kept += 1
+            self.overlap += len(first & second) / max(1, len(first | second))
+
+    def shares(self) -> dict:
+        result: dict = {"both_state": self.both_state, "both_kept": self.both_kept}
+        if self.both_state:
+            result["same_answer"] = round(self.same / self.both_state, 4)
+        if self.both_kept:
+            result["overlap"] = round(self.overlap / self.both_kept, 4)
+        return result
+
+
+def _kept(statuses: Counter[str]) -> dict:
+    reasons = {reason: count for reason, count in statuses.items() if reason != "ok"}
+    ordered = dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
+    return {"kept": statuses["ok"], "quarantined": sum(reasons.values()), "reasons": ordered}
+
+
+def check_quarantine(summary: dict, limit: float) -> None:
+    """Refuse a corpus in which a teacher lost too much of train; what was not selected is no loss.
+
+    Args:
+        summary: of `Tally.summary`.
+        limit: the share of the train questions, 0-1, that may be without a teacher's rationale.
+
+    Raises:
+        ValueError: naming every teacher beyond the limit, its most frequent reason, and the remedies.
+    """
+    total = summary["rows"].get("train", 0)
+    messages = []
+    for teacher, counts in summary["teachers"].items():
+        reasons = {reason: count for reason, count in counts["train"]["reasons"].items() if reason != NOT_SELECTED}
+        lost = sum(reasons.values()) if total else 0
+        if lost > limit * total:
+            reason, count = max(reasons.items(), key=lambda item: item[1])
+            messages.append(
+                f"teacher {teacher}: {lost} of {total} rationales ({lost / total:.1%}) quarantined, "
+                f"allowed are {100 * limit:.4g}% (corpus.max_quarantined); most: {reason} {count}"
+                + (" (are the ids in its file those of the questions?)" if reason == "missing" else "")
+            )
+    if messages:
+        raise ValueError("; ".join(messages) + "; see data/quarantine.jsonl, raise the limit or drop the teacher")

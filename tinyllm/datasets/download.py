@@ -1,0 +1,171 @@
+"""One file of the authors' release, fetched into the per-user cache and verified before anyone reads it.
+
+Environment:
+    TINYLLM_MIRROR: an http://, https:// or file:// base that replaces `SOURCE`, in the same layout.
+    TINYLLM_DATA_CACHE: the folder for fetched files; otherwise the operating system's cache folder for `tinyllm`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+from urllib.request import url2pathname
+
+import platformdirs
+
+COMMIT = "9f5bebec8b22037f80ffa8d17bfeb01a2a524a3b"
+SOURCE = f"https://raw.githubusercontent.com/YikunHan42/TinyLLM/{COMMIT}"
+TRIES = 3
+SECONDS = 30  # without a byte, until a try counts as failed
+PASSING = (408, 429)  # besides every 5xx: answers that another try may change; 401, 403 and 404 stay what they are
+
+
+@dataclass(frozen=True)
+class Asset:
+    """What the manifest knows of one file; where sha256 is empty, the git blob id identifies it."""
+
+    path: str
+    size: int | None
+    git_blob: str
+    sha256: str
+
+
+def read_manifest() -> dict[str, Asset]:
+    """Return every data file of the release by its path there.
+
+    Source: github YikunHan42/TinyLLM at 9f5bebe; hashes of its bytes. `piqa_train.json` has only its git blob id.
+    """
+    lines = files("tinyllm.datasets").joinpath("release.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    rows = (line.split("\t") for line in lines)
+    return {path: Asset(path, int(size) if size else None, blob, sha256) for path, size, blob, sha256 in rows}
+
+
+def fetch(asset: Asset) -> Path:
+    """Return the path of a verified copy in the cache, downloading it where there is none or a damaged one.
+
+    A copy is verified at every call: hashing a few megabytes is cheap, a night's training on a damaged file is not.
+
+    Raises:
+        ValueError: the mirror's address, the server's answer, the bytes or the cache folder are wrong; one line says
+            which, what was found, what was expected and the remedy.
+    """
+    target = cache_folder() / asset.path
+    try:
+        if target.is_file() and _fault(target.read_bytes(), asset) is None:
+            return target
+    except OSError as error:
+        raise ValueError(
+            f"{target}: cannot be read ({error}); delete it, or set TINYLLM_DATA_CACHE elsewhere"
+        ) from None
+    url = f"{mirror()}/{quote(asset.path)}"
+    data = _read_file(url) if url.startswith("file:") else _download(url)
+    fault = _fault(data, asset)
+    if fault is not None:
+        raise ValueError(
+            f"{_shown(url)}: {fault}; the mirror serves another version: unset TINYLLM_MIRROR,"
+            f" or set it to a copy of github YikunHan42/TinyLLM at {COMMIT}"
+        )
+    try:
+        _keep(data, target)
+    except OSError as error:
+        remedy = "free space, or set TINYLLM_DATA_CACHE to a folder that can be written"
+        raise ValueError(f"{target}: cannot be written ({error}); {remedy}") from None
+    return target
+
+
+def cache_folder() -> Path:
+    """The folder that fetched files are kept in, in the layout of the release."""
+    chosen = os.environ.get("TINYLLM_DATA_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    return Path(platformdirs.user_cache_dir("tinyllm"))
+
+
+def mirror() -> str:
+    """Return the base that files are fetched from, without a slash at its end.
+
+    Raises:
+        ValueError: TINYLLM_MIRROR is no http, https or file address.
+    """
+    base = os.environ.get("TINYLLM_MIRROR") or SOURCE
+    parts = urlsplit(base)
+    local = parts.scheme == "file"
+    complete = parts.netloc in ("", "localhost") and parts.path.startswith("/") if local else bool(parts.hostname)
+    if parts.scheme not in ("http", "https", "file") or not complete:
+        raise ValueError(
+            f"TINYLLM_MIRROR is {_shown(base)!r}; allowed is an http://, https:// or file:// address,"
+            " such as file:///data/TinyLLM for the folder /data/TinyLLM"
+        )
+    return base.rstrip("/")
+
+
+def _fault(data: bytes, asset: Asset) -> str | None:
+    """Return in what the bytes differ from the manifest entry, or None where they are the very file."""
+    if asset.size is not None and len(data) != asset.size:
+        return f"{len(data)} bytes, expected {asset.size}"
+    if asset.sha256:
+        name, found, expected = "sha256", hashlib.sha256(data).hexdigest(), asset.sha256
+    else:  # git hashes the length before the bytes, so the size is covered too
+        name, found, expected = "git blob id", hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest(), asset.git_blob
+    return None if found == expected else f"{name} is {found}, expected {expected}"
+
+
+def _keep(data: bytes, target: Path) -> None:
+    """Write verified bytes; a name without `.partial` is only ever a whole file's."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")  # queued experiments may fetch it at once
+    try:
+        partial.write_bytes(data)
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _read_file(url: str) -> bytes:
+    try:
+        return Path(url2pathname(urlsplit(url).path)).read_bytes()
+    except OSError as error:
+        remedy = "TINYLLM_MIRROR must name a folder with the layout of the release"
+        raise ValueError(f"{url}: {error.strerror}, expected the file; {remedy}") from None
+
+
+def _download(url: str) -> bytes:
+    """Return the body; a fault that may pass is tried again after about 1 and 2 seconds, `TRIES` times in all."""
+    import requests  # with stamina 0.2 s, so only where a file is really fetched
+    import stamina
+
+    try:
+        for attempt in stamina.retry_context(on=_may_pass, attempts=TRIES, wait_initial=0.5, wait_max=5.0):
+            with attempt:
+                response = requests.get(url, timeout=SECONDS)  # a body shorter than its Content-Length raises
+                response.raise_for_status()
+        return response.content
+    except requests.RequestException as error:
+        tries = f"after {TRIES} tries" if _may_pass(error) else "not tried again"
+        remedy = "check network and proxy, or set TINYLLM_MIRROR to a copy of the release"
+        raise ValueError(f"{_shown(url)}: {_reason(error)}, {tries}, expected the file; {remedy}") from None
+
+
+def _may_pass(error: Exception) -> bool:
+    import requests
+
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return error.response.status_code >= 500 or error.response.status_code in PASSING
+    return isinstance(error, (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError))
+
+
+def _reason(error: Exception) -> str:
+    response = getattr(error, "response", None)
+    if response is not None:
+        return f"HTTP {response.status_code} {response.reason}"
+    return f"{type(error).__name__} ({' '.join(str(error).split())})"
+
+
+def _shown(url: str) -> str:
+    """The address without user name and password, which no message may carry."""
+    return re.sub("//[^/]*@", "//", url)

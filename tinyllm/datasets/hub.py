@@ -1,0 +1,198 @@
+"""Any set of questions that Hugging Face `datasets` can open, its columns mapped to questions."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from tinyllm.records.questions import Question, parse_questions
+
+
+class HubColumns(Protocol):
+    """Where a row keeps each field; a dot descends, so `choices.text` is the list `text` inside `choices`.
+
+    `choices` is one column that holds a list of texts, or several of one text each: `ending0,ending1`. `labels` is one
+    column that holds the options' labels in order, or the labels themselves: `A,B,C,D`. `answer` is then a label;
+    without labels it is the gold option's index from 0 or its full text. Without `choices` the set is answered in free
+    text, and `answer` is that. `context` is text or a list of texts. Without an `id` the rows are numbered from 1.
+    """
+
+    question: str
+    choices: str | None
+    answer: str
+    labels: str | None
+    context: str | None
+    id: str | None
+
+
+class HubSplits(Protocol):
+    """The set's own name of each split, or a slice of one such as `train[:10%]`."""
+
+    train: str
+    valid: str
+    test: str
+
+
+class HubSettings(Protocol):
+    """Which set: an id on the hub with the commit of a revision, or a local folder of Parquet, JSON or CSV files."""
+
+    path: str
+    name: str | None
+    revision: str | None
+
+    @property
+    def splits(self) -> HubSplits: ...
+
+    @property
+    def columns(self) -> HubColumns: ...
+
+
+def load_hub(settings: HubSettings) -> dict[str, list[Question]]:
+    """Return the checked questions of every split; an id becomes `split-id`, so that ids differ between splits.
+
+    Where `columns.answer` is itself one of several `columns.choices` (SciQ's `correct_answer`), the gold option would
+    always stand in the same place: such options are put in an order drawn from the question's text and their own.
+
+    Raises:
+        ValueError: the revision is not pinned, the set cannot be opened, a column or split is not there, or a row is
+            no question; one line that names the key.
+    """
+    builder = _open(settings)
+    questions = {}
+    for split in ("train", "valid", "test"):
+        part: str = getattr(settings.splits, split)
+        rows = _select(builder, split, part)
+        _check_columns(settings.columns, _column_paths(rows.features), split)
+        used = [path for _, path in _paths_used(settings.columns)]
+        rows = rows.select_columns(sorted({path if path in rows.features else path.split(".")[0] for path in used}))
+        source = f"{settings.path} {part}"
+        plain = [_plain(row, number, settings.columns, source) for number, row in enumerate(rows, start=1)]
+        parsed = parse_questions(plain, source)
+        questions[split] = [replace(question, id=f"{split}-{question.id}") for question in parsed]
+    return questions
+
+
+def _open(settings: HubSettings) -> Any:
+    folder = Path(settings.path).expanduser()
+    local = folder.is_dir()
+    if not local and not re.fullmatch(r"[0-9a-f]{40}", settings.revision or ""):
+        raise ValueError(
+            f"data.hub.revision: found {settings.revision or 'null'}; data.hub.path {settings.path} is no folder here, "
+            "and a set from the hub needs the 40 digits of a commit"
+        )
+    import datasets  # half a second, and only this function needs it
+
+    # No script of the set is ever run: datasets 4 and later have no way to do so.
+    path = str(folder.resolve()) if local else settings.path  # absolute: `json` alone would name one of its loaders
+    try:
+        builder = datasets.load_dataset_builder(path, settings.name or None, revision=settings.revision or None)
+        builder.download_and_prepare()
+    except Exception as error:  # a dozen unrelated classes, all of them about the set that the params name
+        raise ValueError(
+            f"data.hub: cannot load path {settings.path}, name {settings.name or 'null'}, "
+            f"revision {settings.revision or 'null'}: {_reason(error)}; check these three keys and the connection"
+        ) from error
+    return builder
+
+
+def _reason(error: BaseException) -> str:
+    while error.__cause__ is not None:  # the library's own message only says that an error occurred
+        error = error.__cause__
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _select(builder: Any, split: str, part: str) -> Any:
+    try:
+        return builder.as_dataset(split=part)
+    except ValueError as error:
+        raise ValueError(
+            f"data.hub.splits.{split}: found {part!r} ({_reason(error)}); there are {', '.join(builder.info.splits)}, "
+            "and a slice is written train[:10%]"
+        ) from None
+
+
+def _column_paths(features: Mapping[str, Any], prefix: str = "") -> dict[str, bool]:
+    """Map every column's dotted path to whether it holds a value (True) or only other columns (False)."""
+    paths: dict[str, bool] = {}
+    for name, feature in features.items():
+        inner = getattr(feature, "feature", feature)  # a list of structs is descended like a struct of lists
+        paths[prefix + name] = not isinstance(inner, Mapping)
+        if isinstance(inner, Mapping):
+            paths |= _column_paths(inner, f"{prefix}{name}.")
+    return paths
+
+
+def _paths_used(columns: HubColumns) -> Iterator[tuple[str, str]]:
+    """Yield (key, dotted path) of every column to be read."""
+    yield "question", columns.question
+    for path in _split_list(columns.choices or ""):
+        yield "choices", path
+    yield "answer", columns.answer
+    if columns.labels and "," not in columns.labels:
+        yield "labels", columns.labels
+    if columns.context:
+        yield "context", columns.context
+    if columns.id:
+        yield "id", columns.id
+
+
+def _split_list(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")] if text else []
+
+
+def _check_columns(columns: HubColumns, paths: Mapping[str, bool], split: str) -> None:
+    there = ", ".join(path for path, holds_value in paths.items() if holds_value)
+    for key, path in _paths_used(columns):
+        if path not in paths:
+            raise ValueError(f"data.hub.columns.{key}: found {path!r}; columns of split {split}: {there}")
+        if not paths[path]:
+            raise ValueError(f"data.hub.columns.{key}: {path!r} holds other columns; columns of split {split}: {there}")
+
+
+def _plain(row: dict, number: int, columns: HubColumns, source: str) -> dict:
+    """Return one row with the fields that `parse_questions` checks."""
+    spread = _split_list(columns.choices or "")
+    choices = _value(row, spread[0]) if len(spread) == 1 else [_value(row, path) for path in spread]
+    question, answer = _value(row, columns.question), _value(row, columns.answer)
+    if columns.labels:
+        answer = _labelled(row, choices, answer, columns.labels, f"{source}:{number}")
+    elif len(spread) > 1 and columns.answer in spread:
+        choices = sorted(choices, key=lambda choice: hashlib.sha256(f"{question}\n{choice}".encode()).digest())
+    context = _value(row, columns.context) if columns.context else ""
+    if isinstance(context, list) and all(isinstance(part, str) for part in context):
+        context = "\n".join(context)
+    return {
+        "id": _value(row, columns.id) if columns.id else number,
+        "question": question,
+        "choices": choices,
+        "answer": answer,
+        "context": "" if context is None else context,
+    }
+
+
+def _labelled(row: dict, choices: Any, answer: Any, spec: str, where: str) -> int:
+    """Return the index of the option whose label is the answer."""
+    literal = "," in spec
+    labels = _split_list(spec) if literal else _value(row, spec)
+    if not isinstance(labels, list) or not isinstance(choices, list) or len(labels) != len(choices):
+        raise ValueError(f"{where}: labels {labels!r}, choices {choices!r}; data.hub.columns.labels must give one each")
+    if literal:
+        answer = str(answer)  # 1 and "1" are one label here, since params can only write the text
+    if labels.count(answer) != 1:
+        raise ValueError(f"{where}: answer {answer!r}; data.hub.columns.answer must hold one of the labels {labels}")
+    return labels.index(answer)
+
+
+def _value(row: Any, path: str) -> Any:
+    """Return what stands at a dotted path; a list on the way is descended item by item."""
+    if isinstance(row, list):
+        return [_value(item, path) for item in row]
+    if row is None or path in row:  # a column's own name may have a dot in it
+        return None if row is None else row[path]
+    name, _, rest = path.partition(".")
+    return _value(row[name], rest)

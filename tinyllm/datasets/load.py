@@ -1,0 +1,126 @@
+"""Load the question set that the params name: generated, released with the paper, the user's own, or from the hub."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tinyllm.casebook import world as casebook
+from tinyllm.datasets import hub, release
+from tinyllm.params.schema import RELEASED, Data, Take
+from tinyllm.records.jsonl import read_jsonl
+from tinyllm.records.questions import Question, drop_leaks, kind, question_key, read_questions
+from tinyllm.records.rationales import check_rationales
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class QuestionSet:
+    """Questions by split, and what teachers were recorded with them: rows of `id`, `rationale`, `status`."""
+
+    splits: dict[str, list[Question]]
+    recorded: dict[str, list[dict]] = field(default_factory=dict)
+    terms: str = ""
+
+
+def load_set(data: Data) -> QuestionSet:
+    """Return the whole set, every question checked.
+
+    Raises:
+        ValueError: something of it is missing, faulty or cannot be had; the message names file or key.
+    """
+    if data.dataset == "casebook":
+        loaded = QuestionSet(casebook.make_splits(casebook.World(seed=data.seed, **data.casebook.model_dump())))
+    elif data.dataset in RELEASED:
+        released = release.load_release(data.dataset)
+        loaded = QuestionSet(released.splits, released.rationales, release.TERMS[data.dataset])
+    elif data.dataset == "hub":
+        loaded = QuestionSet(hub.load_hub(data.hub))
+    else:
+        loaded = load_folder(Path(data.folder))
+    _check_ids(loaded.splits)
+    _check_kinds(loaded.splits)
+    return loaded
+
+
+def load_folder(folder: Path) -> QuestionSet:
+    """Read train.jsonl, valid.jsonl, test.jsonl and, where there are any, rationales/TEACHER.jsonl.
+
+    Raises:
+        ValueError: the folder or one of the three files is missing, or a row is faulty.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"data.folder: {folder} is no folder; it must hold train.jsonl, valid.jsonl and test.jsonl")
+    splits = {split: read_questions(folder / f"{split}.jsonl") for split in SPLITS}
+    recorded = {}
+    for path in sorted((folder / "rationales").glob("*.jsonl")):
+        rows = [_recorded_row(row, f"{path}:{number}") for number, row in enumerate(read_jsonl(path), start=1)]
+        recorded[path.stem] = check_rationales(rows, str(path))
+    return QuestionSet(splits, recorded)
+
+
+def _recorded_row(row: dict, where: str) -> dict:
+    if lacking := [field for field in ("id", "rationale") if field not in row]:
+        raise ValueError(f"{where}: no field {lacking[0]!r}, found are {', '.join(row)}; a row has id and rationale")
+    if not isinstance(row["id"], (str, int)) or not isinstance(row["rationale"], (str, type(None))):
+        raise ValueError(f"{where}: a row has id (text or whole number) and rationale (text or null)")
+    text = (row["rationale"] or "").strip()
+    return {"id": str(row["id"]), "rationale": text or None, "status": row.get("status", "ok" if text else "missing")}
+
+
+def without_question(loaded: QuestionSet) -> dict[str, list[str]]:
+    """Return by teacher the ids of rationales whose question the set does not have, in order; no entry where there are none."""
+    known = {question.id for questions in loaded.splits.values() for question in questions}
+    lost = {teacher: [row["id"] for row in rows if row["id"] not in known] for teacher, rows in loaded.recorded.items()}
+    return {teacher: ids for teacher, ids in lost.items() if ids}
+
+
+def prepare(whole: dict[str, list[Question]], take: Take, drop: bool) -> tuple[dict[str, list[Question]], dict]:
+    """Return the splits as used, and what is worth knowing of them (metrics/questions.json).
+
+    Train loses the questions that also stand in valid or test (where `drop` says so), then each split is cut to the number
+    asked for. Leaks are sought in the whole of valid and test, so that a smaller test leaves train as it is.
+
+    Raises:
+        ValueError: nothing is left of train.
+    """
+    train = drop_leaks(whole["train"], [*whole["valid"], *whole["test"]])
+    dropped = len(whole["train"]) - len(train) if drop else 0
+    kept = {**whole, "train": train if drop else whole["train"]}
+    if not kept["train"]:
+        raise ValueError("train: every question stands in valid or test too; nothing is left to learn from")
+    used = {split: kept[split][: getattr(take, split)] for split in SPLITS}
+    keys = {split: [question_key(question) for question in whole[split]] for split in SPLITS}
+    known = set(keys["train"])
+    counts = {
+        **{split: len(used[split]) for split in SPLITS},
+        **{f"{split}_whole": len(whole[split]) for split in SPLITS},
+        "dropped": dropped,
+        "valid_in_train": sum(key in known for key in keys["valid"]),
+        "test_in_train": sum(key in known for key in keys["test"]),
+        "train_duplicates": len(keys["train"]) - len(known),
+    }
+    return used, counts
+
+
+def _check_ids(splits: dict[str, list[Question]]) -> None:
+    """Rationales are found by id alone, so an id may not stand in two splits."""
+    times = Counter(question.id for split in SPLITS for question in splits[split])
+    for identifier, count in times.items():
+        if count > 1:
+            where = " and ".join(split for split in SPLITS if any(q.id == identifier for q in splits[split]))
+            raise ValueError(f"id {identifier!r} stands in {where}; ids must differ between splits")
+
+
+def _check_kinds(splits: dict[str, list[Question]]) -> None:
+    """Within a split they are of one kind, which reading has checked."""
+    train = splits["train"][0]
+    for split in SPLITS[1:]:
+        other = splits[split][0]
+        if other.free != train.free:
+            raise ValueError(
+                f"{split}: {other.id!r} {kind(other.free)}, but train's {train.id!r} {kind(train.free)}; "
+                "allowed is one kind in a set"
+            )

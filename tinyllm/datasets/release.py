@@ -1,0 +1,166 @@
+"""The six question sets of the TinyLLM authors' release, with the rationales of their two teachers.
+
+Source: github YikunHan42/TinyLLM at 9f5bebe, `datasets/{name}/{name}_{split}.json` for the questions and
+`datasets/{name}/llm/{split}_CoT_{i}.json` for the rationales. The rationales of the test questions are never fetched.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinyllm.console import progress
+from tinyllm.datasets.download import fetch, read_manifest
+from tinyllm.records.jsonl import read_json_list, read_jsonl, read_text
+from tinyllm.records.questions import Question, fold, option_letter, parse_questions
+
+SPLITS = ("train", "valid", "test")
+TEACHERS = ("flan_t5_xl", "llama2_chat_7b")
+TERMS = {
+    "obqa": "OpenBookQA: Apache-2.0",
+    "arc": "ARC-Challenge: CC BY-SA 4.0; what is built on it keeps the licence and names its makers",
+    "piqa": "PIQA: AFL-3.0",
+    "riddle": "RiddleSense: its licence is unclear; ask its makers before passing it on",
+    "pubmedqa": "PubMedQA: MIT",
+    "bioasq": "BioASQ: its licence is unclear; its makers ask users to register at bioasq.org first",
+}
+LLAMA_NOTE = "llama2_chat_7b: Llama 2's licence forbids using its outputs to improve any other large language model"
+JOINED = ("pubmedqa", "bioasq")  # here the release's one string holds the context and then the question
+
+TRIGGER = "Let's think step by step."
+SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\b[A-Z]\.)\s+(?=[\"'(\[]?[A-Z0-9])")  # not after an initial, as in `J. Smith`
+# What may follow the options; a trigger comes first in ARC's test strings (of the sets at hand): the prompt's own end.
+REST = re.compile(rf"(\s+A:\s+{re.escape(TRIGGER)})?(\s+llama rationale:(?P<llama>.*)|\s*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Release:
+    """A question set by split, and by teacher the rows `id, rationale, status` of train and then valid, in their order.
+
+    A row's `rationale` is a text where `status` is "ok" and None otherwise: "missing" (the string has no part of this
+    teacher), "nan", "empty", "trigger_only", or "unparsable" (the string is not laid out as that of its question).
+    """
+
+    splits: dict[str, list[Question]]
+    rationales: dict[str, list[dict]]
+
+
+def load_release(name: str) -> Release:
+    """Fetch and read one question set.
+
+    Raises:
+        ValueError: no such set; a file that cannot be fetched or read; not as many strings as questions.
+    """
+    if name not in TERMS:
+        raise ValueError(f"question set {name!r} is not in the release; allowed are {', '.join(TERMS)}")
+    splits = {split: load_questions(name, split) for split in SPLITS}
+    rationales: dict[str, list[dict]] = {teacher: [] for teacher in TEACHERS}
+    for split in ("train", "valid"):
+        for row in load_rationales(name, split, splits[split]):
+            for teacher, found in row.items():
+                rationales[teacher].append(found)
+    return Release(splits, rationales)
+
+
+def load_questions(name: str, split: str) -> list[Question]:
+    """Return the questions of one split; their ids start with the split's name, for PIQA numbers each split anew."""
+    (path,) = _fetch_all([f"datasets/{name}/{name}_{split}.json"])
+    rows = _read_rows(path)
+    for row in rows:
+        row["id"] = f"{split}-{row['id']}"
+        if name in JOINED:
+            row["context"], row["question"] = split_context(row["question"])
+    return parse_questions(rows, str(path))
+
+
+def split_context(text: str) -> tuple[str, str]:
+    """Split a string into context and question: its last line, or of a single line the last sentence.
+
+    No word is dropped, so a sentence end that is missed or imagined moves words from one part to the other and no more.
+    """
+    lines = [line for line in text.split("\n") if line.strip()]
+    if len(lines) > 1:
+        return "\n".join(lines[:-1]), lines[-1]
+    sentences = SENTENCE_END.split(text.strip())
+    return " ".join(sentences[:-1]), sentences[-1]
+
+
+def load_rationales(name: str, split: str, questions: list[Question]) -> list[dict[str, dict]]:
+    """Return for every question the row of each teacher (see `Release`).
+
+    Raises:
+        ValueError: there are not as many strings as questions.
+    """
+    pattern = re.compile(rf"datasets/{name}/llm/{split}_CoT_(\d+)\.json")
+    matches = [match for path in read_manifest() if (match := pattern.fullmatch(path))]
+    found = [match[0] for match in sorted(matches, key=lambda match: int(match[1]))]  # by number: 9 stands before 10
+    texts = [text for path in _fetch_all(found) for text in read_json_list(path)]
+    if len(texts) != len(questions):
+        raise ValueError(
+            f"datasets/{name}/llm/{split}_CoT_*.json: {len(texts)} strings in {len(found)} files, but {len(questions)}"
+            f" questions in {name}_{split}.json; they are aligned by position, so both must come from the same release"
+        )
+    return [parse_rationales(text, question) for text, question in zip(texts, questions, strict=True)]
+
+
+def parse_rationales(text: object, question: Question) -> dict[str, dict]:
+    """Take one string of the release apart into the row of each teacher.
+
+    The string is `{T5 rationale} Thus, the answer is ({letter}) {gold}`, an empty line, question and options as in a
+    prompt, and, but for PIQA, ` llama rationale: {LLaMA rationale}`. Any of these marks may stand in a rationale and
+    some in a question, so nothing is split on a mark: the stretch from "Thus" to the last option is built from the
+    question at hand and must stand there word for word (only white space may differ). A string of another question
+    therefore never passes. The authors appended the sentence with the gold answer right before the question: it goes;
+    the same sentence anywhere else is the teacher's and stays. So does a leading trigger: cleaning is a later step.
+    """
+    parts = _take_apart(text, question) if isinstance(text, str) else None
+    if parts is None:
+        return {teacher: {"id": question.id, "rationale": None, "status": "unparsable"} for teacher in TEACHERS}
+    return {teacher: {"id": question.id, **_judge(part)} for teacher, part in zip(TEACHERS, parts, strict=True)}
+
+
+def _take_apart(text: str, question: Question) -> tuple[str, str | None] | None:
+    """Return what stands before and after the words that are known; None where they do not stand there."""
+    gold = f"Thus, the answer is {question.letter} {question.gold}"
+    asked = f"Q: {question.context} {question.question} Answer Choices:"
+    options = [f"{option_letter(index)} {choice}" for index, choice in enumerate(question.choices)]
+    known = " ".join([gold, asked, *options]).split()
+    words = list(re.finditer(r"\S+", text))
+    found = [word[0] for word in words]
+    for start, word in enumerate(found):
+        end = start + len(known)
+        if word == known[0] and found[start:end] == known and (rest := REST.fullmatch(text, words[end - 1].end())):
+            return text[: words[start].start()], rest["llama"]
+    return None
+
+
+def _judge(part: str | None) -> dict[str, str | None]:
+    """Return rationale and status of one teacher's part; None is a part that is not there."""
+    if part is None:
+        return {"rationale": None, "status": "missing"}
+    text = part.strip()
+    if not text:
+        return {"rationale": None, "status": "empty"}
+    if text == "nan":
+        return {"rationale": None, "status": "nan"}
+    if TRIGGER.startswith(fold(text)):  # the whole trigger or a part of it, such as "Let's"
+        return {"rationale": None, "status": "trigger_only"}
+    return {"rationale": text, "status": "ok"}
+
+
+def _fetch_all(paths: Iterable[str]) -> list[Path]:
+    manifest = read_manifest()
+    assets = [manifest[path] for path in paths]
+    found = []
+    with progress("download", "files", len(assets)) as done:
+        for asset in assets:
+            found.append(fetch(asset))
+            done(1)
+    return found
+
+
+def _read_rows(path: Path) -> list[dict]:
+    """The objects of a file that is one JSON array, or, as OBQA's, JSON lines."""
+    return read_json_list(path) if read_text(path).lstrip().startswith("[") else read_jsonl(path)

@@ -1,0 +1,140 @@
+"""What can be said of an accuracy: intervals over questions and seeds, paired differences, and what guessing scores."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tinyllm.evaluation.intervals import accuracy_interval
+from tinyllm.records.exact_match import normal_answer
+from tinyllm.records.predictions import is_right
+from tinyllm.records.questions import Question, option_letter
+
+MOST_LABELS = 30  # different gold answers of a free-text set that confusion tells apart
+OTHER = "other"  # a text that equals none of them
+
+
+def chance(questions: Sequence[Question]) -> float:
+    """The expected accuracy of choosing an option at random; 0 where there are none."""
+    return sum(1 / len(question.choices) for question in questions if question.choices) / len(questions)
+
+
+def majority(questions: Sequence[Question]) -> float:
+    """The accuracy of always giving the most frequent answer: its text where every question has the same options, else
+    its position; of free-text questions the text as it is compared."""
+    same = len({frozenset(question.choices) for question in questions}) == 1
+    answers = Counter(
+        normal_answer(question.gold) if question.free else question.gold if same else question.answer
+        for question in questions
+    )
+    return max(answers.values()) / len(questions)
+
+
+def summarise_predictions(
+    questions: Sequence[Question], predictions: Sequence[Sequence[dict]]
+) -> dict[str, float | int]:
+    """Return metrics/score.json: flat, four digits.
+
+    Accuracy is by the choice, and then `exact_match` and `unmatched` tell of the text, if there is one; of free text it is the
+    exact match.
+
+    Args:
+        predictions: one list a seed, in the questions' order, of rows with `gold`, `choice` and `matched`
+    """
+    right = np.array([[is_right(row) for row in rows] for rows in predictions])  # (seeds, questions)
+    exact, unmatched = right, ~right
+    if not questions[0].free:
+        exact = np.array([[row["matched"] == row["gold"] for row in rows] for rows in predictions])
+        unmatched = np.array([[row["matched"] is None for row in rows] for rows in predictions])
+    low, high = accuracy_interval(right)
+    numbers = {
+        "accuracy": right.mean(),
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "accuracy_std": right.mean(axis=1).std(ddof=1) if len(right) > 1 else 0.0,
+        **({} if without_texts(predictions) else {"exact_match": exact.mean(), "unmatched": unmatched.mean()}),
+        "chance": chance(questions),
+        "majority": majority(questions),
+    }
+    rounded: dict[str, float | int] = {name: round(float(value), 4) for name, value in numbers.items()}
+    return {**rounded, "questions": len(questions), "seeds": len(predictions)}
+
+
+def without_texts(predictions: Sequence[Sequence[dict]]) -> bool:
+    """Tell whether the students were judged by likelihood alone and wrote nothing."""
+    return predictions[0][0]["text"] is None
+
+
+def ratios(accuracy: float, parameters: int, exams: Mapping[str, Mapping]) -> dict[str, float]:
+    """Return the student's accuracy and size as shares of each teacher's, where these are known and not 0.
+
+    Args:
+        exams: by teacher its metrics/exam/TEACHER.json
+    """
+    found = {}
+    for teacher, exam in exams.items():
+        if exam.get("accuracy"):
+            found[f"accuracy_to_{teacher}"] = round(accuracy / exam["accuracy"], 4)
+        if exam.get("parameters"):
+            found[f"size_to_{teacher}"] = float(f"{parameters / exam['parameters']:.4g}")
+    return found
+
+
+def confusion_rows(questions: Sequence[Question], predictions: Sequence[Sequence[dict]]) -> list[tuple[str, str]]:
+    """Return (gold, chosen) of every prediction: the options' texts where all questions share them, else their letters.
+
+    Of free-text questions: both texts as they are compared, `other` for one that equals no gold answer; where there are too
+    many gold answers to be told apart, `answer` and whether it is `right` or `wrong`.
+    """
+    if questions[0].free:
+        return [pair for rows in predictions for pair in _text_pairs(questions, rows)]
+    same = len({frozenset(question.choices) for question in questions}) == 1
+    pairs = []
+    for rows in predictions:
+        for question, row in zip(questions, rows, strict=True):
+            labels = question.choices if same else [option_letter(i) for i in range(len(question.choices))]
+            pairs.append((labels[row["gold"]], labels[row["choice"]]))
+    return pairs
+
+
+def told_apart(questions: Sequence[Question]) -> bool:
+    """Whether confusion has a label for each gold answer."""
+    return not questions[0].free or len({normal_answer(question.gold) for question in questions}) <= MOST_LABELS
+
+
+def _text_pairs(questions: Sequence[Question], rows: Sequence[dict]) -> list[tuple[str, str]]:
+    if not told_apart(questions):
+        return [("answer", "right" if row["matched"] else "wrong") for row in rows]
+    golds = [normal_answer(question.gold) for question in questions]
+    given = [gold if row["matched"] else normal_answer(row["text"]) for gold, row in zip(golds, rows, strict=True)]
+    return [(gold, text if text in golds else OTHER) for gold, text in zip(golds, given, strict=True)]
+
+
+def summarise_exam(rows: Sequence[dict], parameters: float | None) -> dict:
+    """Return metrics/exam/TEACHER.json; accuracy counts a question without a readable answer as wrong.
+
+    Args:
+        rows: of `grade`
+        parameters: of the teacher, where they are known
+    """
+    right = np.array([[row["choice"] == row["gold"] for row in rows]])
+    low, high = accuracy_interval(right)
+    statuses = [row["status"] for row in rows]
+    counts = {status: statuses.count(status) for status in sorted(set(statuses) - {"ok"})}
+    return {
+        "examined": True,
+        "accuracy": round(float(right.mean()), 4),
+        "accuracy_low": round(low, 4),
+        "accuracy_high": round(high, 4),
+        "questions": len(rows),
+        "answered": statuses.count("ok"),
+        **counts,
+        **({} if parameters is None else {"parameters": parameters}),
+    }
+
+
+def not_examined(parameters: float | None) -> dict:
+    """Return the metrics of a teacher that cannot answer, such as a recorded one."""
+    return {"examined": False, **({} if parameters is None else {"parameters": parameters})}

@@ -1,0 +1,141 @@
+"""DVC's experiments as git and DVC's queue know them: which cells have a result, of which commit, and which wait."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from tinyllm.experiments.grid import Cell
+from tinyllm.params.load import PATH
+from tinyllm.records.jsonl import read_text
+
+REFERENCE = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+-([0-9a-f]{8}))")
+DVC = (sys.executable, "-m", "dvc")
+TARGET = "score"  # what a table shows; the report of each cell is not needed
+
+
+@dataclass(frozen=True)
+class Result:
+    """An experiment that has ended."""
+
+    name: str
+    commit: str
+    baseline: str  # the commit that it is of
+    current: bool  # that commit is HEAD
+    accuracy: float
+
+
+def git(*arguments: str, folder: Path = Path(), given: str | None = None) -> str:
+    """Return what a git command prints.
+
+    Raises:
+        ValueError: it fails; git's own words in one line.
+    """
+    done = subprocess.run(["git", *arguments], cwd=folder, input=given, capture_output=True, text=True)
+    if done.returncode:
+        raise ValueError(f"git {arguments[0]}: {' '.join(done.stderr.split())}")
+    return done.stdout
+
+
+def find_results(cells: Iterable[Cell]) -> dict[str, Result]:
+    """Return by digest the results of the cells that have one: HEAD's where there is one, else the latest.
+
+    An experiment of another commit counts as long as that commit's params.yaml said the same of everything that the cell
+    uses and does not set itself; its code may have been another.
+    """
+    wanted = {cell.digest: cell for cell in cells}
+    head, found = git("rev-parse", "HEAD").strip(), []
+    listed = git("for-each-ref", "--sort=-committerdate", "--format=%(objectname) %(refname)", "refs/exps/")
+    for line in listed.splitlines():
+        commit, _, reference = line.partition(" ")
+        match = REFERENCE.fullmatch(reference)
+        if match and match[4] in wanted:
+            found.append((match[4], match[3], commit, match[1] + match[2]))
+    found.sort(key=lambda one: one[3] != head)
+    scores = read_blobs([f"{commit}:metrics/score.json" for _, _, commit, _ in found])
+    changed = _changed({baseline for _, _, _, baseline in found})
+    results: dict[str, Result] = {}
+    for (digest, name, commit, baseline), score in zip(found, scores, strict=True):
+        if digest in results or score is None or any(_uses(wanted[digest], key) for key in changed[baseline]):
+            continue
+        results[digest] = Result(name, commit, baseline, baseline == head, json.loads(score)["accuracy"])
+    return results
+
+
+def read_blobs(names: list[str]) -> list[str | None]:
+    """Return the text of every `commit:path` in one go; None is a file that is not there."""
+    command = ["git", "cat-file", "--batch"]
+    done = subprocess.run(
+        command, input="".join(f"{name}\n" for name in names).encode(), capture_output=True, check=True
+    )
+    texts: list[str | None] = []
+    rest = done.stdout
+    for _ in names:
+        header, _, rest = rest.partition(b"\n")
+        if header.endswith(b" missing"):
+            texts.append(None)
+            continue
+        size = int(header.split()[-1])
+        texts.append(rest[:size].decode("utf-8"))
+        rest = rest[size + 1 :]
+    return texts
+
+
+def _changed(baselines: set[str]) -> dict[str, set[str]]:
+    """The keys that the folder's params.yaml and that of each commit both have, with other values."""
+    names = sorted(baselines)
+    texts = dict(zip(names, read_blobs([f"{baseline}:{PATH}" for baseline in names]), strict=True))
+    here = read_text(PATH)
+    found: dict[str | None, set[str]] = {here: set()}  # most are the folder's own, word by word
+    for text in texts.values():
+        if text not in found:
+            then, now = (_leaves(YAML(typ="safe").load(one or "{}")) for one in (text, here))
+            found[text] = {key for key in then.keys() & now.keys() if then[key] != now[key]}
+    return {baseline: found[text] for baseline, text in texts.items()}
+
+
+def _uses(cell: Cell, key: str) -> bool:
+    """Whether the value of params.yaml shapes the cell's result."""
+    section, _, rest = key.partition(".")
+    if section == "teachers":
+        return rest.partition(".")[0] in cell.params.corpus.teachers and key not in cell.overrides
+    return section != "runtime" and key not in cell.overrides
+
+
+def _leaves(values: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(values, dict) or not values:
+        return {prefix.rstrip("."): values}
+    return {key: leaf for name, value in values.items() for key, leaf in _leaves(value, f"{prefix}{name}.").items()}
+
+
+def waiting() -> tuple[set[str], set[str]]:
+    """The names of the experiments that DVC's queue holds: those that wait and those that it runs."""
+    from dvc.repo import Repo  # slow to import
+
+    with Repo() as repo:
+        queue = repo.experiments.celery_queue
+        return {str(entry.name) for entry in queue.iter_queued()}, {str(entry.name) for entry in queue.iter_active()}
+
+
+def command(cell: Cell, *options: str) -> list[str]:
+    """The call of DVC that runs a cell, or with `--queue` keeps it for later."""
+    overrides = [part for key, value in cell.overrides.items() for part in ("-S", f"{PATH}:++{key}={_hydra(value)}")]
+    return [*DVC, "exp", "run", *options, "-n", cell.name, *overrides, TARGET]
+
+
+def _hydra(value: Any) -> str:
+    """A value in the grammar of `-S`."""
+    if isinstance(value, list):
+        return f"[{','.join(map(_hydra, value))}]"
+    if not isinstance(value, str):
+        return json.dumps(value)
+    text = re.sub(r"(\\*)'", r"\1\1\\'", value)  # a backslash counts as one only right before a quote
+    return "'" + re.sub(r"(\\+)$", r"\1\1", text).replace("${", "\\${") + "'"

@@ -1,0 +1,206 @@
+"""A file of experiments/: a table's rows and columns, each a name and its overrides, checked cell by cell before any work."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from tinyllm.params.load import PATH, check_values, in_lines, load_params, read_yaml, sentence
+from tinyllm.params.schema import Params, Section
+
+Overrides = dict[str, Any]  # a dotted key of params.yaml and its value there
+Named = Annotated[dict[str, Overrides], Field(min_length=1)]
+Mistake = tuple[tuple, str]
+SAMPLE = 3  # columns that tell how much such columns differ
+WHOLE = ""  # the one part of a table that has no parts
+
+
+class TableFile(Section):
+    """What stands in the file."""
+
+    title: str
+    overrides: Overrides  # of every cell
+    parts: Named | None = None  # the table once for each
+    columns_are: Literal["sample", "fixed"]  # others like them are meant, too | these and no others
+    columns: Named
+    control: str
+    rows: Named
+    paper: dict[str, Any] | None = None  # [part,] row, column: the paper's accuracy in percent
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One experiment of a table: params.yaml with some values changed."""
+
+    part: str
+    row: str
+    column: str
+    overrides: Mapping[str, Any]  # only what params.yaml says otherwise
+    params: Params
+    digest: str  # of the overrides: cells that have the same are one experiment
+    name: str  # ends in the digest
+
+    @property
+    def title(self) -> str:
+        return ", ".join(filter(None, (self.part, self.row, self.column)))
+
+
+@dataclass(frozen=True)
+class Table:
+    path: Path
+    title: str
+    parts: tuple[str, ...]
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    sampled: bool  # the columns stand for others like them
+    control: str
+    cells: Mapping[tuple[str, str, str], Cell]  # by part, row, column
+    paper: Mapping[tuple[str, str, str], float]
+
+
+def read_table(path: Path, params_path: Path = PATH) -> Table:
+    """Return the table of a file, every cell of it checked as params.yaml is.
+
+    Raises:
+        ValueError: one line a mistake: file, line, key, value found, what is allowed.
+    """
+    defaults = load_params(params_path).model_dump(
+        mode="json"
+    )  # checked first: a mistake there is not one of each cell
+    base, values = read_yaml(params_path), read_yaml(path)
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: holds no table; expected {', '.join(TableFile.model_fields)}")
+    try:
+        file = TableFile.model_validate(values)
+    except ValidationError as error:
+        raise ValueError(in_lines(path, [(e["loc"], sentence(e, TableFile)) for e in error.errors()])) from None
+    mistakes = list(_contradictions(file))
+    cells = {}
+    for part, row, column in product(file.parts or {WHOLE: {}}, file.rows, file.columns):
+        made = _resolve(file, base, (part, row, column))
+        if isinstance(made, list):
+            mistakes += made
+        else:
+            cells[part, row, column] = _cell(path, (part, row, column), *made, defaults)
+    if mistakes:
+        raise ValueError(in_lines(path, mistakes))
+    parts = tuple(file.parts or {WHOLE: {}})
+    names = (parts, tuple(file.rows), tuple(file.columns))
+    paper = {place: float(number) for _, place, number in _paper(file)}
+    return Table(path, file.title, *names, file.columns_are == "sample", file.control, cells, paper)
+
+
+def markdown_row(cells: Iterable[str]) -> str:
+    """Return a row of a table in Markdown."""
+    escaped = [cell.replace("|", "\\|") for cell in cells]
+    return f"| {' | '.join(escaped)} |"
+
+
+def _contradictions(file: TableFile) -> Iterator[Mistake]:
+    if file.control not in file.rows:
+        yield ("control",), f"{file.control} is no row; the rows are {', '.join(file.rows)}"
+    if file.columns_are == "sample" and len(file.columns) < SAMPLE:
+        few = f"is sample, but {len(file.columns)} columns do not tell how much such columns differ"
+        yield ("columns_are",), f"{few}; name at least {SAMPLE}, or say fixed"
+    for keys, (part, row, column), number in _paper(file):
+        for kind, name, known in (
+            ("part", part, file.parts),
+            ("row", row, file.rows),
+            ("column", column, file.columns),
+        ):
+            if name not in (known or {WHOLE}):
+                yield ("paper", *keys), f"{name or 'the number'} is of no {kind}; there are {', '.join(known or ())}"
+        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= 100:
+            yield ("paper", *keys), f"found {number!r}; allowed is an accuracy in percent, 0 to 100"
+
+
+def _paper(file: TableFile) -> Iterator[tuple[tuple[str, ...], tuple[str, str, str], Any]]:
+    """Yield the place in the file, the part, row and column, and the number of the paper's results."""
+    found: list[tuple[tuple[str, ...], Any]] = [((), file.paper or {})]
+    for _ in range(3 if file.parts else 2):
+        found = [
+            ((*keys, str(name)), item)
+            for keys, items in found
+            for name, item in (items.items() if isinstance(items, dict) else [("", items)])
+        ]
+    for keys, number in found:
+        part, row, column = keys if file.parts else (WHOLE, *keys)
+        yield tuple(key for key in keys if key), (part, row, column), number
+
+
+def _resolve(file: TableFile, base: dict, place: tuple[str, str, str]) -> tuple[Params, set[str]] | list[Mistake]:
+    """Return a cell's params and the keys that it sets, or what is wrong; the row's overrides go last, after the column's."""
+    part, row, column = place
+    levels: list[tuple[tuple[str, ...], Overrides]] = [(("overrides",), file.overrides)]
+    if file.parts:
+        levels.append((("parts", part), file.parts[part]))
+    levels += [(("columns", column), file.columns[column]), (("rows", row), file.rows[row])]
+    values, keys = copy.deepcopy(base), set()
+    for where, overrides in levels:
+        for key, value in overrides.items():
+            if told := _set(values, key, value):
+                return [((*where, key), told)]
+            keys.add(key)
+    params, mistakes = check_values(values)
+    return [_placed(levels, mistake) for mistake in mistakes] if params is None else (params, keys)
+
+
+def _cell(path: Path, place: tuple[str, str, str], params: Params, keys: set[str], defaults: dict) -> Cell:
+    values = params.model_dump(mode="json")
+    overrides = {key: _get(values, key) for key in sorted(keys) if _get(values, key) != _get(defaults, key)}
+    digest = digest_of(overrides)
+    name = "-".join(filter(None, map(_slug, (path.stem, *place))))[:80].rstrip("-")
+    return Cell(*place, overrides, params, digest, f"{name}-{digest}")
+
+
+def digest_of(overrides: Mapping[str, Any]) -> str:
+    """Return what names the experiment of these overrides; `runtime` must not change a result, so it does not count."""
+    counted = {key: value for key, value in overrides.items() if not key.startswith("runtime.")}
+    return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _set(values: dict, key: str, value: Any) -> str | None:
+    """Set a dotted key; what cannot hold it, in words. Keys that are unknown are told with all that is wrong later."""
+    *sections, last = key.split(".")
+    if isinstance(value, dict):
+        return f"holds {', '.join(map(str, value)) or 'nothing'}; write each value under its own dotted key"
+    place = values
+    for section in sections:
+        place = place.setdefault(section, {})
+        if not isinstance(place, dict):
+            return f"unknown key; {section} holds one value"
+    if isinstance(place.get(last), dict) and value is not None:
+        return f"found {value!r}; {last} holds {', '.join(place[last])}: write one of these behind it"
+    place[last] = value
+    return None
+
+
+def _get(values: Any, key: str) -> Any:
+    for part in key.split("."):
+        values = values.get(part) if isinstance(values, dict) else None
+    return values
+
+
+def _placed(levels: list[tuple[tuple[str, ...], Overrides]], mistake: Mistake) -> Mistake:
+    """Return the mistake at the override it is of, or else at the row."""
+    keys, told = mistake
+    for where, overrides in reversed(levels):
+        for key in overrides:
+            parts = tuple(key.split("."))
+            length = min(len(parts), len(keys))
+            if parts[:length] == tuple(map(str, keys))[:length]:
+                return (*where, key), told
+    return levels[-1][0], f"with {'.'.join(levels[-2][0])}: {'.'.join(map(str, keys))}: {told}"
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:30]

@@ -1,0 +1,117 @@
+"""`tinyllm export`: a copy of a trained student with its model card, in a folder that is ready for the hub."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from tinyllm.export.loading import ADAPTER_CONFIG, loading, named
+from tinyllm.export.model_card import card, gather
+from tinyllm.params.schema import Params
+from tinyllm.project import STUDENTS, check_student, known_seed
+from tinyllm.records.jsonl import read_json, read_text, write_json
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Add `export` to the console command's subparsers; what runs it is left to the caller, who reads the params."""
+    parser = commands.add_parser(
+        "export",
+        help="copy a trained student into a folder, with a model card",
+        description="Copy a trained student into a folder of its own, with a model card of its data, teachers, metrics and "
+        "limits. The folder can be uploaded to the Hugging Face hub as it is.",
+    )
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="must be empty or not there")
+    parser.add_argument("--seed", type=int, help="one of train.seeds; without it the first")
+    return parser
+
+
+def run(given: argparse.Namespace, params: Params) -> None:
+    """Export the student that the command line asks for."""
+    seed = known_seed(given.seed, params)
+    export(given.folder, seed, params)
+    print(f"{given.folder}: the student of seed {seed}, with its card README.md; read it before you pass it on")
+
+
+def export(folder: Path, seed: int, params: Params) -> None:
+    """Copy a student and its card to `folder`, whole or not at all.
+
+    Raises:
+        ValueError: the folder is in use or cannot be written, or what the card tells of is missing or out of date.
+    """
+    source = check_student(STUDENTS / str(seed))
+    if folder.resolve().is_relative_to(STUDENTS.resolve()):
+        raise ValueError(f"{folder}: lies in {STUDENTS}, which a stage of the pipeline writes; name a folder elsewhere")
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise ValueError(f"{folder}: is there already; name a folder that is empty or not there")
+    facts = {**gather(seed, params), **history(seed, params)}  # the latter refuses other params than the student's own
+    text = card({**facts, **loading(source, params.student)})
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=folder.parent) as work:
+            whole = Path(work) / "student"
+            whole.mkdir()
+            for path in sorted(source.iterdir()):
+                shutil.copyfile(path, whole / path.name)  # neither DVC's links nor its write protection
+            _hide_place(whole)
+            (whole / "README.md").write_text(text, encoding="utf-8", newline="\n")
+            whole.replace(folder)
+    except OSError as error:
+        raise ValueError(f"{folder}: cannot be written ({error.strerror}); nothing was exported") from None
+
+
+def _hide_place(folder: Path) -> None:
+    """Of a model's place on this machine, which an adapter names, leave the last part."""
+    path = folder / ADAPTER_CONFIG
+    if path.is_file():
+        told = read_json(path)
+        write_json(path, {**told, "base_model_name_or_path": named(told["base_model_name_or_path"])})
+
+
+def history(seed: int, params: Params) -> dict[str, Any]:
+    """Return what the card tells of how the student came about.
+
+    Raises:
+        ValueError: params.yaml is no longer what the student was trained with.
+    """
+    commit, differed = git_state()
+    return {"locked": check_lock(seed, params), "commit": commit, "differed": differed}
+
+
+def check_lock(seed: int, params: Params) -> bool:
+    """Return whether dvc.lock knows the student's training.
+
+    Raises:
+        ValueError: it was trained with other values than params.yaml has now.
+    """
+    if not Path("dvc.lock").is_file():
+        return False
+    stages = YAML(typ="safe").load(read_text("dvc.lock")).get("stages", {})
+    trained = stages.get(f"train@{seed}", {}).get("params", {}).get("params.yaml", {})
+    now = json.loads(params.model_dump_json())
+    for key, value in trained.items():
+        found: Any = now
+        for part in key.split("."):
+            found = found[part] if isinstance(found, dict) and part in found else None
+        if found != value:
+            raise ValueError(f"params.yaml: {key} is not what seed {seed} was trained with; run dvc repro, then export")
+    return bool(trained)
+
+
+def git_state() -> tuple[str | None, bool]:
+    """Return the current commit, None where there is no git, and whether a tracked file differs from it."""
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True)
+        if head.returncode:
+            return None, False
+        command = ["git", "--no-optional-locks", "status", "--porcelain", "--untracked-files=no"]
+        changed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except FileNotFoundError:
+        return None, False
+    return head.stdout.strip(), bool(changed)

@@ -1,0 +1,37 @@
+"""How a student's folder is loaded by hand: what the code on its card depends on."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from tinyllm.params.schema import Student
+from tinyllm.records.jsonl import read_json
+from tinyllm.student.encoding import space_before_target
+
+ADAPTER_CONFIG = "adapter_config.json"
+
+
+def loading(folder: Path, student: Student) -> dict[str, Any]:
+    """Return whether a saved student is `causal`, and the `base` and `space` that its card shows.
+
+    `base` is the model that the folder's adapter belongs to, None where the folder is a whole model. `space` stands between a
+    causal student's prompt and what it writes.
+    """
+    if saved_alone(student):
+        config = read_json(folder / ADAPTER_CONFIG)
+        causal, base = config["task_type"] == "CAUSAL_LM", named(config["base_model_name_or_path"])
+    else:
+        causal, base = not read_json(folder / "config.json").get("is_encoder_decoder", False), None
+    return {"causal": causal, "base": base, "space": space_before_target(student)}
+
+
+def saved_alone(student: Student) -> bool:
+    """Whether its folder holds an adapter, without the model that it belongs to."""
+    return student.tuning == "prompt" or (student.tuning == "lora" and student.lora.saved == "adapter")
+
+
+def named(model: str) -> str:
+    """A model, set or folder as it may be told: of a place on this machine only the last part."""
+    return Path(model).name if re.match(r"[/\\~.]|[A-Za-z]:", model) else model

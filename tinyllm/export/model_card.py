@@ -1,0 +1,252 @@
+"""The model card of a trained student: what it is, how good, under which terms, and what it cannot do."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from ruamel.yaml import YAML
+
+from tinyllm.datasets.release import LLAMA_NOTE, TERMS
+from tinyllm.evaluation.intervals import accuracy_interval
+from tinyllm.export.loading import named, saved_alone
+from tinyllm.params.schema import RELEASED, Params, alpha
+from tinyllm.records.jsonl import read_json, read_jsonl
+from tinyllm.records.predictions import is_right
+from tinyllm.records.questions import read_questions
+
+PREDICTIONS = Path("data/predictions.jsonl")
+HUB_SETS = {
+    "obqa": "allenai/openbookqa",
+    "arc": "allenai/ai2_arc",
+    "piqa": "ybisk/piqa",
+    "riddle": "INK-USC/riddle_sense",
+    "pubmedqa": "qiaojin/PubMedQA",
+}
+LICENCES = {"casebook": "mit", "obqa": "apache-2.0", "arc": "cc-by-sa-4.0", "piqa": "afl-3.0", "pubmedqa": "mit"}
+TUNED = {
+    "full": "",
+    "upper": " Only its upper layers were trained.",
+    "merged": " Only low-rank adapters of its layers were trained (LoRA); they are merged into its weights.",
+    "lora": " Only low-rank adapters of its layers were trained (LoRA), and they alone are in this folder.",
+    "prompt": " Only the vectors before its input were trained (a soft prompt), and they alone are in this folder.",
+}
+FREE_EXAMPLE = {"text": "Which colour has a ripe lemon?"}
+EXAMPLE = {"text": "Which of these is a colour?", "choices": ["red", "seven"]}  # other sets' are their makers'
+
+
+def card(facts: Mapping[str, Any]) -> str:
+    """Return the model card.
+
+    Args:
+        facts: of `gather`, of `loading` and of `export.history`
+    """
+    environment = Environment(  # Markdown, so no HTML escapes: `cell` and `code` keep values in their places
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=False,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"percent": _percent, "cell": _cell, "code": _code, "python": repr}
+    return environment.get_template("card.md.j2").render(facts)
+
+
+def gather(seed: int, params: Params) -> dict[str, Any]:
+    """Return what the card tells of the student itself, from params and from the files of the finished run.
+
+    Raises:
+        ValueError: a file is missing; the message says which stage writes it.
+    """
+    score, training = _read("metrics/score.json", "score"), _read(f"metrics/train/{seed}.json", "train")
+    voices = [name for name in params.corpus.teachers if alpha(params.loss, name) > 0]
+    believed = (
+        params.loss.kd > 0
+    )  # every teacher's probabilities are learnt then, whatever the weight of its rationales
+    teachers = [_teacher(name, params) for name in (params.corpus.teachers if believed else voices)]
+    dataset, own = params.data.dataset, _own_accuracy(seed)
+    return {
+        "front": _front(params, [teacher["name"] for teacher in teachers], own["free"]),
+        "title": f"TinyLLM student: {dataset}, seed {seed}",
+        "seed": seed,
+        "parameters": f"{training['parameters']:,}",
+        "valid_accuracy": training["valid_accuracy"],
+        "origin": _origin(params),
+        "score": score,
+        "own": own,
+        "guess": max(score["chance"], score["majority"]),
+        "trained": params.train.epochs > 0,
+        "teachers": teachers,
+        "voices": voices,
+        "believed": believed,
+        "data": {
+            "what": _data(params),
+            "terms": _terms(dataset),
+            "counts": _read("metrics/questions.json", "download"),
+        },
+        "licence": _licence_note(params, [teacher["name"] for teacher in teachers]),
+        "example": FREE_EXAMPLE if own["free"] else _example(dataset),
+        "student": params.student,
+        "limit": params.student.max_target_tokens,
+        "answer_limit": params.score.max_new_tokens,
+        "sums": params.score.normalize == "none",
+        "params": _shown_params(params),
+    }
+
+
+def licence(params: Params, teachers: Sequence[str]) -> str | None:
+    """Return the hub's key of the licence, where every source of the student has clear terms that fit together."""
+    known = all(name == "flan_t5_xl" or params.teachers[name].backend == "expert" for name in teachers)
+    return LICENCES.get(params.data.dataset) if known and params.student.origin == "scratch" else None
+
+
+def _front(params: Params, teachers: Sequence[str], free: bool) -> str:
+    data, student = params.data, params.student
+    hub_id = HUB_SETS.get(data.dataset)
+    if (
+        data.dataset == "hub"
+        and not Path(data.hub.path).is_dir()
+        and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", data.hub.path)
+    ):
+        hub_id = data.hub.path
+    values = {
+        "license": licence(params, teachers),
+        "language": ["en"] if data.dataset in (*RELEASED, "casebook") else None,
+        "library_name": "peft" if saved_alone(student) else "transformers",
+        "base_model": student.model if student.origin == "hub" else None,
+        "datasets": [hub_id] if hub_id else None,
+        "tags": ["tinyllm", "distillation", *(() if free else ("multiple-choice",))],
+        "metrics": ["accuracy", *(["exact_match"] if free or params.score.texts else [])],
+    }
+    file = io.StringIO()
+    writer = YAML()
+    writer.default_flow_style = False
+    writer.dump({key: value for key, value in values.items() if value}, file)
+    return file.getvalue()
+
+
+def _licence_note(params: Params, teachers: Sequence[str]) -> str:
+    if licence(params, teachers):
+        return "The licence above is that of the data; the teachers' and the code's ask for no more than it does."
+    return "No licence is stated for the weights: choose one only after reading the terms of every source named here."
+
+
+def _teacher(name: str, params: Params) -> dict[str, Any]:
+    teacher = params.teachers[name]
+    if teacher.backend == "expert":
+        what, terms = "rules of this project, no language model", "MIT"
+    elif teacher.backend != "recorded":
+        what, terms = f"{named(teacher.model)} ({teacher.backend})", _model_terms(teacher.model)
+    elif name == "llama2_chat_7b":
+        what, terms = "LLaMA-2-chat 7B, recorded", _model_terms(name)
+    elif name == "flan_t5_xl" and params.data.dataset in RELEASED:
+        what, terms = "FLAN-T5 xlarge, recorded in the TinyLLM authors' release", "Apache-2.0"
+    else:
+        what, terms = "recorded with the data", "those of whoever wrote the rationales; not known here"
+    exam = Path(f"metrics/exam/{name}.json")
+    found = read_json(exam) if exam.is_file() else {"examined": False}
+    return {"name": name, "weight": alpha(params.loss, name), "what": what, "terms": terms, "exam": found}
+
+
+def _model_terms(model: str) -> str:
+    if re.search(r"llama[-_ ]?2", model, re.IGNORECASE):
+        return LLAMA_NOTE.partition(": ")[2]
+    if "llama" in model.lower():
+        return "Llama's licence sets terms for models trained on its outputs, their names among them; it differs by version"
+    return "those of the model, and of the service that ran it, for what is trained on its outputs"
+
+
+def _data(params: Params) -> str:
+    data = params.data
+    if data.dataset == "casebook":
+        return f"casebook, a world generated by this project (world {data.seed})"
+    if data.dataset in RELEASED:
+        return f"`{data.dataset}` as in the TinyLLM authors' release"
+    if data.dataset == "hub":
+        return f"{_code(named(data.hub.path))}, revision {_code(data.hub.revision)}"
+    return f"a set of its maker's own, {_code(named(data.folder))}"
+
+
+def _terms(dataset: str) -> str:
+    if dataset == "casebook":
+        return "MIT, as the code"
+    return TERMS[dataset] if dataset in RELEASED else "those of its makers; not known here"
+
+
+def _origin(params: Params) -> str:
+    student = params.student
+    if student.origin == "scratch":
+        kind = "Llama" if student.scratch and student.scratch.architecture == "causal" else "T5"
+        start = f"It is a {kind} that started from random weights: it knows no text but that of its data."
+    else:
+        start = f"It started from {_code(named(str(student.model)))}; the terms of that checkpoint apply to it too."
+    return start + TUNED["merged" if student.tuning == "lora" and not saved_alone(student) else student.tuning]
+
+
+def _own_accuracy(seed: int) -> dict[str, Any]:
+    """The student's accuracy on test with its interval, and whether that is of free text."""
+    if not PREDICTIONS.is_file():
+        raise ValueError(f"{PREDICTIONS}: no such file; run dvc repro score")
+    import numpy as np  # not needed to say what is missing
+
+    rows = [row for row in read_jsonl(PREDICTIONS) if row["seed"] == seed]
+    if not rows:
+        raise ValueError(f"{PREDICTIONS}: no row of seed {seed}; run dvc repro score")
+    right = np.array([[is_right(row) for row in rows]])  # (1, questions)
+    low, high = accuracy_interval(right)
+    free = rows[0]["choice"] is None
+    return {"accuracy": float(right.mean()), "accuracy_low": low, "accuracy_high": high, "free": free}
+
+
+def _example(dataset: str) -> dict[str, Any]:
+    """A question to load the student with: one of test where that is ours to pass on."""
+    if dataset != "casebook":
+        return EXAMPLE
+    question = read_questions("data/questions/test.jsonl")[0]
+    text = f"{question.context}\n{question.question}" if question.context else question.question
+    return {"text": text, "choices": list(question.choices)}
+
+
+def _shown_params(params: Params) -> dict[str, Any]:
+    """The values that shape a student, by dotted key."""
+    rows: dict[str, Any] = {"corpus.teachers": list(params.corpus.teachers)}
+    for name in ("student", "loss", "train"):
+        for key, value in json.loads(getattr(params, name).model_dump_json()).items():
+            rows[f"{name}.{key}"] = value
+    student = params.student
+    used = {"lora": "lora", "prompt": "soft_prompt", "upper": "upper"}.get(student.tuning)
+    for name in {"lora", "soft_prompt", "upper"} - {used}:
+        del rows[f"student.{name}"]
+    if student.origin != "scratch":
+        del rows["student.scratch"]
+    if student.model is not None:
+        rows["student.model"] = named(student.model)
+    return rows
+
+
+def _read(path: str, stage: str) -> dict:
+    if not Path(path).is_file():
+        raise ValueError(f"{path}: no such file; run dvc repro {stage}")
+    return read_json(path)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _cell(text: str) -> str:
+    """Text that neither ends its table cell nor is markup."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _code(value: Any) -> str:
+    """A value as inline code, in JSON unless it is text."""
+    plain = isinstance(value, str) and value and value.isprintable()
+    text = value if plain else json.dumps(value, ensure_ascii=False)
+    return f"`{text.replace('`', chr(39)).replace('|', chr(92) + '|')}`"

@@ -1,0 +1,9 @@
+"""What params.yaml may hold: its types and limits, how it is read, and what contradicts in it.
+
+May import: records.
+"""
+
+from tinyllm.params.load import load_params
+from tinyllm.params.schema import Params
+
+__all__ = ["Params", "load_params"]

@@ -1,0 +1,135 @@
+"""What contradicts in params.yaml: each value may be right by itself, and wrong beside another."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from tinyllm.params.schema import RELEASED, Hub, Params, Student
+
+SCORING = ("expert", "local")  # backends whose teachers tell how likely they find each option
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")  # a dot would break DVC's params
+
+
+def cross_checks(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
+    """Yield (keys, sentence) for every value that contradicts another."""
+    yield from _check_teachers(params)
+    yield from _check_option_probabilities(params)
+    for seed, times in Counter(params.train.seeds).items():
+        if times > 1:
+            yield ("train", "seeds"), f"{seed} stands {times} times; seeds must differ"
+    yield from _check_student(params.student)
+    yield from _check_tuning(params.student)
+    student = params.student
+    if "{teacher}" not in student.rationale_prefix and len(params.corpus.teachers) > 1:
+        yield ("student", "rationale_prefix"), "lacks {teacher}, so that several teachers would share one prefix"
+    if student.rationale_prefix == student.answer_prefix:
+        yield ("student", "rationale_prefix"), "equals answer_prefix; every task needs a prefix of its own"
+    if params.data.dataset == "casebook" and params.data.casebook.fillers > params.data.casebook.filler_pool:
+        yield ("data", "casebook", "fillers"), "is larger than filler_pool"
+    if params.data.dataset == "hub":
+        yield from _check_hub(params.data.hub)
+
+
+def _check_hub(hub: Hub) -> Iterable[tuple[tuple[str, ...], str]]:
+    if hub.revision is None and not Path(hub.path).is_dir():
+        yield ("data", "hub", "revision"), "is null; pin the set to a 40-digit commit, so that the data cannot change"
+    columns = hub.columns
+    if columns.choices is None and columns.labels is not None:
+        where = ("data", "hub", "columns", "labels")
+        yield where, f"is {columns.labels}, but choices is null: free text has no labels; set it to null, too"
+
+
+def _check_teachers(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
+    used, known = params.corpus.teachers, list(params.teachers)
+    for name in known:
+        if not NAME.fullmatch(name) or name == "answer":
+            yield (
+                ("teachers", name),
+                "is no name; allowed are letters, digits, _ and -, a letter first; `answer` is taken",
+            )
+    for name, times in Counter(used).items():
+        where = ("corpus", "teachers")
+        if times > 1:
+            yield where, f"{name} stands {times} times; teachers must differ"
+        if name not in known:
+            yield where, f"{name} is not in the registry `teachers`; it has {', '.join(known)}"
+        elif not _can_read(params.teachers[name].backend, params.data.dataset):
+            yield (
+                where,
+                f"{name} (backend {params.teachers[name].backend}) has nothing to say on data.dataset {params.data.dataset}; "
+                + _advice(params),
+            )
+    for name in params.loss.teacher_alpha:
+        if name not in known:
+            yield ("loss", "teacher_alpha", name), f"is no teacher; the registry has {', '.join(known)}"
+
+
+def _check_student(student: Student) -> Iterable[tuple[tuple[str, ...], str]]:
+    scratch = student.scratch
+    if student.origin != "scratch" and student.model is None:
+        yield ("student", "model"), f"is null, but student.origin is {student.origin}; give a hub id or a folder"
+    if student.origin == "scratch" and scratch is None:
+        yield (
+            ("student", "scratch"),
+            "is null, but student.origin is scratch; give vocabulary, width, layers, heads, ...",
+        )
+    if scratch is not None and scratch.width % scratch.heads:
+        yield ("student", "scratch", "width"), f"{scratch.width} is no multiple of heads ({scratch.heads})"
+    elif scratch is not None and scratch.architecture == "causal" and scratch.width // scratch.heads % 2:
+        yield (
+            ("student", "scratch", "width"),
+            f"{scratch.width} over {scratch.heads} heads is {scratch.width // scratch.heads}; a Llama's need an even width",
+        )
+    if student.origin != "scratch":
+        return
+    if student.gguf_file is not None:
+        yield ("student", "gguf_file"), f"is {student.gguf_file}, but student.origin is scratch; leave it empty"
+    if student.chat:
+        yield ("student", "chat"), "is true, but a scratch student has no chat template; set it to false"
+
+
+def _check_tuning(student: Student) -> Iterable[tuple[tuple[str, ...], str]]:
+    """An adapter that is saved alone names the model it belongs to, which so has to be one that others can load."""
+    where: tuple[str, ...]
+    if student.tuning == "prompt":
+        where, alone, remedy = ("student", "tuning"), "prompt", "use full or lora"
+    elif student.tuning == "lora" and student.lora.saved == "adapter":
+        where, alone, remedy = ("student", "lora", "saved"), "adapter", "use merged"
+    else:
+        return
+    if student.origin == "scratch":
+        yield where, f"is {alone}, which is saved without its model, and a scratch student's is kept nowhere; {remedy}"
+    elif student.gguf_file is not None:
+        yield where, f"is {alone}, which is saved without its model and cannot name one in a .gguf file; {remedy}"
+
+
+def _check_option_probabilities(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
+    corpus, kd = params.corpus, params.loss.kd
+    if kd and not corpus.teachers:
+        yield ("loss", "kd"), f"is {kd}, but corpus.teachers is empty; name teachers to learn from, or set it to 0.0"
+    elif kd and not corpus.option_probabilities:
+        yield ("loss", "kd"), f"is {kd}, but corpus.option_probabilities is false; set that to true, or loss.kd to 0.0"
+    for name in corpus.teachers if corpus.option_probabilities else ():
+        if name in params.teachers and params.teachers[name].backend not in SCORING:
+            yield (
+                ("corpus", "option_probabilities"),
+                f"is true, but {name} (backend {params.teachers[name].backend}) cannot tell how likely it finds an option; "
+                f"backends that can: {', '.join(SCORING)}",
+            )
+
+
+def _can_read(backend: str, dataset: str) -> bool:
+    """Experts know casebook alone, and casebook comes with no recorded rationales; a live teacher reads anything."""
+    return backend in ("local", "server") or (backend == "expert") == (dataset == "casebook")
+
+
+def _advice(params: Params) -> str:
+    dataset = params.data.dataset
+    if dataset == "casebook":
+        return "casebook is read by teachers with backend expert"
+    if dataset in RELEASED:
+        return "the released sets have -S 'corpus.teachers=[flan_t5_xl,llama2_chat_7b]'"
+    return "name teachers with backend recorded, or none with -S 'corpus.teachers=[]'"

@@ -1,0 +1,136 @@
+"""Read params.yaml and check it: every mistake is reported at once, with its place, before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.reader import ReaderError
+
+from tinyllm.params.checks import cross_checks
+from tinyllm.params.schema import Params, Section
+from tinyllm.records.jsonl import read_text
+
+PATH = Path("params.yaml")
+PATTERNS = {  # what a text has to look like, by its key
+    "revision": "a 40-digit commit, or null",
+    "url": "an address that begins with http:// or https://",
+    "key_variable": "the name of an environment variable (letters, digits, _), or null",
+}
+
+
+def load_params(path: Path = PATH) -> Params:
+    """Return the checked values of params.yaml.
+
+    Raises:
+        ValueError: one line a mistake: file, line, key, value found, what is allowed.
+    """
+    if not path.exists():
+        raise ValueError(f"{path}: no such file; run it in the project's folder")
+    values = read_yaml(path)
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: holds no sections; expected {', '.join(Params.model_fields)}")
+    params, mistakes = check_values(values)
+    if params is None:
+        raise ValueError(in_lines(path, mistakes))
+    return params
+
+
+def in_lines(path: Path, mistakes: Iterable[tuple[tuple, str]]) -> str:
+    """Return the mistakes of a YAML file, (keys, sentence) each, in a line each, with their places; none twice."""
+    marked = read_yaml(path, "rt")
+    lines = [f"{path}:{_line(marked, keys)}: {'.'.join(map(str, keys))}: {told}" for keys, told in mistakes]
+    return "\n".join(dict.fromkeys(lines))
+
+
+def read_yaml(path: Path, kind: Literal["safe", "rt"] = "safe") -> Any:
+    """Return what a YAML file holds: in plain values, or in ruamel's own that know their lines.
+
+    Raises:
+        ValueError: it is not YAML; the message names file and line.
+    """
+    text = read_text(path)
+    try:
+        return YAML(typ=kind).load(text)
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise ValueError(f"{path}:{line}: not YAML ({error.problem})") from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ValueError(f"{path}:{line}: not YAML (character {error.character:#04x} is not allowed)") from None
+
+
+def check_values(values: dict) -> tuple[Params | None, list[tuple[tuple, str]]]:
+    """Return the params of what params.yaml holds, or None and every mistake as (keys, sentence)."""
+    try:
+        params = Params.model_validate(_tuples(values))
+    except ValidationError as error:
+        return None, [(_without_tags(e["loc"]), sentence(e)) for e in error.errors()]
+    mistakes = list(cross_checks(params))
+    return None if mistakes else params, mistakes
+
+
+def _tuples(value: Any) -> Any:
+    """Lists become tuples: frozen values hold frozen values."""
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(value) if isinstance(value, list) else value
+
+
+def sentence(error: Any, root: type[Section] = Params) -> str:
+    """What one of pydantic's errors says of a value below `root`."""
+    if error["type"] == "extra_forbidden":
+        if len(error["loc"]) == 1 and isinstance(error["input"], dict) and "backend" in error["input"]:
+            return "unknown section; a teacher stands under `teachers`, two spaces further in"
+        return f"unknown key{_did_you_mean(_without_tags(error['loc']), root)}"
+    if error["type"] == "missing":
+        return "is missing; the file must hold every value"
+    if error["type"].startswith("union_tag"):
+        return f"{error['msg'][0].lower()}{error['msg'][1:]}"
+    if error["type"] == "string_pattern_mismatch":
+        return f"found {error['input']!r}; allowed is {PATTERNS[error['loc'][-1]]}"
+    allowed = error["msg"].replace("Input should be ", "").replace("Input should have ", "")
+    return f"found {_shown(error['input'])}; allowed is {allowed}"
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else repr(list(value) if isinstance(value, tuple) else value)[:80]
+
+
+def _did_you_mean(keys: tuple, root: type[Section]) -> str:
+    model: Any = root
+    for key in keys[:-1]:
+        field = model.model_fields.get(key) if isinstance(model, type) and issubclass(model, Section) else None
+        candidates = [a for a in (getattr(field.annotation, "__args__", None) or [field.annotation])] if field else []
+        model = next((c for c in candidates if isinstance(c, type) and issubclass(c, Section)), None)
+        if model is None:
+            return ""
+    close = get_close_matches(str(keys[-1]), list(model.model_fields), n=1)
+    return f"; did you mean {close[0]}?" if close else f"; allowed are {', '.join(model.model_fields)}"
+
+
+def _without_tags(keys: tuple) -> tuple:
+    """Drop what pydantic adds to a path: the name of a union's member."""
+    if keys[:1] == ("teachers",) and len(keys) > 2:
+        return (*keys[:2], *keys[3:]) if keys[2] in ("expert", "recorded", "local", "server") else keys
+    return keys
+
+
+def _line(marked: Any, keys: tuple) -> int:
+    """The line of the deepest part of `keys` that the file has."""
+    line = 1
+    for key in keys:
+        if isinstance(marked, CommentedMap) and key in (marked.lc.data or {}):  # not so is a key that `<<` brings in
+            line = marked.lc.key(key)[0] + 1
+        elif isinstance(marked, CommentedSeq) and isinstance(key, int) and key < len(marked):
+            line = marked.lc.item(key)[0] + 1
+        else:
+            break
+        marked = marked[key]
+    return line

@@ -1,0 +1,255 @@
+"""The settings of every part, typed and frozen; their values stand in params.yaml, which tinyllm/params reads.
+
+There are no defaults here: DVC reads the file, not this module, so a value that stood only here would change results
+without changing the pipeline's state.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+RELEASED = ("obqa", "arc", "piqa", "riddle", "pubmedqa", "bioasq")
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Text = Annotated[str, Field(min_length=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Take(Section):
+    train: Count | None
+    valid: Count | None
+    test: Count | None
+
+
+class Casebook(Section):
+    train: Count
+    valid: Count
+    test: Count
+    clue_words: Annotated[int, Field(ge=1, le=20)]
+    clues: Annotated[int, Field(ge=1, le=3)]
+    fillers: Count
+    filler_pool: Count
+
+
+class HubSplits(Section):
+    train: Text
+    valid: Text
+    test: Text
+
+
+class HubColumns(Section):
+    question: Text
+    choices: Text | None
+    answer: Text
+    labels: Text | None
+    context: Text | None
+    id: Text | None
+
+
+class Hub(Section):
+    path: Text
+    name: Text | None
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None
+    splits: HubSplits
+    columns: HubColumns
+
+
+class Data(Section):
+    dataset: Literal["casebook", "obqa", "arc", "piqa", "riddle", "pubmedqa", "bioasq", "jsonl", "hub"]
+    seed: Seed
+    drop_leaks: bool
+    take: Take
+    casebook: Casebook
+    folder: Text
+    hub: Hub
+
+
+class ExpertTeacher(Section):
+    backend: Literal["expert"]
+    kind: Literal["signs", "care"]
+    error_rate: Share
+    decline_rate: Share
+    blind_error_rate: Share
+    misleading_rate: Share
+    padding: Annotated[int, Field(ge=0)]
+    seed: Seed
+
+
+class RecordedTeacher(Section):
+    backend: Literal["recorded"]
+    parameters: Positive | None
+
+
+class LocalTeacher(Section):
+    backend: Literal["local"]
+    model: Text
+    gguf_file: Text | None
+    revision: Text | None
+    trust_remote_code: bool
+    chat: bool
+    max_new_tokens: Count
+    temperature: Weight
+    seed: Seed
+    parameters: Positive | None
+
+
+class Price(Section):
+    prompt: Weight
+    completion: Weight
+
+
+class ServerTeacher(Section):
+    backend: Literal["server"]
+    url: Annotated[str, Field(pattern=r"^https?://")]
+    model: Text
+    api: Literal["chat", "completions"]
+    key_variable: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None
+    context_tokens: Count | None
+    max_new_tokens: Count
+    temperature: Weight
+    seed: Seed | None
+    price: Price
+    parameters: Positive | None
+
+
+Teacher = Annotated[ExpertTeacher | RecordedTeacher | LocalTeacher | ServerTeacher, Field(discriminator="backend")]
+
+
+class Prompting(Section):
+    instruction: str
+    examples: Annotated[int, Field(ge=0)]
+    selection: Literal["random", "similar"]
+    example_rationales: Literal["none", "bootstrap"]
+    teacher_forcing: bool
+    seed: Seed
+
+
+class Audit(Section):
+    min_words: Annotated[int, Field(ge=0)]
+    max_words: Count
+    min_distinct: Share
+    drop_contradictions: bool
+
+
+class Corpus(Section):
+    teachers: tuple[str, ...]
+    selection: Literal["all", "best", "helpful"]
+    option_probabilities: bool
+    max_quarantined: Share
+    audit: Audit
+
+
+class Scratch(Section):
+    architecture: Literal["seq2seq", "causal"]
+    vocabulary: Annotated[int, Field(ge=100)]
+    width: Count
+    layers: Count
+    heads: Count
+    feed_forward: Count
+    embedding_scale: Positive
+
+
+class Lora(Section):
+    learning_rate: Positive
+    rank: Count
+    alpha: Positive
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    saved: Literal["merged", "adapter"]
+
+
+class SoftPrompt(Section):
+    learning_rate: Positive
+    tokens: Count
+
+
+class Upper(Section):
+    learning_rate: Positive
+    layers: Count
+
+
+class Student(Section):
+    origin: Literal["scratch", "hub", "local"]
+    model: Text | None
+    gguf_file: Text | None
+    revision: Text | None
+    trust_remote_code: bool
+    tuning: Literal["full", "lora", "prompt", "upper"]
+    lora: Lora
+    soft_prompt: SoftPrompt
+    upper: Upper
+    shared_encoder: bool
+    chat: bool
+    response: str
+    max_input_tokens: Annotated[int, Field(ge=8)]
+    max_target_tokens: Annotated[int, Field(ge=2)]
+    answer_prefix: str
+    rationale_prefix: str
+    scratch: Scratch | None
+
+
+class Loss(Section):
+    answer: Positive
+    alpha: Weight
+    teacher_alpha: dict[str, Weight]
+    kd: Weight
+
+
+class Train(Section):
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
+    epochs: Annotated[int, Field(ge=0)]
+    batch_size: Count
+    learning_rate: Positive
+    schedule: Literal["linear", "cosine", "constant"]
+    warmup: Annotated[float, Field(ge=0, lt=1)]
+    weight_decay: Weight
+    max_grad_norm: Positive
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    eval_every: Count
+    patience: Count
+    threads: Count
+
+
+class Score(Section):
+    normalize: Literal["none", "tokens"]
+    precision: Literal["fp32", "bf16"]
+    texts: bool
+    max_new_tokens: Count
+
+
+class Runtime(Section):
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["fp32", "bf16"]
+    batch_tokens: Count
+    processes: Count
+    accelerate_config: Text | None
+    checkpoint_steps: Count
+    concurrency: Count
+    deadline: Positive
+    retries: Annotated[int, Field(ge=0)]
+    max_cost: Weight | None
+
+
+class Params(Section):
+    data: Data
+    prompt: Prompting
+    teachers: dict[str, Teacher]
+    corpus: Corpus
+    student: Student
+    loss: Loss
+    train: Train
+    score: Score
+    runtime: Runtime
+
+
+def alpha(loss: Loss, teacher: str) -> float:
+    """The weight of one teacher's rationale."""
+    return float(loss.teacher_alpha.get(teacher, loss.alpha))

@@ -1,0 +1,62 @@
+"""Where a run's files lie, and what dvc.lock says of a stage.
+
+Environment:
+    TINYLLM_CACHE: the folder of the answer cache; otherwise `.cache` in $DVC_ROOT, otherwise `.cache` here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from tinyllm.params.schema import Params
+from tinyllm.records.jsonl import read_json
+
+STUDENTS = Path("models/student")
+WRITERS = ("ForConditionalGeneration", "ForCausalLM", "LMHeadModel", "MTModel")  # how such a model's class ends
+
+
+def locked_stage(lock: str, name: str) -> dict[str, Any]:
+    """Return what a dvc.lock, as DVC lays it out, says of a stage; empty where that has not run."""
+    block = re.search(rf"^  {re.escape(name)}:\n(?:    .*\n)*", lock, re.MULTILINE)
+    return YAML(typ="safe").load(block[0])[name] if block else {}
+
+
+def cache_path() -> Path:
+    """The file of the answer cache; see the environment above."""
+    chosen = os.environ.get("TINYLLM_CACHE")
+    folder = Path(chosen).expanduser() if chosen else Path(os.environ.get("DVC_ROOT") or ".") / ".cache"
+    return folder / "answers.sqlite"
+
+
+def known_seed(seed: int | None, params: Params) -> int:
+    """Return the seed, the first where none is given.
+
+    Raises:
+        ValueError: no student has that seed.
+    """
+    if seed is not None and seed not in params.train.seeds:
+        raise ValueError(f"seed {seed} is not in train.seeds, which has {', '.join(map(str, params.train.seeds))}")
+    return params.train.seeds[0] if seed is None else seed
+
+
+def check_student(folder: Path) -> Path:
+    """Return the folder if it looks like a student's, by its files and not yet by its weights.
+
+    Raises:
+        ValueError: weights or configuration are missing, or it is a model that writes no text.
+    """
+    remedy = "run dvc repro train, or name a folder that tinyllm export has written"
+    if (folder / "adapter_config.json").is_file() and (folder / "adapter_model.safetensors").is_file():
+        return folder
+    if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
+        raise ValueError(f"{folder}: holds no trained student (config.json and model.safetensors); {remedy}")
+    config = read_json(folder / "config.json")
+    kinds = config.get("architectures") or [f"a {config.get('model_type')} without a task"]
+    if not str(kinds[0]).endswith(WRITERS):
+        raise ValueError(f"{folder}: holds {kinds[0]}, a model that writes no text; {remedy}")
+    return folder

@@ -1,0 +1,235 @@
+"""The question: its fields, its checks, and the text a student or teacher is shown."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tinyllm.records.jsonl import opening, parse_lines, write_jsonl
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+NEEDED = ("id", "question", "answer")
+WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question; `answer` is the index of the gold option, or the gold text where there are no `choices`."""
+
+    id: str
+    question: str
+    choices: tuple[str, ...]
+    answer: int | str
+    context: str = ""  # may be empty
+
+    @property
+    def free(self) -> bool:
+        """Whether it has no options: it is answered in free text."""
+        return not self.choices
+
+    @property
+    def gold(self) -> str:
+        """The gold option's full text, or the gold text."""
+        return self.answer if isinstance(self.answer, str) else self.choices[self.answer]
+
+    @property
+    def letter(self) -> str:
+        """The gold option's label."""
+        assert isinstance(self.answer, int), f"question {self.id} has no options"
+        return option_letter(self.answer)
+
+
+class Seen(Protocol):
+    """Where each id stood first: a dictionary, or what holds more than memory should."""
+
+    def setdefault(self, id_: str, place: str, /) -> str:
+        """Return the place of the id, which is `place` if it is new."""
+        ...
+
+
+def read_questions(path: Path | str) -> list[Question]:
+    """Return the checked questions of a JSON-lines file.
+
+    Raises:
+        ValueError: see `parse_questions`; the message names file and row.
+    """
+    with reading_questions(path, {}) as questions:
+        return list(questions)
+
+
+@contextmanager
+def reading_questions(path: Path | str, seen: Seen) -> Iterator[Iterator[Question]]:
+    """Open a JSON-lines file and yield its questions, each checked as it is read and then forgotten.
+
+    Args:
+        seen: of all files whose ids must differ.
+
+    Raises:
+        ValueError: see `parse_questions`; the message names file and row.
+    """
+    with opening(path) as file:
+        yield _parse_all(parse_lines(file, path), str(path), seen)
+
+
+def write_questions(path: Path | str, questions: Iterable[Question]) -> None:
+    write_jsonl(path, (asdict(question) for question in questions))
+
+
+def parse_questions(rows: Sequence[dict], source: str) -> list[Question]:
+    """Turn plain rows into questions, checking every one.
+
+    A row has `id` (text or number), `question`, `choices` (two to 26 texts), `answer` (the gold option's index from 0, or
+    its full text) and, if wanted, `context`. White space is folded to single spaces, except line breaks in the context.
+    Without choices, or with an empty list of them, it is a free-text question: its `answer` is text, or a number, which is
+    taken as its text. All rows are of one kind.
+
+    Raises:
+        ValueError: on the first faulty row, as `source:row: fault, what is allowed`; also when there is no row at all.
+    """
+    return list(_parse_all(enumerate(rows, start=1), source, {}))
+
+
+def _parse_all(rows: Iterable[tuple[int, dict]], source: str, seen: Seen) -> Iterator[Question]:
+    number = start = 0
+    free = False
+    for number, row in rows:
+        where = f"{source}:{number}"
+        question = _parse(row, where)
+        first = seen.setdefault(question.id, where)
+        if first != where:
+            place = first.replace(f"{source}:", "row ")
+            raise ValueError(f"{where}: id {question.id!r} stands in {place} too; ids must differ")
+        if not start:
+            start, free = number, question.free
+        if question.free != free:
+            raise ValueError(
+                f"{where}: {kind(question.free)}, but row {start} {kind(free)}; allowed is one kind in a set"
+            )
+        yield question
+    if not number:
+        raise ValueError(f"{source}: no questions; at least 1 is needed")
+
+
+def _parse(row: dict, where: str) -> Question:
+    missing = [field for field in NEEDED if field not in row]
+    if missing:
+        raise ValueError(
+            f"{where}: no field {missing[0]!r}; a question has {', '.join(NEEDED)} and may have choices and context"
+        )
+    if isinstance(row["id"], bool) or not isinstance(row["id"], (str, int)) or not str(row["id"]).strip():
+        raise ValueError(f"{where}: id {row['id']!r}; allowed is a text or a whole number")
+    for field in ("question", "context"):
+        if not isinstance(row.get(field, ""), str):
+            raise ValueError(f"{where}: {field} is {type(row[field]).__name__}; allowed is text")
+    question = fold(row["question"])
+    if not question:
+        raise ValueError(f"{where}: the question is empty")
+    choices = _choices(row.get("choices", ()), where)
+    answer = _answer_index(row["answer"], choices, where) if choices else _answer_text(row["answer"], where)
+    context = "\n".join(fold(line) for line in row.get("context", "").splitlines() if line.strip())
+    return Question(str(row["id"]), question, choices, answer, context)
+
+
+def _choices(choices: object, where: str) -> tuple[str, ...]:
+    if not isinstance(choices, (list, tuple)) or not all(isinstance(choice, str) for choice in choices):
+        raise ValueError(f"{where}: choices is {choices!r}; allowed is a list of texts")
+    if len(choices) not in (0, *range(2, len(LETTERS) + 1)):
+        raise ValueError(
+            f"{where}: {len(choices)} choices; allowed are 2 to {len(LETTERS)}, or none where the answer is free text"
+        )
+    folded = tuple(fold(choice) for choice in choices)
+    if "" in folded:
+        raise ValueError(f"{where}: choice {folded.index('')} is empty")
+    return folded
+
+
+def _answer_index(answer: object, choices: tuple[str, ...], where: str) -> int:
+    if isinstance(answer, int) and not isinstance(answer, bool):
+        if not 0 <= answer < len(choices):
+            raise ValueError(f"{where}: answer {answer}, but {len(choices)} choices (0-{len(choices) - 1})")
+        index = answer
+    elif isinstance(answer, str):
+        if fold(answer) not in choices:
+            raise ValueError(f"{where}: answer {answer!r} is none of the choices {list(choices)}")
+        index = choices.index(fold(answer))
+    else:
+        raise ValueError(f"{where}: answer {answer!r}; allowed is an index from 0 or a choice's text")
+    if choices.count(choices[index]) > 1:
+        raise ValueError(f"{where}: the answer {choices[index]!r} stands among the choices more than once")
+    return index
+
+
+def _answer_text(answer: object, where: str) -> str:
+    if isinstance(answer, (int, float)) and not isinstance(answer, bool) and math.isfinite(answer):
+        return str(answer)
+    if not isinstance(answer, str) or not fold(answer):
+        raise ValueError(
+            f"{where}: answer {answer!r}, and no choices; allowed then is a text that is not empty, or a number"
+        )
+    return fold(answer)
+
+
+def kind(free: bool) -> str:
+    """What an error says of a question."""
+    return "is a free-text question" if free else "has options"
+
+
+def require_options(questions: Sequence[Question], asked: str) -> None:
+    """Refuse what only options can be asked, where the questions have none.
+
+    Args:
+        asked: the key that asks for it, and its value
+
+    Raises:
+        ValueError: they are free-text questions.
+    """
+    if questions[0].free:  # and so are all: a set has one kind
+        raise ValueError(f"{asked}, but {questions[0].id!r} has no options; set it to false, and loss.kd to 0.0")
+
+
+def fold(text: str) -> str:
+    """Fold every run of white space to one space and strip the ends."""
+    return " ".join(text.split())
+
+
+def normalise(text: str) -> str:
+    """Return the text as compared between splits: Unicode-normalised, lower case, letters and digits only."""
+    return " ".join(WORD.findall(unicodedata.normalize("NFKC", text).casefold()))
+
+
+def question_key(question: Question) -> str:
+    """The normalised context and question, options left out: equal keys mean the same question."""
+    return normalise(f"{question.context} {question.question}")
+
+
+def drop_leaks(train: Sequence[Question], held_out: Iterable[Question]) -> list[Question]:
+    """Return the questions of train whose normalised text stands nowhere in the held-out questions."""
+    leaked = {question_key(question) for question in held_out}
+    return [question for question in train if question_key(question) not in leaked]
+
+
+def option_letter(index: int) -> str:
+    """The label of option `index`: 0 is `(a)`."""
+    return f"({LETTERS[index]})"
+
+
+def input_text(question: Question) -> str:
+    """Return question and, where it has any, options as the student reads them, without prefix and context.
+
+    Source: github YikunHan42/TinyLLM at 9f5bebe.
+    """
+    if question.free:
+        return question.question
+    options = [f"{option_letter(index)} {choice}" for index, choice in enumerate(question.choices)]
+    return "\n".join([question.question, "Answer Choices:", *options])
+
+
+def some(ids: Sequence[str]) -> str:
+    """The first few ids, as a message names them."""
+    return ", ".join(map(repr, ids[:3])) + (", ..." if len(ids) > 3 else "")

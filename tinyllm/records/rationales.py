@@ -1,0 +1,110 @@
+"""The rationale file: what one teacher said of every question, one row a question."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinyllm.records.jsonl import opening, parse_lines
+from tinyllm.records.questions import Question
+
+FIELDS = ("id", "rationale", "status")
+STATUS = re.compile(r"[a-z][a-z0-9_]*")  # statuses become keys in the metrics
+SLACK = 1e-3  # by which option probabilities, rounded as they may be, miss a sum of 1
+
+
+def read_rationales(path: Path | str) -> list[dict]:
+    """Return the checked rows of a rationale file, in order; further fields stay as they are.
+
+    Raises:
+        ValueError: a field is missing or of the wrong type, an id stands twice, or status and rationale contradict each
+            other; the message names file and row.
+    """
+    with opening(path) as file:
+        return list(_check_all(parse_lines(file, path), str(path)))
+
+
+def check_rationales(rows: list[dict], source: str) -> list[dict]:
+    """Return the rows as they are, if they are those of a rationale file.
+
+    Raises:
+        ValueError: as `read_rationales`.
+    """
+    return list(_check_all(enumerate(rows, start=1), source))
+
+
+def check_rationale(row: dict, where: str) -> None:
+    """Refuse what is no row of a rationale file.
+
+    `option_probabilities`, where it is given, has what the teacher thinks of each option, in the question's order.
+
+    Raises:
+        ValueError: as `read_rationales`, but for ids, which are not compared; the message starts with `where`.
+    """
+    for field in FIELDS:
+        if field not in row:
+            raise ValueError(f"{where}: no field {field!r}; a rationale has {', '.join(FIELDS)}")
+    if not isinstance(row["id"], str) or not row["id"].strip():
+        raise ValueError(f"{where}: id {row['id']!r}; allowed is a text that is not empty")
+    if not isinstance(row["status"], str) or not STATUS.fullmatch(row["status"]):
+        raise ValueError(f"{where}: status {row['status']!r}; allowed are ok and names such as empty (a-z, 0-9, _)")
+    if row["rationale"] is not None and not isinstance(row["rationale"], str):
+        raise ValueError(f"{where}: rationale is {type(row['rationale']).__name__}; allowed is text or null")
+    if row["status"] == "ok" and not (row["rationale"] or "").strip():
+        raise ValueError(f"{where}: status ok, but the rationale is {row['rationale']!r}; with ok it must be text")
+    if row["status"] != "ok" and row["rationale"] is not None:
+        raise ValueError(f"{where}: status {row['status']!r}, but there is a rationale; allowed then is null")
+    if row.get("option_probabilities") is not None:
+        _check_probabilities(row["option_probabilities"], where)
+
+
+def check_fits(row: dict, question: Question, where: str) -> None:
+    """Refuse a row with probabilities of other options than its question has.
+
+    Raises:
+        ValueError: there are not as many; the message starts with `where`.
+    """
+    given = row.get("option_probabilities")
+    if given is not None and len(given) != len(question.choices):
+        raise ValueError(
+            f"{where}: {len(given)} option_probabilities, but question {question.id!r} has {len(question.choices)}"
+            " choices; allowed is one for each, or null"
+        )
+
+
+def repeated(id_: str, where: str, first: int | str) -> ValueError:
+    """The error of an id that stands in row `first` too."""
+    return ValueError(f"{where}: id {id_!r} stands in row {first} too; allowed is one row an id")
+
+
+def _check_all(rows: Iterable[tuple[int, dict]], source: str) -> Iterator[dict]:
+    seen: dict[str, int] = {}
+    for number, row in rows:
+        where = f"{source}:{number}"
+        check_rationale(row, where)
+        first = seen.setdefault(row["id"], number)
+        if first != number:
+            raise repeated(row["id"], where, first)
+        yield row
+
+
+def _check_probabilities(given: object, where: str) -> None:
+    if not isinstance(given, list):
+        raise ValueError(f"{where}: option_probabilities is {type(given).__name__}; allowed is a list or null")
+    for value in given:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+            raise ValueError(f"{where}: option_probabilities has {value!r}; allowed are numbers from 0 to 1")
+    if abs(sum(given) - 1) > SLACK:
+        raise ValueError(f"{where}: option_probabilities sum to {sum(given):.6g}; allowed is 1, give or take {SLACK:g}")
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What a teacher gave for one question: its text, or None and a status that says why not."""
+
+    text: str | None
+    status: str = "ok"
+    extra: Mapping[str, Any] | None = None  # further fields of its row in the rationale file

@@ -1,0 +1,12 @@
+"""The page that shows a run.
+
+May import: evaluation, records, params, console and project.
+"""
+
+from tinyllm.report.contents import explained, gather, voices
+from tinyllm.report.figures import draw
+from tinyllm.report.page import render
+from tinyllm.report.run_files import read_results
+from tinyllm.report.svg import standalone
+
+__all__ = ["draw", "explained", "gather", "read_results", "render", "standalone", "voices"]

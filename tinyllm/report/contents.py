@@ -1,0 +1,191 @@
+"""The numbers of the report: everything its page says, gathered as plain data."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from math import inf
+from statistics import median
+from typing import Any
+
+from tinyllm.evaluation.calibration import calibrate
+from tinyllm.evaluation.metrics import confusion_rows, told_apart
+from tinyllm.records.exact_match import is_number
+from tinyllm.records.predictions import is_right, probabilities
+from tinyllm.records.questions import Question
+from tinyllm.report.run_files import Rationale, Results
+
+MOST_QUESTIONS = 2000  # on the page; of more, a sample, so that the page stays a file that can be sent
+MOST_TEST = 1500  # of them from test, where train has questions to fill the rest
+MOST_EXPLAINED = 20  # test questions that the student explains
+BINS = 20  # of a histogram of lengths
+EXAMPLES = 2  # questions whose rationales are all kept
+EXAMPLES_REFUSED = 3  # questions of which a rationale is quarantined, each for another reason
+
+
+def gather(
+    results: Results,
+    dataset: str,
+    explanations: Mapping[str, Mapping[str, str]],
+) -> dict[str, Any]:
+    """Return what the page shows, in the order it shows it.
+
+    Args:
+        explanations: of the first seed's student, by test question id and teacher; {} for none
+    """
+    questions = [*_shown_test(results, explanations), *_shown_train(results)]
+    return {
+        "dataset": dataset,
+        "teachers": list(results.rationales),
+        "seeds": list(results.predictions),
+        "score": results.score,
+        "by_seed": {seed: _accuracy(rows) for seed, rows in results.predictions.items()},
+        "parameters": _parameters(results),
+        "train_questions": len(results.train),
+        "teacher_rows": [_teacher_row(name, results) for name in results.rationales],
+        "curves": results.curves,
+        "corpus": results.corpus,
+        "free": results.test[0].free,
+        "confusion": _confusion(results),
+        "calibration": _calibration(results),
+        "lengths": _lengths(results.rationales),
+        "examples": _examples(questions, list(results.rationales)),
+        "whole": {"train": len(results.train), "test": len(results.test)},
+        "questions": questions,
+    }
+
+
+def explained(test: Sequence[Question]) -> list[Question]:
+    """The test questions that the student is asked to explain; they are on the page whatever the size of the set."""
+    return [test[i] for i in _sample(len(test), MOST_EXPLAINED)]
+
+
+def voices(results: Results) -> list[str]:
+    """The teachers in whose voice the first seed's student learnt to explain: those with a weight in its loss."""
+    learnt = next(iter(results.curves.values()))
+    return [teacher for teacher in results.rationales if teacher in learnt]
+
+
+def _sample(n: int, most: int) -> list[int]:
+    """Return at most so many of the first n indices, in order, the same ones every time."""
+    return sorted(random.Random(1).sample(range(n), most)) if n > most else list(range(n))
+
+
+def _accuracy(rows: Sequence[dict]) -> float:
+    return round(sum(is_right(row) for row in rows) / len(rows), 4)
+
+
+def _teacher_row(name: str, results: Results) -> dict[str, Any]:
+    """What is known of a teacher beside the student; `ratio` is its size in students."""
+    exam = results.exam.get(name, {})
+    row = {"name": name} | {key: exam[key] for key in ("accuracy", "accuracy_low", "accuracy_high") if key in exam}
+    if "parameters" in exam:
+        row |= {"parameters": int(exam["parameters"]), "ratio": exam["parameters"] / _parameters(results)}
+    return row
+
+
+def _parameters(results: Results) -> int:
+    return next(iter(results.training.values()))["parameters"]
+
+
+def _confusion(results: Results) -> dict[str, Any] | None:
+    """Counts over all seeds: a row for each gold option, a column for each chosen one; None where no answers are told apart."""
+    if not told_apart(results.test):
+        return None
+    pairs = Counter(confusion_rows(results.test, list(results.predictions.values())))
+    labels = sorted({label for pair in pairs for label in pair}, key=_by_number if results.test[0].free else None)
+    return {"labels": labels, "counts": [[pairs[gold, chosen] for chosen in labels] for gold in labels]}
+
+
+def _by_number(label: str) -> tuple[float, str]:
+    """Numbers in their order, then texts."""
+    return (float(label), "") if is_number(label) else (inf, label)
+
+
+def _calibration(results: Results) -> dict[str, Any] | None:
+    """Free text has no options, and so no probabilities of them."""
+    rows = [row for rows in results.predictions.values() for row in rows]
+    return None if results.test[0].free else calibrate(rows)
+
+
+def _lengths(rationales: Mapping[str, Sequence[Rationale]]) -> dict[str, Any]:
+    """Histograms of the words of the kept train rationales, in the same bins for every teacher; the last is open."""
+    words = {
+        teacher: sorted(len((rationale.text or "").split()) for rationale in found if rationale.status == "ok")
+        for teacher, found in rationales.items()
+    }
+    every = sorted(length for lengths in words.values() for length in lengths)
+    longest = every[int(0.99 * (len(every) - 1))] if every else 0
+    width = longest // BINS + 1
+    bins = longest // width + 1
+    return {
+        "width": width,
+        "teachers": {
+            teacher: {"median": median(lengths), "counts": _histogram(lengths, width, bins)} if lengths else None
+            for teacher, lengths in words.items()
+        },
+    }
+
+
+def _histogram(lengths: Sequence[int], width: int, bins: int) -> list[int]:
+    found = Counter(min(length // width, bins - 1) for length in lengths)
+    return [found[number] for number in range(bins)]
+
+
+def _plain(question: Question, split: str) -> dict[str, Any]:
+    plain: dict[str, Any] = {"id": question.id, "split": split, "question": question.question}
+    if question.context:
+        plain["context"] = question.context
+    return plain | {"choices": list(question.choices), "gold": question.answer}  # of free text, no choices and a text
+
+
+def _shown_train(results: Results) -> list[dict]:
+    """Train questions with `rationales`, a pair of status and text for each teacher."""
+    most = MOST_QUESTIONS - min(len(results.test), MOST_TEST)
+    shown = []
+    for i in _sample(len(results.train), most):
+        given = [[found[i].status, found[i].text] for found in results.rationales.values()]
+        shown.append(_plain(results.train[i], "train") | {"rationales": given})
+    return shown
+
+
+def _shown_test(results: Results, explanations: Mapping[str, Mapping[str, str]]) -> list[dict]:
+    """Test questions with `answers`, one for each seed, and, where it was asked, `explanations`, one or None a teacher."""
+    n, most = len(results.test), max(MOST_TEST, MOST_QUESTIONS - len(results.train))
+    always = [i for i, question in enumerate(results.test) if question.id in explanations]
+    shown = []
+    for i in sorted({*_sample(n, most), *always}):
+        plain = _plain(results.test[i], "test")
+        plain["answers"] = [_answer(rows[i]) for rows in results.predictions.values()]
+        if i in always:
+            plain["explanations"] = [explanations[plain["id"]].get(teacher) for teacher in results.rationales]
+        shown.append(plain)
+    return shown
+
+
+def _answer(row: dict) -> dict[str, Any]:
+    """The choice, the options' probabilities, and the generated text where that is not the choice.
+
+    Of a free-text question: whether the text is right, and the text.
+    """
+    if row["choice"] is None:
+        return {"right": row["matched"], "wrote": row["text"]}
+    answer: dict[str, Any] = {"choice": row["choice"], "p": [round(p, 3) for p in probabilities(row["scores"])]}
+    silent = row["text"] is None or row["matched"] == row["choice"]
+    return answer if silent else answer | {"wrote": row["text"]}
+
+
+def _examples(questions: Sequence[dict], teachers: Sequence[str]) -> list[str]:
+    """Ids of a few train questions to read: all teachers kept, then one for each frequent reason of quarantine."""
+    train = [question for question in questions if question["split"] == "train"]
+    whole = [q["id"] for q in train if teachers and all(status == "ok" for status, _ in q["rationales"])]
+    refused: dict[str, str] = {}
+    reasons: Counter[str] = Counter()
+    for question in train:
+        for status, text in question["rationales"]:
+            if status != "ok" and text:
+                reasons[status] += 1
+                refused.setdefault(status, question["id"])
+    frequent = [refused[status] for status, _ in reasons.most_common(EXAMPLES_REFUSED)]
+    return list(dict.fromkeys([*whole[:EXAMPLES], *frequent]))

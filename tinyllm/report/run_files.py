@@ -1,0 +1,124 @@
+"""What a finished run left on disk, read together and checked for belonging together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinyllm.records.jsonl import read_json, read_jsonl, read_text
+from tinyllm.records.questions import Question, read_questions
+
+
+@dataclass(frozen=True)
+class Rationale:
+    """One teacher's rationale of a train question: cleaned where it is used, as it came where it is quarantined."""
+
+    status: str  # ok, or the reason it is not used
+    text: str | None
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything the report tells of."""
+
+    train: list[Question]
+    test: list[Question]
+    rationales: dict[str, list[Rationale]]  # by teacher, in the order of train
+    predictions: dict[int, list[dict]]  # by seed, in the order of test
+    curves: dict[int, dict[str, list[tuple[int, float]]]]  # by seed and task, pairs of step and loss
+    training: dict[int, dict]  # by seed, metrics/train/SEED.json
+    corpus: dict  # metrics/corpus.json
+    score: dict  # metrics/score.json
+    exam: dict[str, dict]  # by teacher, metrics/exam/TEACHER.json where there is one
+
+
+def read_results(teachers: Sequence[str], seeds: Sequence[int], root: Path = Path(".")) -> Results:
+    """Read a run's questions, rationales, predictions and metrics.
+
+    Args:
+        teachers: names from params; never a listing, for a dropped teacher's files stay on disk
+        root: the project's folder
+
+    Raises:
+        ValueError: a file is missing or damaged, or tells of other questions than the rest; the message says what to run.
+    """
+    train, test = (read_questions(_there(root / f"data/questions/{split}.jsonl", "download")) for split in TOLD)
+    exams = {teacher: root / f"metrics/exam/{teacher}.json" for teacher in teachers}
+    return Results(
+        train=train,
+        test=test,
+        rationales=_read_rationales(root, train, teachers),
+        predictions=_read_predictions(root / "data/predictions.jsonl", test, seeds),
+        curves={seed: read_curve(_there(root / f"metrics/loss/{seed}.tsv", "train")) for seed in seeds},
+        training={seed: read_json(_there(root / f"metrics/train/{seed}.json", "train")) for seed in seeds},
+        corpus=read_json(_there(root / "metrics/corpus.json", "assemble")),
+        score=read_json(_there(root / "metrics/score.json", "score")),
+        exam={teacher: read_json(path) for teacher, path in exams.items() if path.exists()},
+    )
+
+
+TOLD = ("train", "test")  # the splits of the report
+
+
+def read_curve(path: Path) -> dict[str, list[tuple[int, float]]]:
+    """Return a loss curve's (step, loss) pairs by task.
+
+    Raises:
+        ValueError: a line is not step, task and loss; the message names file and line.
+    """
+    curve: dict[str, list[tuple[int, float]]] = {}
+    for number, line in enumerate(read_text(path).splitlines()[1:], start=2):
+        try:
+            step, task, loss = line.split("\t")
+            curve.setdefault(task, []).append((int(step), float(loss)))
+        except ValueError:
+            raise ValueError(f"{path}:{number}: {line!r}; allowed is step, task and loss, with tabs between") from None
+    return curve
+
+
+def _there(path: Path, stage: str) -> Path:
+    if not path.exists():
+        raise ValueError(f"{path}: no such file; run dvc repro {stage}")
+    return path
+
+
+def _read_rationales(root: Path, train: Sequence[Question], teachers: Sequence[str]) -> dict[str, list[Rationale]]:
+    """Take what is used from the corpus and the rest from the quarantine: together they hold every verdict."""
+    corpus, quarantine = root / "data/corpus/train.jsonl", root / "data/quarantine.jsonl"
+    used = {row["id"]: row["targets"] for row in read_jsonl(_there(corpus, "assemble"))}
+    refused = {(row["teacher"], row["id"]): row for row in read_jsonl(_there(quarantine, "assemble"))}
+    found: dict[str, list[Rationale]] = {teacher: [] for teacher in teachers}
+    for question in train:
+        if question.id not in used:
+            raise ValueError(f"{corpus}: no row of question {question.id!r}; run dvc repro assemble")
+        for teacher in teachers:
+            row = refused.get((teacher, question.id))
+            if teacher in used[question.id]:
+                found[teacher].append(Rationale("ok", used[question.id][teacher]))
+            elif row:
+                found[teacher].append(Rationale(row["status"], row["rationale"]))
+            else:
+                raise ValueError(f"{quarantine}: no row of {teacher}, question {question.id!r}; run dvc repro assemble")
+    return found
+
+
+def _read_predictions(path: Path, test: Sequence[Question], seeds: Sequence[int]) -> dict[int, list[dict]]:
+    rows = read_jsonl(_there(path, "score"))
+    found = {seed: [row for row in rows if row["seed"] == seed] for seed in seeds}
+    for seed, part in found.items():
+        if len(part) != len(test):
+            raise ValueError(
+                f"{path}: {len(part)} rows of seed {seed}, but {len(test)} test questions; run dvc repro score"
+            )
+        for question, row in zip(test, part, strict=True):
+            if row["id"] != question.id:
+                raise ValueError(
+                    f"{path}: seed {seed} has {row['id']!r} where test has {question.id!r}; run dvc repro score"
+                )
+            if len(row["scores"]) != len(question.choices):
+                raise ValueError(
+                    f"{path}: seed {seed}, question {question.id!r}: {len(row['scores'])} scores, but "
+                    f"{len(question.choices)} choices; run dvc repro score"
+                )
+    return found

@@ -1,0 +1,10 @@
+"""What a student is, reads and says.
+
+May import: models, records, params, console and project.
+"""
+
+from tinyllm.student.explanations import explain
+from tinyllm.student.folder import load_student, save_student
+from tinyllm.student.predict import passes, predict
+
+__all__ = ["explain", "load_student", "passes", "predict", "save_student"]

@@ -1,0 +1,155 @@
+"""What a student reads and writes, as token ids: a question under a task's prefix, and the text that is to follow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinyllm.models.likelihood import Reading
+from tinyllm.params.schema import Student
+
+
+@dataclass
+class Cuts:
+    """How many texts did not fit."""
+
+    inputs_cut: int = 0  # lost the head of their context
+    inputs_over_limit: int = 0  # question and options alone are longer than the limit, and were kept whole
+    targets_cut: int = 0
+
+
+class Reader:
+    """Turns texts into ids as one student wants them.
+
+    A sequence-to-sequence student reads prefix, context and question in its encoder. With a shared encoder it reads the same
+    without the prefix, which stands at the head of its decoder instead. A causal student reads prefix, context, question and
+    `response`, or all but the latter in its chat template, and goes on from there; with a shared encoder, of which it has none,
+    it reads context and question, then the prefix in place of `response`.
+
+    Args:
+        model: anything with the student's `config`
+    """
+
+    def __init__(self, student: Student, model: Any, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.causal = not model.config.is_encoder_decoder
+        self.start = model.config.decoder_start_token_id if not self.causal else None
+        self.shared = student.shared_encoder
+        self.chat, self.response = student.chat and self.causal, "" if self.shared else student.response
+        self.space = space_before_target(student)
+        self.max_input, self.max_target = student.max_input_tokens, student.max_target_tokens
+
+    def question(self, prefix: str, context: str, text: str, cuts: Cuts) -> Reading:
+        """Return the ids of a question; what is longer than the limit is taken from the head of its context."""
+        return self.questions(prefix, [(context, text)], cuts)[0]
+
+    def questions(self, prefix: str, given: Sequence[tuple[str, str]], cuts: Cuts) -> list[Reading]:
+        """Return the ids of many questions, each given as context and text: faster than one by one."""
+        if self.causal:
+            nothing = np.zeros(0, dtype=np.int32)
+            if not self.shared:
+                return [Reading(nothing, prompt) for prompt in self._prompts(prefix, given, cuts)]
+            tail = self._tail(prefix)
+            heads = self._prompts("", given, cuts)
+            # the last token of the prompt foretells the first of the text, so that it must be the task's own
+            return [Reading(nothing, np.concatenate([head, tail]), len(head) if len(tail) else 0) for head in heads]
+        head = self.tokenizer(prefix, add_special_tokens=False)["input_ids"] if self.shared else []
+        prompt = np.array([self.start, *head], dtype=np.int32)
+        parts = [Parts("" if self.shared else prefix, context, text) for context, text in given]
+        return [Reading(source, prompt) for source in encode_inputs(self.tokenizer, parts, self.max_input, cuts)]
+
+    def _prompts(self, prefix: str, given: Sequence[tuple[str, str]], cuts: Cuts) -> list[np.ndarray]:
+        if self.chat:  # the template writes the special tokens itself
+            parts = [self._in_template(prefix, context, text) for context, text in given]
+            return encode_inputs(self.tokenizer, parts, self.max_input, cuts, add_special_tokens=False)
+        parts = [Parts(prefix, context, text + self.response) for context, text in given]
+        found = encode_inputs(self.tokenizer, parts, self.max_input, cuts)
+        return [ids[:-1] if ids[-1] == self.tokenizer.eos_token_id else ids for ids in found]
+
+    def _tail(self, prefix: str) -> np.ndarray:
+        """Return the ids of a prefix behind the question, on a line of its own where no template stands between them."""
+        text = ("" if self.chat else "\n") + prefix.rstrip()
+        return np.array(self.tokenizer(text, add_special_tokens=False)["input_ids"], dtype=np.int32)
+
+    def _in_template(self, prefix: str, context: str, text: str) -> Parts:
+        message = prefix + (f"{context}\n{text}" if context else text)
+        turns = [{"role": "user", "content": message}]
+        whole = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        head, found, tail = whole.partition(message)
+        if not found:
+            raise ValueError("student.chat: the model's chat template changes the question's text; set it to false")
+        return Parts(head + prefix, context, text + tail)
+
+    def target(self, text: str, cuts: Cuts, limit: int | None = None) -> np.ndarray:
+        """Return the ids of a target, end-of-sequence included; a longer one than the limit is cut and then has no end.
+
+        Args:
+            limit: in tokens; without it the student's
+        """
+        return self.targets([text], cuts, limit)[0]
+
+    def targets(self, texts: Sequence[str], cuts: Cuts, limit: int | None = None) -> list[np.ndarray]:
+        """Return the ids of many targets: faster than one by one."""
+        if not texts:
+            return []
+        if self.causal:
+            spaced = [self.space + text for text in texts]
+            found = self.tokenizer(spaced, add_special_tokens=False, verbose=False)["input_ids"]
+            found = [[*ids, self.tokenizer.eos_token_id] for ids in found]
+        else:
+            found = self.tokenizer(text_target=list(texts), verbose=False)["input_ids"]
+        limit = self.max_target if limit is None else limit
+        cuts.targets_cut += sum(len(ids) > limit for ids in found)
+        return [np.asarray(ids[:limit], dtype=np.int32) for ids in found]
+
+
+def space_before_target(student: Student) -> str:
+    """Return what stands between a causal student's prompt and what it writes."""
+    if student.shared_encoder:
+        return " "
+    return "" if student.chat or not student.response or student.response.endswith((" ", "\n")) else " "
+
+
+@dataclass(frozen=True)
+class Parts:
+    """An input's text; only its context may be cut."""
+
+    prefix: str
+    context: str
+    text: str
+
+    @property
+    def whole(self) -> str:
+        return self.prefix + (f"{self.context}\n{self.text}" if self.context else self.text)
+
+
+def encode_inputs(
+    tokenizer: Any, inputs: Sequence[Parts], limit: int, cuts: Cuts, add_special_tokens: bool = True
+) -> list[np.ndarray]:
+    """Return the ids of each input; what exceeds `limit` tokens is taken from the head of its context.
+
+    The whole is tokenised in one piece, so an input that fits has exactly the ids the tokenizer gives it.
+    """
+    if not inputs:
+        return []
+    options = {"verbose": False, "add_special_tokens": add_special_tokens}
+    found = tokenizer([parts.whole for parts in inputs], **options)["input_ids"]
+    return [
+        np.asarray(ids if len(ids) <= limit else _cut(tokenizer, parts, limit, cuts, options), dtype=np.int32)
+        for parts, ids in zip(inputs, found, strict=True)
+    ]
+
+
+def _cut(tokenizer: Any, parts: Parts, limit: int, cuts: Cuts, options: dict) -> list[int]:
+    encoded = tokenizer(parts.whole, return_offsets_mapping=True, **options)
+    ids, start = encoded["input_ids"], len(parts.prefix)
+    end = start + len(parts.context)
+    inside = [i for i, (left, right) in enumerate(encoded["offset_mapping"]) if start <= left < right <= end]
+    dropped = set(inside[: len(ids) - limit])
+    kept = [token for i, token in enumerate(ids) if i not in dropped]
+    cuts.inputs_cut += bool(dropped)
+    cuts.inputs_over_limit += len(kept) > limit
+    return kept

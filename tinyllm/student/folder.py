@@ -1,0 +1,97 @@
+"""A trained student's folder: written whole or not at all, and loaded from there."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    GenerationConfig,
+)
+
+from tinyllm.models.checkpoint import is_empty, load_model, set_padding
+from tinyllm.models.loaded import plain
+from tinyllm.student.adapters import ADAPTER, is_adapter, load_base, merge, read_adapter, write_adapter
+
+
+def save_student(model: Any, tokenizer: Any, folder: Path, max_new_tokens: int) -> None:
+    """Write a Hugging Face folder: safetensors, configuration, tokenizer, greedy generation.
+
+    Of a student whose adapter names the model it belongs to, that is peft's folder of the adapter alone. Other adapters are
+    merged into the model's weights, for good. It takes the place of `folder` once it is whole; until then an old one stays.
+
+    Raises:
+        ValueError: it cannot be written, such as on a full disk.
+    """
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        with naming(folder):
+            if is_adapter(model):
+                write_adapter(model, partial)
+            else:
+                whole = merge(model)
+                whole.generation_config = _generation(whole.config, tokenizer, max_new_tokens)
+                whole.save_pretrained(partial)
+            tokenizer.save_pretrained(partial)
+    except BaseException:
+        shutil.rmtree(partial)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+
+
+def _generation(config: Any, tokenizer: Any, max_new_tokens: int) -> GenerationConfig:
+    seq2seq = config.is_encoder_decoder
+    return GenerationConfig(
+        decoder_start_token_id=config.decoder_start_token_id if seq2seq else None,
+        eos_token_id=config.eos_token_id if seq2seq else tokenizer.eos_token_id,  # what its targets ended with
+        pad_token_id=config.pad_token_id,
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+    )
+
+
+def load_student(folder: Path) -> tuple[Any, Any]:
+    """Load a trained student from its folder; where that holds an adapter alone, with the model it belongs to.
+
+    Raises:
+        ValueError: the folder holds no student, or a damaged one; or an adapter's model cannot be loaded.
+    """
+    adapter = (folder / "adapter_config.json").is_file()
+    weights = ADAPTER if adapter else "model.safetensors"
+    if not (folder / weights).is_file() and not (folder / "model.safetensors.index.json").is_file():
+        raise ValueError(f"{folder}: holds no trained student (no {weights}); run dvc repro train")
+    base = load_base(folder) if adapter else None
+    try:
+        model = (
+            load_model(str(folder), AutoConfig.from_pretrained(folder)) if base is None else read_adapter(base, folder)
+        )
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError, RuntimeError, LookupError, TypeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(f"{folder}: damaged ({reason}); delete it and run dvc repro train") from None
+    if is_empty(tokenizer):
+        raise ValueError(f"{folder}: damaged (no vocabulary); delete it and run dvc repro train")
+    set_padding(plain(model), tokenizer)
+    return model, tokenizer
+
+
+@contextmanager
+def naming(folder: Path) -> Iterator[None]:
+    """Turn what is raised where a file cannot be written into one sentence that says where.
+
+    Raises:
+        ValueError: on a full disk safetensors raises its own class, torch a RuntimeError, Python an OSError.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise ValueError(f"{folder}: cannot be written ({error}); free space and run again") from None

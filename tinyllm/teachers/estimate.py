@@ -1,0 +1,53 @@
+"""What asking a live teacher would come to: calls, tokens and money, counted on the very prompts; none is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tinyllm.records.questions import Question
+from tinyllm.teachers.cache.store import Answers, answer_key
+from tinyllm.teachers.live import Live
+from tinyllm.teachers.protocol import Answer, Failure, Prompt
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is still to be asked. Tokens and cost are the most it can be, as long as no request has to be sent twice."""
+
+    calls: int
+    cached: int
+    too_long: int  # questions that do not fit into the teacher's context
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float  # in the price's currency
+
+
+def estimate(live: Live, questions: Sequence[Question], forced: bool) -> Estimate:
+    """Return what `live` has yet to be asked about the questions: for rationales, or without the gold answer for an exam.
+
+    An example's rationale that is yet to be asked counts in each prompt that shows it as the longest there can be.
+    """
+    waiting: dict[str, Prompt] = {}
+    cached: set[str] = set()
+    too_long = 0
+
+    def look_up(prompts: Sequence[Prompt | None]) -> list[Answer | Failure]:
+        nonlocal too_long
+        keys = [None if prompt is None else answer_key(live.backend.identity, prompt) for prompt in prompts]
+        too_long += keys.count(None)
+        with Answers(live.cache) as answers:
+            known = answers.get([key for key in keys if key])
+        cached.update(known)
+        waiting.update({k: p for k, p in zip(keys, prompts, strict=True) if k and p and k not in known})
+        return [known[key] if key in known else Failure("not_asked", "an estimate asks nothing") for key in keys]
+
+    fitted = live.fit(questions, forced, look_up)
+    unknown_rationales = len(waiting) > 0
+    look_up([one.prompt for one in fitted])
+    calls, longest = len(waiting), live.backend.max_new_tokens
+    prompt_tokens = sum(live.backend.count_tokens(prompt) for prompt in waiting.values())
+    if unknown_rationales:
+        prompt_tokens += len(fitted) * live.prompting.examples * longest
+    cost = live.bill.most(prompt_tokens, calls * longest)
+    return Estimate(calls, len(cached), too_long, prompt_tokens, calls * longest, cost)

@@ -1,0 +1,30 @@
+"""A teacher's exam: the options that it chose on test, and how many are right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tinyllm.parsing.cleaning import clean
+from tinyllm.parsing.stated_answer import stated_answer
+from tinyllm.records.questions import Question
+from tinyllm.records.rationales import Completion
+
+
+def grade(questions: Sequence[Question], completions: Sequence[Completion]) -> list[dict]:
+    """Return one row a question: `id`, `gold`, `choice` (None where no option can be read off), `status`, `text`.
+
+    Of a free-text question `choice` is the answer's text, as it is compared; the gold text itself where it equals that.
+    """
+    return [_row(question, completion) for question, completion in zip(questions, completions, strict=True)]
+
+
+def _row(question: Question, completion: Completion) -> dict:
+    choice = None if completion.text is None else stated_answer(clean(completion.text), question)
+    status = "unparsable" if completion.text is not None and choice is None else completion.status
+    return {
+        "id": question.id,
+        "gold": question.answer,
+        "choice": choice,
+        "status": status,
+        "text": completion.text,
+    }

@@ -1,0 +1,224 @@
+"""Ask a live teacher: a prompt for every question, its answer from the cache or from the backend, each kept as it arrives."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tinyllm.params.schema import Price, Prompting
+from tinyllm.parsing.cleaning import clean
+from tinyllm.parsing.stated_answer import stated_answer
+from tinyllm.records.questions import Question
+from tinyllm.records.rationales import Completion
+from tinyllm.teachers.budget import Bill
+from tinyllm.teachers.cache.store import Answers, answer_key
+from tinyllm.teachers.examples import choose_examples
+from tinyllm.teachers.progress import Progress, interruptible
+from tinyllm.teachers.prompts import Fitted, Shown, fit_prompt
+from tinyllm.teachers.protocol import Answer, Backend, Failure, Prompt, Scored
+
+Ask = Callable[[Sequence[Prompt | None]], Sequence[Answer | Failure]]
+
+
+TOO_LONG = "question and options alone are longer than the teacher's context"
+
+
+@dataclass
+class Tally:
+    """What asking came to, over all prompts."""
+
+    cached: int = 0
+    answered: int = 0
+    failures: Counter[str] = field(default_factory=Counter)  # by reason
+
+    def __str__(self) -> str:
+        failed = ", ".join(f"{reason} {count}" for reason, count in self.failures.most_common())
+        return f"{self.cached} answers from the cache, {self.answered} new" + (f"; failed: {failed}" if failed else "")
+
+
+class Live:
+    """A live teacher behind the answer cache.
+
+    Args:
+        cache: the file of the answer cache.
+        train: where in-context examples are drawn from.
+        price: per million tokens; None costs nothing.
+        max_cost: of all that this teacher is asked, in the price's currency; None is no limit.
+        scorer: answers `Scored` prompts with a JSON list of log-likelihoods; None where there is no such thing.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        backend: Backend,
+        cache: Path,
+        prompting: Prompting,
+        train: Sequence[Question],
+        price: Price | None,
+        max_cost: float | None,
+        scorer: Backend | None = None,
+    ) -> None:
+        self.name, self.backend, self.scorer, self.cache = name, backend, scorer, cache
+        self.prompting, self.train = prompting, train
+        self.bill = Bill(price, max_cost)
+        self.tally = Tally()
+
+    def complete(self, questions: Sequence[Question]) -> list[Completion]:
+        """Return a rationale for each question, shown the gold answer if the params say so.
+
+        Raises:
+            KeyboardInterrupt: at Ctrl-C, once what was under way is in the cache.
+            ValueError: the bill would pass `max_cost`, or the backend cannot go on; every answer so far is in the cache.
+        """
+        return self._complete(questions, self.prompting.teacher_forcing)
+
+    def examine(self, questions: Sequence[Question]) -> list[Completion]:
+        """Return the teacher's own reasoning and answer for each question; it is never shown the gold answer.
+
+        Raises:
+            KeyboardInterrupt, ValueError: as `complete`.
+        """
+        return self._complete(questions, forced=False)
+
+    def option_probabilities(self, questions: Sequence[Question]) -> list[list[float] | None]:
+        """Return how likely the teacher finds each option's text right behind the prompt of its exam; None where that failed.
+
+        Raises:
+            KeyboardInterrupt, ValueError: as `complete`; or the backend cannot tell.
+        """
+        if self.scorer is None:
+            raise ValueError(
+                f"teacher {self.name}: its backend cannot tell how likely it finds an option; "
+                "set corpus.option_probabilities to false"
+            )
+        fitted = self.fit(questions, forced=False, ask=self.ask)
+        prompts = [
+            one.prompt and Scored(one.prompt.system, one.prompt.text, question.choices)
+            for one, question in zip(fitted, questions, strict=True)
+        ]
+        self.tally = Tally()
+        outcomes = self._ask(self.scorer, prompts)
+        print(f"{self.name}, option probabilities: {self.tally}", file=sys.stderr, flush=True)
+        return [_probabilities(outcome) for outcome in outcomes]
+
+    def _complete(self, questions: Sequence[Question], forced: bool) -> list[Completion]:
+        fitted = self.fit(questions, forced, self.ask)
+        outcomes = self.ask([one.prompt for one in fitted])
+        print(f"{self.name}: {self.tally}", file=sys.stderr, flush=True)
+        return [_completion(one, outcome) for one, outcome in zip(fitted, outcomes, strict=True)]
+
+    def fit(self, questions: Sequence[Question], forced: bool, ask: Ask) -> list[Fitted]:
+        """Return the prompts as they will be sent, cut to the teacher's context.
+
+        Args:
+            ask: how the examples get their rationales, where they have any.
+        """
+        chosen = choose_examples(questions, self.train, self.prompting)
+        rationales = self._example_rationales(chosen, ask) if self.prompting.example_rationales == "bootstrap" else {}
+        return [
+            self._fit(question, [(example, rationales.get(example.id)) for example in examples], forced)
+            for question, examples in zip(questions, chosen, strict=True)
+        ]
+
+    def _example_rationales(self, chosen: Sequence[Sequence[Question]], ask: Ask) -> dict[str, str]:
+        """Return the teacher's own zero-shot rationales of the examples, by id.
+
+        One is absent that failed, or that states another option than the gold one.
+        """
+        examples = list({example.id: example for row in chosen for example in row}.values())
+        outcomes = ask([self._fit(example, [], forced=True).prompt for example in examples])
+        rationales = {}
+        for example, outcome in zip(examples, outcomes, strict=True):
+            text = clean(outcome.text) if isinstance(outcome, Answer) else ""
+            if text and stated_answer(text, example) in (None, example.answer):
+                rationales[example.id] = text
+        return rationales
+
+    def _fit(self, question: Question, examples: Sequence[Shown], forced: bool) -> Fitted:
+        context = self.backend.context_tokens
+        limit = None if context is None else context - self.backend.max_new_tokens  # the longest answer must still fit
+        return fit_prompt(question, examples, self.prompting, forced, self.backend.count_tokens, limit)
+
+    def ask(self, prompts: Sequence[Prompt | None]) -> list[Answer | Failure]:
+        """Return what became of every prompt; equal prompts are asked once, and None is one that did not fit.
+
+        Raises:
+            KeyboardInterrupt, ValueError: as `complete`.
+        """
+        return self._ask(self.backend, prompts)
+
+    def _ask(self, backend: Backend, prompts: Sequence[Prompt | None]) -> list[Answer | Failure]:
+        keys = [None if prompt is None else answer_key(backend.identity, prompt) for prompt in prompts]
+        wanted = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key and prompt}
+        with Answers(self.cache) as answers:
+            known: dict[str, Answer | Failure] = {**answers.get(list(wanted))}
+            self.tally.cached += len(known)
+            missing = {key: prompt for key, prompt in wanted.items() if key not in known}
+            known |= self._ask_backend(backend, missing, answers, len(known))
+        outcomes = [known[key] if key else Failure("too_long", TOO_LONG) for key in keys]
+        self.tally.failures.update(outcome.reason for outcome in outcomes if isinstance(outcome, Failure))
+        return outcomes
+
+    def _ask_backend(
+        self, backend: Backend, missing: Mapping[str, Prompt], answers: Answers, cached: int
+    ) -> dict[str, Answer | Failure]:
+        """Ask what the cache lacks and keep each answer as it arrives."""
+        if not missing:
+            return {}
+        keys, prompts = list(missing), list(missing.values())
+        most = [self.bill.most(backend.count_tokens(prompt), backend.max_new_tokens) for prompt in prompts]
+        outcomes: dict[str, Answer | Failure] = {}
+        with interruptible() as stopped, Progress(self.name, len(prompts), cached, self.bill) as progress:
+            for index, outcome in backend.generate(prompts, lambda i: not stopped() and self.bill.admit(i, most[i])):
+                if isinstance(outcome, Answer):
+                    self.bill.settle(index, outcome.prompt_tokens, outcome.completion_tokens, outcome.unanswered)
+                    outcome = answers.put(keys[index], backend.identity, prompts[index], outcome)
+                    self.tally.answered += 1
+                else:
+                    self.bill.settle(index, 0, 0, outcome.unanswered)
+                outcomes[keys[index]] = outcome
+                progress.add(outcome)
+        if stopped():
+            raise KeyboardInterrupt
+        if len(outcomes) < len(prompts):
+            raise ValueError(
+                f"runtime.max_cost: {self.bill.limit}, of which {self.bill.spent:.4g} is spent, does not allow the next "
+                f"prompt; the answer cache holds {cached + self.tally.answered} of {cached + len(prompts)} answers: "
+                "raise it and run again"
+            )
+        return outcomes
+
+
+def prompt_digest(prompt: Prompt) -> str:
+    """Return the sha256 of a prompt, by which equal prompts are told in the rationale files."""
+    return hashlib.sha256(f"{prompt.system}\0{prompt.text}".encode()).hexdigest()
+
+
+def _completion(fitted: Fitted, outcome: Answer | Failure) -> Completion:
+    if isinstance(outcome, Failure):
+        return Completion(None, "failed", {"reason": outcome.reason, "detail": outcome.detail})
+    assert fitted.prompt is not None  # what has no prompt has failed
+    extra: dict[str, Any] = {
+        "prompt_sha256": prompt_digest(fitted.prompt),
+        "examples_dropped": fitted.examples_dropped,
+        "context_words_cut": fitted.context_words_cut,
+        "finish": outcome.finish,
+        "prompt_tokens": outcome.prompt_tokens,
+        "completion_tokens": outcome.completion_tokens,
+    }
+    return Completion(outcome.text, "ok", extra) if outcome.text.strip() else Completion(None, "empty", extra)
+
+
+def _probabilities(outcome: Answer | Failure) -> list[float] | None:
+    if isinstance(outcome, Failure):
+        return None
+    scores = json.loads(outcome.text)
+    odds = [math.exp(score - max(scores)) for score in scores]
+    return [odd / sum(odds) for odd in odds]

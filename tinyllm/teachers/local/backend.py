@@ -1,0 +1,212 @@
+"""A teacher that runs on this machine: a transformers model, encoder-decoder or causal, asked in batches.
+
+torch and transformers are imported where they are used, so that the stages which prepare data start without them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+from tinyllm.models.device import choose_device
+from tinyllm.params.schema import LocalTeacher, Runtime
+from tinyllm.teachers.local.checkpoint import context_tokens, load_weights, open_checkpoint
+from tinyllm.teachers.local.decoding import Draws, Encoded, Ending
+from tinyllm.teachers.protocol import STOP, Answer, Failure, Prompt
+
+T = TypeVar("T")
+
+
+class Local:
+    """A `teachers.Backend` over one transformers model.
+
+    The tokenizer is loaded at once, the weights with the first prompt that is admitted. An answer depends on its prompt
+    alone: in float32 neither the batch nor the order of the prompts changes it, greedy or sampled. In bf16 the last digits
+    of a score depend on the batch, and now and then a token does.
+    """
+
+    def __init__(self, settings: LocalTeacher, runtime: Runtime) -> None:
+        """
+        Raises:
+            ValueError: the checkpoint or the device is not there, or the settings do not fit the model.
+        """
+        self.settings = settings
+        self.max_new_tokens = settings.max_new_tokens
+        self.batch_tokens = runtime.batch_tokens
+        self.device, self.precision = _hardware(runtime)
+        self.checkpoint = open_checkpoint(settings)
+        self.tokenizer = self.checkpoint.tokenizer
+        self.context_tokens = context_tokens(self.checkpoint, settings.max_new_tokens)
+        self.identity = {
+            "backend": "local",
+            **self.checkpoint.identity,
+            "chat": settings.chat,
+            "precision": self.precision,
+            "max_new_tokens": settings.max_new_tokens,
+            "temperature": settings.temperature,
+            "seed": settings.seed if settings.temperature > 0 else None,
+        }
+        self.model: Any = None
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        """Return the prompt's tokens, with those of a chat template and the special ones."""
+        return len(self.encode(prompt))
+
+    def encode(self, prompt: Prompt, behind: str = "") -> list[int]:
+        """Return the tokens of the prompt as the model reads it, and of a text behind it, with a space between if it needs one.
+
+        Raises:
+            ValueError: the chat template refuses the prompt.
+        """
+        text = self._templated(prompt) if self.settings.chat else _joined(prompt)
+        space = " " if behind and not text[-1:].isspace() else ""
+        own = self.settings.chat  # the template wrote the special tokens
+        return self.tokenizer(f"{text}{space}{behind}", add_special_tokens=not own, verbose=False)["input_ids"]
+
+    def load(self) -> Any:
+        """Return the model, whose weights are loaded the first time.
+
+        Raises:
+            ValueError: they cannot be.
+        """
+        if self.model is None:
+            self.model = load_weights(self.checkpoint, self.device, self.precision)
+        return self.model
+
+    def generate(
+        self, prompts: Sequence[Prompt], admit: Callable[[int], bool]
+    ) -> Iterator[tuple[int, Answer | Failure]]:
+        """Yield every answer once its batch is done, longest prompts first: what does not fit into memory shows at once.
+
+        Raises:
+            ValueError: the weights cannot be loaded, or the chat template refuses a prompt.
+        """
+        encoded = [Encoded(index, self.encode(prompt)) for index, prompt in enumerate(prompts)]
+        waiting: deque[Encoded] = deque()
+        for item in sorted(encoded, key=lambda item: -len(item.ids)):
+            if self.context_tokens is not None and self._width(item) > self.context_tokens:
+                tokens = f"{len(item.ids)} tokens and up to {self.max_new_tokens} of the answer"
+                yield item.index, Failure("too_long", f"{tokens}; the model holds {self.context_tokens}")
+            else:
+                waiting.append(item)
+        admitted: set[int] = set()
+        while batch := self._next_batch(waiting, admitted, admit):
+            for item, answer in zip(
+                batch, self._answer_or_halve(batch), strict=False
+            ):  # halved, there is no answer yet
+                waiting.popleft()
+                yield item.index, answer
+
+    def _next_batch(self, waiting: deque[Encoded], admitted: set[int], admit: Callable[[int], bool]) -> list[Encoded]:
+        """Return from the head as many as fit the token budget, at least one, and are admitted."""
+        batch: list[Encoded] = []
+        room = max(1, self.batch_tokens // self._width(waiting[0])) if waiting else 0
+        for item in islice(waiting, room):
+            if item.index not in admitted and not admit(item.index):
+                break
+            admitted.add(item.index)
+            batch.append(item)
+        return batch
+
+    def _width(self, item: Encoded) -> int:
+        return len(item.ids) + self.max_new_tokens
+
+    def _answer_or_halve(self, batch: Sequence[Encoded]) -> Sequence[Answer | Failure]:
+        """Return the batch's answers; where it does not fit into memory, none, and halve the token budget for good."""
+        self.load()
+        answers = within_memory(lambda: self._answer(batch))
+        if answers is not None:
+            return answers
+        if len(batch) == 1:
+            tokens = f"a prompt of {len(batch[0].ids)} tokens with up to {self.max_new_tokens} of the answer"
+            return [Failure("out_of_memory", f"{tokens} does not fit into the memory of the {self.device}")]
+        self.batch_tokens = len(batch) // 2 * self._width(batch[0])
+        return []
+
+    def _answer(self, batch: Sequence[Encoded]) -> list[Answer]:
+        import torch
+
+        in_place = not self.checkpoint.config.is_encoder_decoder  # the answer follows the prompt in the same row
+        width = max(len(item.ids) for item in batch)
+        ids = torch.zeros((len(batch), width), dtype=torch.long)  # (B, S)
+        mask = torch.zeros_like(ids)
+        for row, item in enumerate(batch):
+            columns = slice(width - len(item.ids), None) if in_place else slice(len(item.ids))
+            ids[row, columns], mask[row, columns] = torch.tensor(item.ids), 1
+        start = width if in_place else 1  # a decoder starts with a token that is no part of the answer
+        ending = Ending(self.tokenizer, self.model.generation_config.eos_token_id, start, len(batch))
+        with torch.inference_mode():
+            out = self.model.generate(
+                input_ids=ids.to(self.device),
+                attention_mask=mask.to(self.device),
+                max_new_tokens=self.max_new_tokens,
+                logits_processor=[Draws(self.settings, batch)] if self.settings.temperature > 0 else [],
+                stopping_criteria=[ending],
+            )
+        rows = zip(batch, out[:, start:].tolist(), ending.lengths, strict=True)  # (B, T)
+        return [self._finish(item, tokens, length, in_place) for item, tokens, length in rows]
+
+    def _finish(self, item: Encoded, row: list[int], length: int | None, in_place: bool) -> Answer:
+        tokens = row[:length]
+        ended = tokens[-1] in self.model.generation_config.eos_token_id
+        text = _decode(self.tokenizer, tokens[:-1] if ended else tokens, after="a" if in_place else "")
+        finish = "length" if length is None else "stop"
+        return Answer(text.partition(STOP)[0], finish, len(item.ids), len(tokens))
+
+    def _templated(self, prompt: Prompt) -> str:
+        from jinja2 import TemplateError
+
+        messages = [{"role": "system", "content": prompt.system}] if prompt.system else []
+        messages.append({"role": "user", "content": prompt.text})
+        try:
+            return self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        except TemplateError as error:
+            raise ValueError(
+                f"local: the chat template of {self.settings.model} refuses the prompt ({error}); "
+                "leave prompt.instruction empty, or set chat to false"
+            ) from None
+
+
+def within_memory(run: Callable[[], T]) -> T | None:
+    """Return what `run` does, or None where that does not fit into memory."""
+    import torch
+
+    try:
+        return run()
+    except RuntimeError as error:  # OutOfMemoryError is one
+        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+            raise
+    torch.cuda.empty_cache()  # not in the handler: until it is left, the traceback holds the tensors
+    return None
+
+
+def _joined(prompt: Prompt) -> str:
+    return f"{prompt.system}\n\n{prompt.text}" if prompt.system else prompt.text
+
+
+def _decode(tokenizer: Any, tokens: list[int], after: str) -> str:
+    """Return the text of tokens that follow `after`, special tokens left out.
+
+    Some tokenizers drop the space before a text's first word, which is none where the text goes on.
+    """
+    before = tokenizer(after, add_special_tokens=False)["input_ids"]
+    text, head = (
+        tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        for ids in (before + tokens, before)
+    )
+    return text.removeprefix(head)
+
+
+def _hardware(runtime: Runtime) -> tuple[str, str]:
+    """Return `cuda` or `cpu`, and the precision in use: bf16 where it is asked for and the GPU has it; a CPU always does.
+
+    Raises:
+        ValueError: cuda is asked for and there is none.
+    """
+    import torch
+
+    device = choose_device(runtime)
+    lacking = device == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
+    return device, "fp32" if lacking else runtime.precision

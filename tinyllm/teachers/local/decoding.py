@@ -1,0 +1,65 @@
+"""How a local teacher's answers are drawn, and where each of a batch ends: what its model's decoding is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from tinyllm.params.schema import LocalTeacher
+from tinyllm.teachers.protocol import STOP
+
+
+@dataclass(frozen=True)
+class Encoded:
+    index: int  # of the prompt
+    ids: list[int]
+
+
+class Ending:
+    """Ends each row of a batch at an end-of-sequence token, or where STOP is complete, and notes its length.
+
+    The library's own stop strings cost a table over the whole vocabulary for every call; here only a row whose newest
+    token has a colon is decoded, and of it no more than could be STOP.
+    """
+
+    def __init__(self, tokenizer: Any, ends: Sequence[int], start: int, rows: int) -> None:
+        self.tokenizer = tokenizer
+        self.ends = frozenset(ends)
+        self.start = start
+        self.lengths: list[int | None] = [None] * rows  # tokens, the ending one included; None goes on
+
+    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
+        import torch
+
+        length = input_ids.shape[1] - self.start
+        tails = input_ids[:, -min(length, len(STOP)) :].tolist()
+        for row, tail in enumerate(tails):
+            if self.lengths[row] is None and (tail[-1] in self.ends or self._stops(tail)):
+                self.lengths[row] = length
+        return torch.tensor([ended is not None for ended in self.lengths], device=input_ids.device)
+
+    def _stops(self, tail: list[int]) -> bool:
+        return ":" in self.tokenizer.decode(tail[-1:]) and STOP in self.tokenizer.decode(tail)
+
+
+class Draws:
+    """Draws each row's next token at a temperature, from a stream that its seed and prompt alone decide.
+
+    What is drawn is left as the only possible token, so that greedy decoding takes it.
+    """
+
+    def __init__(self, settings: LocalTeacher, batch: Sequence[Encoded]) -> None:
+        self.temperature = settings.temperature
+        self.streams = [Random(json.dumps([settings.seed, *item.ids])) for item in batch]
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        import torch
+
+        sums = torch.softmax(scores.double() / self.temperature, dim=-1).cumsum(dim=-1)  # (B, V)
+        points = torch.tensor([[stream.random()] for stream in self.streams], dtype=sums.dtype, device=sums.device)
+        drawn = torch.searchsorted(sums, points * sums[:, -1:], right=True)  # (B, 1); right: never a token of share 0
+        drawn = drawn.clamp(max=sums.shape[1] - 1)
+        return torch.full_like(scores, -torch.inf).scatter(1, drawn, 0.0)

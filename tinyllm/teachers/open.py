@@ -1,0 +1,95 @@
+"""From a teacher's params to the teacher, and from its completions to rows of its rationale file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tinyllm.casebook.rule_teachers import Expert
+from tinyllm.params.schema import Data, LocalTeacher, Params, ServerTeacher
+from tinyllm.project import cache_path
+from tinyllm.records.questions import Question, read_questions
+from tinyllm.records.rationales import Completion
+from tinyllm.teachers.live import Live
+from tinyllm.teachers.local.backend import Local
+from tinyllm.teachers.local.option_scores import OptionScores
+from tinyllm.teachers.metrics import Probabilities
+from tinyllm.teachers.protocol import Backend, Teacher
+from tinyllm.teachers.recorded import Recorded
+from tinyllm.teachers.server.client import Server
+
+QUESTIONS = Path("data/questions")
+RECORDED = Path("data/recorded")
+
+
+def open_teacher(name: str, params: Params, train: Sequence[Question]) -> Teacher:
+    """Return the teacher that the registry entry `name` describes.
+
+    Args:
+        train: where a live teacher's in-context examples are drawn from.
+
+    Raises:
+        ValueError: it cannot be opened, such as a recorded teacher without a file.
+    """
+    settings = params.teachers[name]
+    match settings.backend:
+        case "expert":
+            return Expert(**settings.model_dump(exclude={"backend"}), forced=params.prompt.teacher_forcing)
+        case "recorded":
+            return Recorded(RECORDED / f"{name}.jsonl", recorded_source(name, params.data))
+        case _:
+            return open_live(name, params, train)
+
+
+def recorded_source(name: str, data: Data) -> str:
+    """Where a recorded teacher's rationales come from: the user's own file, or the set that they were released with."""
+    return str(Path(data.folder) / "rationales" / f"{name}.jsonl") if data.dataset == "jsonl" else data.dataset
+
+
+def read_asked(name: str, params: Params, split: str) -> tuple[list[Question], list[Question]]:
+    """Return the questions of train, which in-context examples are drawn from, and those of `split`.
+
+    Raises:
+        ValueError: the registry has no such teacher, or a file of questions is missing or faulty.
+    """
+    if name not in params.teachers:
+        raise ValueError(f"{name} is not in the registry `teachers`; it has {', '.join(params.teachers)}")
+    return read_questions(QUESTIONS / "train.jsonl"), read_questions(QUESTIONS / f"{split}.jsonl")
+
+
+def open_live(name: str, params: Params, train: Sequence[Question]) -> Live:
+    """Return a local or server teacher behind the answer cache.
+
+    Raises:
+        ValueError: its tokenizer cannot be loaded, or its key is not in the environment.
+    """
+    settings = params.teachers[name]
+    assert isinstance(settings, LocalTeacher | ServerTeacher)
+    price = settings.price if isinstance(settings, ServerTeacher) else None
+    backend = open_backend(settings, params)
+    scorer = OptionScores(backend) if isinstance(backend, Local) else None
+    return Live(name, backend, cache_path(), params.prompt, train, price, params.runtime.max_cost, scorer)
+
+
+def open_backend(settings: LocalTeacher | ServerTeacher, params: Params) -> Backend:
+    if isinstance(settings, LocalTeacher):
+        return Local(settings, params.runtime)
+    return Server(settings, params.runtime)
+
+
+def rationale_rows(
+    questions: Sequence[Question], completions: Sequence[Completion], probabilities: Probabilities | None
+) -> list[dict]:
+    """Return the rows of data/rationales/TEACHER.jsonl.
+
+    Args:
+        probabilities: None where they were not asked for: then the rows have no such field.
+    """
+    rows = [
+        {"id": question.id, "rationale": one.text, "status": one.status, **(one.extra or {})}
+        for question, one in zip(questions, completions, strict=True)
+    ]
+    if probabilities is not None:
+        for row, shares in zip(rows, probabilities, strict=True):
+            row["option_probabilities"] = None if shares is None else [round(share, 6) for share in shares]
+    return rows

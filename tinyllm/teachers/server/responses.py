@@ -1,0 +1,173 @@
+"""What a reply of an endpoint means: an answer, a failure for good, one that may pass, or the end of all asking."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any
+
+from tinyllm.records.jsonl import HALF_CHARACTER
+from tinyllm.teachers.protocol import STOP, Answer, Failure
+
+PUSH_BACK = (429, 503, 529)  # too much, for now
+MAY_PASS = (408, 409, 425, 500, 502, 504, *PUSH_BACK)
+FINISH = {"stop": "stop", "eos_token": "stop", "stop_sequence": "stop", "length": "length"}  # the middle ones are TGI's
+TOO_LONG = re.compile(
+    r"context.{0,20}(length|window|size)|too long|too many tokens|max_new_tokens`? must|exceed.{0,40}tokens", re.I
+)
+OUT_OF_MONEY = re.compile(r"insufficient[_ ](quota|balance|funds|credit)|exceeded your current quota", re.I)
+SHOWN = 200  # characters of a server's message
+
+
+@dataclass(frozen=True)
+class Passing:
+    """An attempt that failed in a way that may pass."""
+
+    reason: str
+    detail: str
+    charged: bool  # whether the server may have charged for it
+    pushed_back: bool = False
+    wait: float | None = None  # seconds, as its Retry-After orders
+
+
+@dataclass(frozen=True)
+class Hopeless:
+    """No prompt can be answered."""
+
+    message: str
+
+
+Outcome = Answer | Failure | Passing | Hopeless
+
+
+def read_answer(body: bytes, model: str, prompt_tokens: int) -> Answer | Failure | Passing:
+    """Return what the body of a reply with status 200 holds.
+
+    Nothing is taken for an answer but a text that ended on its own or at the limit, from the model that was asked for.
+
+    Args:
+        model: as requested. A reply that names another one is a failure, unless one name's last part holds the other's:
+            servers resolve `gpt-4o` to `gpt-4o-2024-08-06`, or say a path.
+        prompt_tokens: estimated, for a reply that does not say
+    """
+    try:
+        reply = json.loads(body)
+    except (ValueError, RecursionError):
+        return Passing("not_json", f"HTTP 200, but no JSON: {one_line(body.decode(errors='replace'))}", charged=True)
+    choices = reply.get("choices") if isinstance(reply, dict) else None
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        return Passing("no_choices", f"HTTP 200, but without choices: {one_line(str(reply))}", charged=True)
+    named = reply.get("model") or model
+    if not isinstance(named, str) or not _same_model(named, model):
+        return Failure("wrong_model", f"asked for model {model}, answered by {one_line(str(named))}", unanswered=1)
+    message = choices[0].get("message")
+    text = message.get("content") if isinstance(message, dict) else choices[0].get("text")
+    return _answer(text, choices[0].get("finish_reason"), reply.get("usage"), prompt_tokens)
+
+
+def read_refusal(status: int, headers: Mapping[str, str], body: bytes, key_variable: str | None) -> Outcome:
+    """Return what a reply with any status but 200 means."""
+    code, message = _error(body)
+    said = f"HTTP {status} {_phrase(status)}" + (f" ({message})" if message else "")
+    if status == 401:  # its message is left out: servers quote parts of the key in it
+        key = f"the key in {key_variable}" if key_variable else "key_variable, which names no variable"
+        return Hopeless(f"HTTP 401 Unauthorized; check {key}")
+    if status in (402, 403) or OUT_OF_MONEY.search(f"{code} {message}"):
+        return Hopeless(f"{said}; check the account that the key belongs to, and what it may use")
+    if status == 404 and "model" in f"{code} {message}".lower():
+        return Hopeless(f"{said}; check the teacher's model")
+    if 300 <= status < 400:
+        to = one_line(headers.get("Location", "nowhere"))
+        return Hopeless(f"HTTP {status}, a redirect to {to}; none is followed with a key, so give its url instead")
+    if status in MAY_PASS:
+        reason = "rate_limited" if status == 429 else "server_error"
+        wait = retry_after(headers.get("Retry-After"), datetime.now(UTC))
+        return Passing(reason, said, charged=False, pushed_back=status in PUSH_BACK, wait=wait)
+    if status in (400, 413, 422) and (code.startswith("context_length_exceeded") or TOO_LONG.search(message)):
+        return Failure("context_too_long", said)
+    return Failure("refused", said)
+
+
+def retry_after(value: str | None, now: datetime) -> float | None:
+    """The seconds that a Retry-After header orders, as a number or as a date; None where it is neither."""
+    if value is None:
+        return None
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value.strip()):
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds())
+
+
+def one_line(text: str) -> str:
+    """A server's words as they may stand in a message: one line, not long, without control signs."""
+    folded = "".join(sign if sign.isprintable() else "?" for sign in " ".join(text.split()))
+    return folded if len(folded) <= SHOWN else folded[:SHOWN] + "..."
+
+
+def estimate_tokens(text: str) -> int:
+    """Tokens of a text that nobody has counted, rather too many than too few.
+
+    One for each four letters of an English word and for each digit and sign, one for each byte of anything else.
+    """
+    words = re.findall("[A-Za-z]+", text)
+    rest = re.sub("[A-Za-z ]+", "", text)
+    return sum(-(-len(word) // 4) for word in words) + len(rest.encode(errors="replace"))
+
+
+def _answer(text: Any, finish: Any, usage: Any, prompt_tokens: int) -> Answer | Failure:
+    if finish == "content_filter":
+        return Failure("content_filter", "the server's content filter withheld the answer", unanswered=1)
+    if not isinstance(text, str):
+        return Failure(
+            "no_text", f"the answer's text is {type(text).__name__}, its finish {finish!r:.50}", unanswered=1
+        )
+    if not isinstance(finish, str) or finish not in FINISH:
+        return Failure("no_finish", f"finish_reason is {finish!r:.50}; allowed is stop or length", unanswered=1)
+    if HALF_CHARACTER.search(text):
+        return Failure("half_character", "the answer holds half a character, which UTF-8 cannot hold", unanswered=1)
+    cut, stop, _ = text.partition(STOP)
+    counts = usage if isinstance(usage, dict) else {}
+    asked, given = _count(counts.get("prompt_tokens")), _count(counts.get("completion_tokens"))
+    return Answer(
+        text=cut,
+        finish="stop" if stop else FINISH[finish],
+        prompt_tokens=prompt_tokens if asked is None else asked,
+        completion_tokens=estimate_tokens(text) if given is None else given,
+    )
+
+
+def _same_model(one: str, other: str) -> bool:
+    first, second = (name.rstrip("/").rpartition("/")[2].casefold() for name in (one, other))
+    return bool(first and second) and (first in second or second in first)
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _phrase(status: int) -> str:
+    """The standard's words, not the server's: those could hold anything."""
+    return HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "of its own"
+
+
+def _error(body: bytes) -> tuple[str, str]:
+    """(code, message) of an error's body: OpenAI's {"error": {...}}, FastAPI's {"detail": ...}, or plain text."""
+    try:
+        error = json.loads(body)
+    except (ValueError, RecursionError):
+        text = body.decode(errors="replace")
+        return "", "" if text.lstrip().startswith("<") else one_line(text)  # nobody reads HTML in one line
+    if isinstance(error, dict):
+        error = error.get("error", error)
+    if isinstance(error, dict):
+        code = " ".join(str(error[name]) for name in ("code", "type") if error.get(name))
+        return code, one_line(str(error.get("message") or error.get("detail") or code))
+    return "", one_line(str(error))

@@ -1,0 +1,77 @@
+"""A question under each of its tasks, as token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tinyllm.models.loaded import IGNORED
+from tinyllm.student.encoding import Cuts, Reader
+
+AT_ONCE = 1000  # rows whose texts the tokenizer is given together
+
+
+@dataclass(frozen=True)
+class Task:
+    """One thing the student learns: `answer` or a teacher's name, its input prefix and its weight in the loss."""
+
+    name: str
+    prefix: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class Example:
+    """One question under one task, as token ids."""
+
+    task: int
+    source: np.ndarray  # (S,) int32, what the encoder reads; empty for a causal student
+    prompt: np.ndarray  # (P,) int32, what the decoder has before its first own token
+    labels: np.ndarray  # (T,) int32
+    weight: float = 1.0  # of its tokens' losses, beside that of its task
+    shared: int = 0  # tokens at the prompt's head that all tasks of the question read together; 0 is each by itself
+
+    @property
+    def decoder_length(self) -> int:
+        return len(self.prompt) + len(self.labels) - 1
+
+    def decoder_ids(self) -> np.ndarray:
+        """What the decoder reads: (P + T - 1,); the last label is only ever foretold."""
+        return np.concatenate([self.prompt, self.labels[:-1]])
+
+    def decoder_labels(self) -> np.ndarray:
+        """What is to be foretold at each of these places: (P + T - 1,), IGNORED within the prompt."""
+        return np.concatenate([np.full(len(self.prompt) - 1, IGNORED, dtype=np.int32), self.labels])
+
+
+def encode_corpus(rows: Sequence[dict], tasks: Sequence[Task], reader: Reader) -> tuple[list[list[Example]], Cuts]:
+    """Tokenise every row once: a list of examples a question, one for each task it has a target for.
+
+    A task of weight 0 is left out altogether, so that `loss.alpha=0.0` costs no more than a corpus without teachers.
+    """
+    cuts = Cuts()
+    questions: list[list[Example]] = [[] for _ in rows]
+    for first in range(0, len(rows), AT_ONCE):
+        part = range(first, min(first + AT_ONCE, len(rows)))
+        for index, task in enumerate(tasks):
+            own = [i for i in part if task.weight > 0 and task.name in rows[i]["targets"]]
+            readings = reader.questions(task.prefix, [(rows[i]["context"], rows[i]["input"]) for i in own], cuts)
+            targets = reader.targets([rows[i]["targets"][task.name] for i in own], cuts)
+            for i, reading, target in zip(own, readings, targets, strict=True):
+                # with a shared encoder all tasks read the same, and keep it once
+                source = questions[i][0].source if reader.shared and questions[i] else reading.source
+                weight = rows[i].get("weights", {}).get(task.name, 1.0)
+                questions[i].append(Example(index, source, reading.prompt, target, weight, reading.shared))
+    return questions, cuts
+
+
+def target_counts(examples: Sequence[Example], n_tasks: int) -> Tensor:
+    """Count target tokens by task: (K,) float."""
+    counts = torch.zeros(n_tasks)
+    for example in examples:
+        counts[example.task] += len(example.labels)
+    return counts

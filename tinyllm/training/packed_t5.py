@@ -1,0 +1,113 @@
+"""Run a T5 over sequences laid end to end, so that no layer computes padding; the same numbers as the model's own forward.
+
+The linear layers, norms and activations see one long row of tokens; only the attention goes group by group. The relative
+position bias depends on distances within a sequence alone, so nothing of the model changes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import dropout, scaled_dot_product_attention, softmax
+
+from tinyllm.training.packed_layout import Group, Layout, Sources
+
+
+def can_run(model: Any) -> bool:
+    """Whether this model is a T5 (FLAN-T5 too), the one architecture that is rebuilt here."""
+    return model.config.model_type == "t5"
+
+
+def encode(model: Any, ids: Tensor, layout: Layout) -> Tensor:
+    """Return the encoder's states of tokens (N,) laid out so: (N, D)."""
+    stack = model.encoder
+    biases = _biases(stack, layout, causal=False)
+    hidden = stack.dropout(stack.embed_tokens(ids))  # (N, D)
+    for block in stack.block:
+        hidden = _self_attention(block.layer[0], hidden, layout, biases)
+        hidden = _feed_forward(block.layer[1], hidden, stack.config.is_gated_act)
+    return stack.dropout(stack.final_layer_norm(hidden))
+
+
+def decode(model: Any, ids: Tensor, layout: Layout, states: Tensor, sources: Sources) -> Tensor:
+    """Return what the output layer is given for decoder tokens (M,) laid out so: (M, D).
+
+    Args:
+        states: (N, D), of `encode`
+        sources: where in them each sequence's own encoder states are
+    """
+    stack = model.decoder
+    biases = _biases(stack, layout, causal=True)
+    hidden = stack.dropout(stack.embed_tokens(ids))
+    for block in stack.block:
+        hidden = _self_attention(block.layer[0], hidden, layout, biases)
+        hidden = _cross_attention(block.layer[1], hidden, layout, states, sources)
+        hidden = _feed_forward(block.layer[2], hidden, stack.config.is_gated_act)
+    hidden = stack.dropout(stack.final_layer_norm(hidden))
+    return hidden * model.config.d_model**-0.5 if model.config.scale_decoder_outputs else hidden
+
+
+def _biases(stack: Any, layout: Layout, causal: bool) -> list[Tensor]:
+    """Return what is added to each group's scores, in every layer: the position bias, and -inf where a token may not look.
+
+    Each is (H, L, L), or (n, H, L, L) where sequences of the group are padded; a causal one needs no padding masked, since
+    that lies ahead of every token.
+    """
+    longest = max(group.length for group in layout.groups)
+    whole = stack.block[0].layer[0].SelfAttention.compute_bias(longest, longest)[0]  # (H, L, L)
+    if causal:
+        ahead = torch.ones(longest, longest, dtype=torch.bool, device=whole.device).triu(1)
+        whole = whole.masked_fill(ahead, float("-inf"))
+    biases = []
+    for group in layout.groups:
+        bias = whole[:, : group.length, : group.length]
+        if not causal and group.padded is not None:
+            bias = bias.masked_fill(group.padded[:, None, None, :], float("-inf"))
+        biases.append(bias)
+    return biases
+
+
+def _self_attention(layer: Any, hidden: Tensor, layout: Layout, biases: list[Tensor]) -> Tensor:
+    attention = layer.SelfAttention
+    normed = layer.layer_norm(hidden)
+    q, k, v = (project(normed).split(layout.sizes) for project in (attention.q, attention.k, attention.v))
+    out = []
+    for i, (group, bias) in enumerate(zip(layout.groups, biases, strict=True)):
+        query, key, value = (_heads(x[i], group, attention) for x in (q, k, v))  # (n, H, L, d)
+        scores = torch.matmul(query, key.transpose(2, 3)) + bias  # (n, H, L, L); T5 does not scale them
+        weights = dropout(softmax(scores, dim=-1), attention.dropout, attention.training).to(value.dtype)
+        out.append(torch.matmul(weights, value).transpose(1, 2).reshape(group.places, -1))
+    return hidden + layer.dropout(attention.o(torch.cat(out)))
+
+
+def _cross_attention(layer: Any, hidden: Tensor, layout: Layout, states: Tensor, sources: Sources) -> Tensor:
+    attention = layer.EncDecAttention
+    q = attention.q(layer.layer_norm(hidden)).split(layout.sizes)
+    sizes = [group.places for group in sources.groups]
+    k, v = (project(states).index_select(0, sources.places).split(sizes) for project in (attention.k, attention.v))
+    out = []
+    for i, (group, source) in enumerate(zip(layout.groups, sources.groups, strict=True)):
+        seen = None if source.padded is None else ~source.padded[:, None, None, :]
+        attended = scaled_dot_product_attention(
+            _heads(q[i], group, attention),
+            _heads(k[i], source, attention),
+            _heads(v[i], source, attention),
+            attn_mask=seen,
+            dropout_p=attention.dropout if attention.training else 0.0,
+            scale=1.0,
+        )
+        out.append(attended.transpose(1, 2).reshape(group.places, -1))
+    return hidden + layer.dropout(attention.o(torch.cat(out)))
+
+
+def _feed_forward(layer: Any, hidden: Tensor, gated: bool) -> Tensor:
+    inner = layer.DenseReluDense
+    normed = layer.layer_norm(hidden)
+    activated = inner.act(inner.wi_0(normed)) * inner.wi_1(normed) if gated else inner.act(inner.wi(normed))
+    return hidden + layer.dropout(inner.wo(inner.dropout(activated)))
+
+
+def _heads(x: Tensor, group: Group, attention: Any) -> Tensor:
+    return x.view(group.count, group.length, attention.n_heads, -1).transpose(1, 2)  # (n, H, L, d)

@@ -1,0 +1,108 @@
+"""Where a training keeps its checkpoints, so that one that was killed goes on, and never goes on from another's."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+import transformers
+
+from tinyllm.params.schema import Params
+from tinyllm.training.distributed import is_first
+from tinyllm.training.trainer import WHOLE
+
+PACKAGE = Path(__file__).parents[1]
+ROOMS = (
+    "models",
+    "records",
+    "student",
+    "training",
+)  # of the package: all that the training stage reaches, bar how it is shown
+KEPT_DAYS = 14  # a training nobody went on with for so long is given up
+SHAPING = ("device", "precision", "batch_tokens", "processes")  # of runtime: they change the last digits of a result
+
+
+def training_key(params: Params, seed: int, files: Sequence[str]) -> str:
+    """Return the sha256 of everything that shapes a training: data, params, the program, its libraries.
+
+    Args:
+        files: the data it reads
+    """
+    values = {
+        "seed": seed,
+        "teachers": params.corpus.teachers,
+        "student": params.student.model_dump(),
+        "loss": params.loss.model_dump(),
+        "train": params.train.model_dump(exclude={"seeds"}),
+        "judge": params.score.model_dump(include={"normalize", "precision"}),
+        "runtime": {name: getattr(params.runtime, name) for name in SHAPING},
+        "libraries": [torch.__version__, transformers.__version__],
+    }
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
+    for path in program_files():
+        digest.update(path.relative_to(PACKAGE).as_posix().encode() + hashlib.sha256(path.read_bytes()).digest())
+    for path in map(Path, files):
+        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def program_files() -> list[Path]:
+    """Return the modules that can change a training, in a fixed order."""
+    return sorted(path for room in ROOMS for path in (PACKAGE / room).rglob("*.py"))
+
+
+@contextmanager
+def checkpoint_folder(cache: Path, key: str) -> Iterator[Path]:
+    """Yield the folder of this training's checkpoints; it is deleted once the training has come to its end.
+
+    An error leaves it where there is a checkpoint in it, a kill always. While another experiment trains the same, a folder of
+    its own is lent, which nobody goes on from; several processes of one training share theirs, and so have to wait.
+
+    Raises:
+        ValueError: such processes find another training at work on the same.
+    """
+    trainings = cache / "train"
+    trainings.mkdir(parents=True, exist_ok=True)
+    _delete_old(trainings)
+    folder = trainings / key[:32]
+    folder.mkdir(exist_ok=True)
+    if not is_first():
+        yield folder
+        return
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if "RANK" in os.environ:
+                raise ValueError(f"{folder}: another run trains the same student; wait for its end") from None
+            with tempfile.TemporaryDirectory(dir=trainings) as own:
+                yield Path(own)
+            return
+        try:
+            yield folder
+        except BaseException:
+            if last_checkpoint(folder) is None:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the latest checkpoint that was written whole."""
+    whole = [path.parent for path in folder.glob(f"checkpoint-*/{WHOLE}")]
+    return max(whole, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
+
+
+def _delete_old(trainings: Path) -> None:
+    for folder in trainings.iterdir():
+        if time.time() - folder.stat().st_mtime > KEPT_DAYS * 86400:
+            shutil.rmtree(folder, ignore_errors=True)

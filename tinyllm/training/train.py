@@ -1,0 +1,158 @@
+"""Train one student: its tasks, its vocabulary, its lessons, and what there is to say of its training."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import set_seed
+
+from tinyllm.models.device import choose_device
+from tinyllm.params.schema import Loss, Params, alpha
+from tinyllm.records.questions import Question
+from tinyllm.student.build import new_student
+from tinyllm.student.encoding import Cuts, Reader
+from tinyllm.training.arguments import training_arguments
+from tinyllm.training.examples import Example, Task, encode_corpus
+from tinyllm.training.loss_curve import LossCurve
+from tinyllm.training.objective import Objective
+from tinyllm.training.resume import last_checkpoint
+from tinyllm.training.step_collator import Lesson, Steps
+from tinyllm.training.trainer import DistillationTrainer, Progress
+from tinyllm.training.validation import ValidJudge
+
+BELIEFS = "beliefs"  # the name of the divergence in the loss curve
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained student and what there is to say of its training."""
+
+    model: Any
+    tokenizer: Any
+    metrics: dict[str, float | int]
+    curve: list[dict]  # rows of `step`, `task`, `loss`
+
+
+def tasks_of(teachers: Sequence[str], loss: Loss, answer_prefix: str, rationale_prefix: str) -> list[Task]:
+    """Return the answer's task, then one for each teacher, in the order of `teachers`."""
+    rationales = [Task(name, rationale_prefix.replace("{teacher}", name), alpha(loss, name)) for name in teachers]
+    return [Task("answer", answer_prefix, loss.answer), *rationales]
+
+
+def train_student(params: Params, seed: int, train: Sequence[dict], valid: Sequence[Question], work: Path) -> Trained:
+    """Train one student from `seed` and return it as it was at its best look at valid.
+
+    Where `work` holds a checkpoint of the same training, it goes on from there and ends with the same weights.
+
+    Args:
+        train: corpus rows
+        valid: the questions to measure accuracy on
+        work: an existing folder for checkpoints
+    """
+    if choose_device(params.runtime) == "cuda":
+        # only a warning, since some kernels have no deterministic twin; the CPU's are deterministic as they are
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    set_seed(seed)
+    student, settings = params.student, params.train
+    tasks = tasks_of(params.corpus.teachers, params.loss, student.answer_prefix, student.rationale_prefix)
+    texts = vocabulary_texts(train, tasks)
+    with tempfile.TemporaryDirectory(dir=work) as folder:
+        model, tokenizer = new_student(student, settings.dropout, texts, Path(folder))
+    reader = Reader(student, model, tokenizer)
+    examples, cuts = encode_corpus(train, tasks, reader)
+    lessons = with_beliefs(train, examples, reader, student.answer_prefix, len(tasks), params.loss.kd)
+    judge = ValidJudge(valid, reader, params)
+    if not settings.epochs:
+        model.to(choose_device(params.runtime))
+        return Trained(model, tokenizer, _metrics([(0, judge(model))], 0, 1, cuts, len(examples), model), [])
+    trainer = _trainer(params, seed, work, model, tasks, lessons, judge)
+    last = last_checkpoint(work)
+    if last:
+        print(
+            f"going on after step {last.name.removeprefix('checkpoint-')}, from a training that was cut off", flush=True
+        )
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    steps, steps_per_epoch = trainer.state.global_step, trainer.state.max_steps / settings.epochs
+    trainer.load_best()
+    metrics = _metrics(trainer.looks, steps, steps_per_epoch, cuts, len(examples), model)
+    return Trained(model, tokenizer, metrics, trainer.curve.rows(steps))
+
+
+def _trainer(
+    params: Params, seed: int, work: Path, model: Any, tasks: Sequence[Task], lessons: list[Lesson], judge: ValidJudge
+) -> DistillationTrainer:
+    names, weights = [task.name for task in tasks], [task.weight for task in tasks]
+    if params.loss.kd:
+        names, weights = [*names, BELIEFS], [*weights, params.loss.kd]
+    arguments = training_arguments(params, seed, work, len(lessons))
+    return DistillationTrainer(
+        objective=Objective(model, torch.tensor(weights), params.score.normalize == "tokens"),
+        args=arguments,
+        lessons=lessons,
+        steps=Steps(model, len(weights), params.runtime.batch_tokens, arguments.process_index, arguments.world_size),
+        callbacks=[Progress()],
+        judge=judge,
+        curve=LossCurve(names),
+        patience=params.train.patience,
+        batch_size=params.train.batch_size,
+    )
+
+
+def vocabulary_texts(rows: Sequence[dict], tasks: Sequence[Task]) -> list[str]:
+    """Return what a scratch student's vocabulary is learnt from: questions, answers, and the prefixes in use.
+
+    Rationales are left out, so that students of different teachers read with nearly the same pieces. A prefix counts once a
+    question: spelt letter by letter, it would look to the student like any word it does not know.
+    """
+    used = [task.prefix for task in tasks if task.weight > 0 and any(task.name in row["targets"] for row in rows)]
+    questions = [f"{row['context']}\n{row['input']}\n{row['targets']['answer']}" for row in rows]
+    return [*questions, *used * len(rows)]
+
+
+def with_beliefs(
+    rows: Sequence[dict],
+    examples: Sequence[list[Example]],
+    reader: Reader,
+    answer_prefix: str,
+    task: int,
+    weight: float,
+) -> list[Lesson]:
+    """Return each row's lesson; where the divergence has a weight, with its options and the teachers' beliefs in them.
+
+    Args:
+        task: the index of the divergence among the tasks
+    """
+    lessons = []
+    for row, own in zip(rows, examples, strict=True):
+        found = list(row.get("option_probabilities", {}).values()) if weight > 0 else []
+        options = []
+        if found:
+            reading = reader.question(answer_prefix, row["context"], row["input"], Cuts())
+            targets = [reader.target(choice, Cuts(), limit=10**6) for choice in row["choices"]]
+            options = [Example(task, reading.source, reading.prompt, target) for target in targets]
+        beliefs = np.array(found, dtype=np.float32) if found else None
+        lessons.append(Lesson(row["id"], own, options, beliefs))
+    return lessons
+
+
+def _metrics(
+    looks: Sequence[tuple[int, float]], steps: int, steps_per_epoch: float, cuts: Cuts, questions: int, model: Any
+) -> dict[str, float | int]:
+    best, accuracy = max(looks, key=lambda look: (look[1], -look[0]))
+    return {
+        "valid_accuracy": round(accuracy, 4),
+        "best_epoch": round(best / steps_per_epoch),
+        "epochs": round(steps / steps_per_epoch),
+        "steps": steps,
+        "questions": questions,
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "inputs_cut": cuts.inputs_cut,
+        "inputs_over_limit": cuts.inputs_over_limit,
+        "targets_cut": cuts.targets_cut,
+    }

@@ -1,0 +1,237 @@
+"""Hugging Face's Trainer with TinyLLM's objective in its step, accuracy on valid as its judge, and its own checkpoints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.utils.data import BatchSampler, DataLoader, Sampler
+from tqdm import tqdm
+from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
+
+from tinyllm.console import progress
+from tinyllm.student.folder import naming
+from tinyllm.training.loss import weighted_loss
+from tinyllm.training.loss_curve import LossCurve
+from tinyllm.training.objective import Objective
+from tinyllm.training.step_collator import Lesson, Step, Steps
+
+Judge = Callable[[Any], float]  # of a student: its accuracy on valid
+WEIGHTS, PROGRESS, WHOLE = "model.safetensors", "progress.json", "whole"
+
+
+class DistillationTrainer(Trainer):
+    """A Trainer whose step is TinyLLM's objective over all tasks of the step's questions, and whose valid is accuracy.
+
+    Args:
+        objective: the student with its loss
+        lessons: one a question
+        steps: makes an optimizer step's passes of its lessons
+        judge: asked at every look at valid
+        patience: looks without a better one after which it stops
+    """
+
+    def __init__(
+        self,
+        *,
+        objective: Objective,
+        lessons: Sequence[Lesson],
+        steps: Steps,
+        judge: Judge,
+        curve: LossCurve,
+        patience: int,
+        batch_size: int,
+        **options: Any,
+    ) -> None:
+        super().__init__(model=objective, eval_dataset=[0], **options)  # it wants one; `evaluate` asks the judge
+        self.remove_callback(PrinterCallback)
+        self.remove_callback(ProgressCallback)
+        self.lessons, self.steps, self.judge, self.curve = lessons, steps, judge, curve
+        self.patience, self.batch_size = patience, batch_size
+        self.looks: list[tuple[int, float]] = []  # (step, accuracy on valid)
+
+    @property
+    def best(self) -> tuple[int, float]:
+        """The step of the best look, of equal ones the first, and its accuracy."""
+        return max(self.looks, key=lambda look: (look[1], -look[0]))
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Every process gets every step's questions, and the collator takes its share: no question is dropped or doubled."""
+        length = -(-len(self.lessons) // self.batch_size)  # of an epoch, in steps
+        order = EpochOrder(len(self.lessons), self.args.seed, lambda: self.state.global_step // length)
+        batches = BatchSampler(order, self.batch_size, drop_last=False)
+        # the Trainer looks into a batch for keys, and finds none of those that it knows
+        own = self.lessons
+        return DataLoader(own, batch_sampler=batches, collate_fn=lambda part: {"step": self.steps(part)})  # type: ignore[arg-type]
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        """Run the step's parts one after the other; their gradients add up to the whole objective's.
+
+        Raises:
+            ValueError: the loss is not finite, or a part does not fit into memory; the message names the step's questions.
+        """
+        if not model.training:  # asked first: it walks over every module
+            model.train()
+        step: Step = inputs["step"]
+        counts = step.counts.to(self.args.device)
+        total = torch.zeros_like(counts)
+        for i, part in enumerate(step.parts):
+            last = i == len(step.parts) - 1
+            try:
+                sums = self._pass(model, part, counts, last)
+            except RuntimeError as error:  # OutOfMemoryError is one
+                raise _told(error, self.state.global_step + 1, step) from None
+            total += sums
+        total = self.accelerator.reduce(total, "sum")
+        if not torch.isfinite(total).all():
+            where = _where(self.state.global_step + 1, step)
+            raise ValueError(f"{where}: the loss is not finite; lower train.learning_rate")
+        self.curve.add(self.state.global_step + 1, total, counts)
+        return weighted_loss(total, counts, self.accelerator.unwrap_model(model).weights)
+
+    def _pass(self, model: Any, part: Any, counts: Tensor, last: bool) -> Tensor:
+        alone = last or self.args.world_size == 1
+        with nullcontext() if alone else self.accelerator.no_sync(model):  # gradients travel once a step
+            with self.compute_loss_context_manager():
+                loss, sums = model(to_device(part, self.args.device), counts)
+            # several processes' gradients are averaged, and the objective is their sum
+            self.accelerator.backward(loss * self.args.world_size if self.args.world_size > 1 else loss)
+        return sums
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Look at valid: keep the student if it is the best so far, stop if patience is at its end."""
+        student = self.accelerator.unwrap_model(self.model).student
+        accuracy = self.judge(student)
+        student.train()  # the judge switched its dropout off, which the wrapper around it would not tell
+        self.looks.append((self.state.global_step, accuracy))
+        if self.best[0] == self.state.global_step and self.args.should_save:
+            self._write_weights(Path(str(self.args.output_dir)) / f"best-{WEIGHTS}")
+        metrics = {"eval_valid_accuracy": accuracy, "epoch": self.state.epoch or 0}
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        if sum(step > self.best[0] for step, _ in self.looks) >= self.patience:
+            self.control.should_training_stop = True
+        return metrics
+
+    def load_best(self) -> None:
+        """Give the student the weights of its best look."""
+        self.accelerator.wait_for_everyone()  # the first process may still be writing them
+        self._read_weights(Path(str(self.args.output_dir)) / f"best-{WEIGHTS}")
+        self.accelerator.wait_for_everyone()  # and deletes them once it has saved the student
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        """Write what changes in training: the weights that are tuned, the loss curve, the looks at valid."""
+        if not self.args.should_save:
+            return
+        folder = Path(output_dir or str(self.args.output_dir))
+        with naming(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._write_weights(folder / WEIGHTS)
+            progress = {"curve": self.curve.state(), "looks": self.looks}
+            (folder / PROGRESS).write_text(json.dumps(progress), encoding="utf-8")
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Mark the checkpoint as whole once all of it is written, so that no half of one is ever gone on from."""
+        folder = Path(str(self.args.output_dir))
+        with naming(folder):
+            super()._save_checkpoint(model, trial)
+            (folder / f"checkpoint-{self.state.global_step}" / WHOLE).touch()
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        folder = Path(resume_from_checkpoint)
+        self._read_weights(folder / WEIGHTS)
+        progress = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+        self.curve.restore(progress["curve"])
+        self.looks = [(step, accuracy) for step, accuracy in progress["looks"]]
+
+    def _tuned(self) -> dict[str, Tensor]:
+        model = self.accelerator.unwrap_model(self.model)
+        return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+
+    def _write_weights(self, path: Path) -> None:
+        partial = path.with_name(f"{path.name}.partial")
+        with naming(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_file({name: weight.detach().contiguous() for name, weight in self._tuned().items()}, partial)
+            partial.rename(path)
+
+    def _read_weights(self, path: Path) -> None:
+        found = load_file(path)
+        with torch.no_grad():
+            for name, weight in self._tuned().items():
+                weight.copy_(found[name])
+
+
+class EpochOrder(Sampler[int]):
+    """The questions in another order every epoch, by seed and epoch alone: a training that goes on has the same order.
+
+    Args:
+        epoch: tells the epoch that begins
+    """
+
+    def __init__(self, count: int, seed: int, epoch: Callable[[], int]) -> None:
+        self.count, self.seed, self.epoch = count, seed, epoch
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed + self.epoch())
+        yield from torch.randperm(self.count, generator=generator).tolist()
+
+
+class Progress(TrainerCallback):
+    """Every step on a bar, or in a plain line now and then; a line at each look at valid."""
+
+    def __init__(self) -> None:
+        self.open = ExitStack()
+        self.done: Callable[[int], None] = lambda count: None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.is_world_process_zero:
+            self.done = self.open.enter_context(progress("train", "steps", state.max_steps))
+            self.done(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.done(1)
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        if state.is_world_process_zero:
+            accuracy = given["metrics"]["eval_valid_accuracy"]
+            tqdm.write(f"epoch {round(state.epoch or 0):>3}  valid accuracy {accuracy:.4f}")
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.open.close()
+
+
+def to_device(part: Any, device: torch.device) -> Any:
+    """Return the part with every tensor in it on the device."""
+    if isinstance(part, Tensor):
+        return part.to(device)
+    if isinstance(part, dict):
+        return {name: to_device(value, device) for name, value in part.items()}
+    if isinstance(part, list):
+        return [to_device(value, device) for value in part]
+    if is_dataclass(part) and not isinstance(part, type):
+        return replace(part, **{field.name: to_device(getattr(part, field.name), device) for field in fields(part)})
+    return part
+
+
+def _where(step: int, batch: Step) -> str:
+    shown = ", ".join(batch.ids[:8]) + (", ..." if len(batch.ids) > 8 else "")
+    return f"step {step} (questions {shown})"
+
+
+def _told(error: RuntimeError, step: int, batch: Step) -> RuntimeError | ValueError:
+    """Return what to raise: of a lack of memory one line with the remedy, anything else as it is."""
+    text = str(error)
+    if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in text:
+        return error
+    where = _where(step, batch)
+    return ValueError(f"{where}: out of memory; lower runtime.batch_tokens, then student.max_input_tokens")
