@@ -6,15 +6,11 @@ Code, tables, headings and the targets of links do not count.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("docs", "data", "experiments", "examples")
-PAGES = ["README.md", "CONTRIBUTING.md"] + sorted(
-    path.relative_to(ROOT).as_posix() for folder in FOLDERS for path in (ROOT / folder).rglob("*.md")
-)
+from tests.test_docs import PAGES, ROOT
+
 LONG = 25  # words; a sentence of more is hard to read
 MOST_LONG = {"README.md": 0.10, "docs/results.md": 0.20}  # share of a page's sentences that may be long
 MOST_LONG_OF_OTHERS = 0.15
