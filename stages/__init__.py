@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from tinyllm.console import told_in_one_line
+from tinyllm.console import report_errors
 
 
 def run(main: Callable[..., None], doc: str | None, argument: str | None = None) -> None:
@@ -14,5 +14,5 @@ def run(main: Callable[..., None], doc: str | None, argument: str | None = None)
     if argument:
         parser.add_argument(argument)
     given = vars(parser.parse_args())
-    with told_in_one_line("stopped; the same command goes on: stages, answers and checkpoints so far are kept"):
+    with report_errors("stopped; the same command goes on: stages, answers and checkpoints so far are kept"):
         main(*given.values())
