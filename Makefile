@@ -47,7 +47,7 @@ demo: setup
 	@touch $@
 
 # A test of a group runs in the same process as the rest of its group, so that they share what was costly to make.
-PYTEST = python -m pytest -n auto --dist loadgroup
+PYTEST = python -m pytest -n logical --maxprocesses 8 --dist loadgroup
 
 test: setup
 	@echo "==> Running all tests but the nightly ones"

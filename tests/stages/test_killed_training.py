@@ -32,17 +32,17 @@ def kill_after_a_checkpoint(folder: Path, process: BaseProcess, delay: float) ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kills", "epochs", "warm"), [(3, 15, True), pytest.param(10, 30, False, marks=pytest.mark.nightly)]
+    ("kills", "questions", "epochs", "warm"),
+    [(3, 24, 15, True), pytest.param(10, 48, 30, False, marks=pytest.mark.nightly)],
 )
 def test_a_training_killed_again_and_again_ends_as_an_undisturbed_one(
-    tmp_path: Path, kills: int, epochs: int, warm: bool
+    tmp_path: Path, kills: int, questions: int, epochs: int, warm: bool
 ) -> None:
     calm, disturbed = tmp_path / "calm", tmp_path / "disturbed"
     for folder in (calm, disturbed):
         folder.mkdir()
-        set_up(
-            folder, train__dropout=0.2, **LONG | {"train__epochs": epochs}
-        )  # dropout, so that the random numbers have to go on as well
+        changes = LONG | {"train__epochs": epochs, "train__dropout": 0.2}  # so that random numbers have to go on, too
+        set_up(folder, questions, **changes)
     assert "going on" not in finish(calm, warm)
     rng = random.Random(1)
     for _ in range(kills):
@@ -55,15 +55,15 @@ def test_a_training_killed_again_and_again_ends_as_an_undisturbed_one(
 
 @pytest.mark.slow
 def test_a_changed_param_never_goes_on_from_another_training(tmp_path: Path) -> None:
-    set_up(tmp_path, **LONG)
+    set_up(tmp_path, 24, **LONG)
     assert kill_after_a_checkpoint(tmp_path, start(tmp_path), 0.1)
-    set_up(tmp_path, **LONG | {"train__epochs": 2})
+    set_up(tmp_path, 24, **LONG | {"train__epochs": 2})
     assert "going on" not in finish(tmp_path)
 
 
 @pytest.mark.slow
 def test_half_a_checkpoint_is_passed_over(tmp_path: Path) -> None:
-    set_up(tmp_path, **LONG)
+    set_up(tmp_path, 24, **LONG)
     assert kill_after_a_checkpoint(tmp_path, start(tmp_path), 0.1)
     last = max(int(name.removeprefix("checkpoint-")) for name in checkpoints(tmp_path))
     (folder,) = tmp_path.glob(".cache/train/*")

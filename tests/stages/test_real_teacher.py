@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clones import ROOT, SMALL, Clone, copy_of_this, stages_run
+from tests.clones import ROOT, SMALL, Clone, copy_of_this, options, stages_run
 from tinyllm.params.load import load_params
 from tinyllm.teachers.local.checkpoint import load_weights, open_checkpoint
 
@@ -74,8 +74,7 @@ def unpack(gguf: Path, folder: Path) -> Path:
 
 
 def run(clone: Clone, *changes: str) -> str:
-    overrides = [part for change in (*TAKE, *changes) for part in ("-S", change)]
-    return clone.dvc("exp", "run", *overrides)
+    return clone.dvc("exp", "run", *options((*TAKE, *changes)), "score")
 
 
 def assert_it_taught(clone: Clone, teacher: str) -> None:
