@@ -77,10 +77,10 @@ def is_step_by_step(folder: Path) -> None:
 
 
 def is_standard_kd(folder: Path) -> None:
-    assert tasks(folder) == {"answer", "beliefs"}
+    assert tasks(folder) == {"answer", "soft_labels"}
     for row in rows(folder / "data/corpus/train.jsonl"):
         assert set(row["option_probabilities"]) == {"signs", "care"}
-        assert all(sum(beliefs) == pytest.approx(1) for beliefs in row["option_probabilities"].values())
+        assert all(sum(shares) == pytest.approx(1) for shares in row["option_probabilities"].values())
 
 
 def is_lora(folder: Path) -> None:
