@@ -14,7 +14,7 @@ from typing import Any
 from tinyllm.cli.ask import add_parser as add_ask
 from tinyllm.cli.ask import printable
 from tinyllm.cli.ask import run as run_ask
-from tinyllm.console import told_in_one_line
+from tinyllm.console import report_errors
 from tinyllm.datasets.load import load_set, without_question
 from tinyllm.experiments.compare import add_parser as add_compare
 from tinyllm.experiments.sweep import add_parser as add_sweep
@@ -25,7 +25,7 @@ from tinyllm.params.load import load_params
 from tinyllm.params.schema import Params
 from tinyllm.project import cache_path
 from tinyllm.records.questions import read_questions
-from tinyllm.teachers.cache.store import Answers, Holding
+from tinyllm.teachers.cache.store import Holding, ResponseCache
 from tinyllm.teachers.cache.transfer import export_answers, find_teacher, read_entries
 from tinyllm.teachers.estimate import estimate
 from tinyllm.teachers.open import open_live, recorded_source
@@ -34,10 +34,10 @@ from tinyllm.teachers.open import open_live, recorded_source
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one subcommand: the function that its parser sets as `run`, called with the parsed arguments.
 
-    A mistake ends in one line (see `told_in_one_line`).
+    A mistake ends in one line (see `report_errors`).
     """
     given = _parser().parse_args(arguments)
-    with told_in_one_line():
+    with report_errors():
         try:
             given.run(given)
             sys.stdout.flush()  # here, where a closed pipe can still be caught
@@ -104,7 +104,7 @@ def list_answers(given: argparse.Namespace) -> None:
     if not path.exists():  # to look is no reason to make one
         print(f"{path}: no answers yet")
         return
-    with Answers(path) as cache:
+    with ResponseCache(path) as cache:
         holdings = cache.holdings()
     columns = ["teacher", "backend", "model", "answers", "tokens in", "tokens out", "first (UTC)", "last (UTC)"]
     _print_table([columns, *(_cells(holding) for holding in holdings)], right=range(3, 6))
@@ -116,7 +116,7 @@ def save_answers(given: argparse.Namespace) -> None:
     path = cache_path()
     if not path.exists():
         raise ValueError(f"{path}: no such file; there are no answers to export")
-    with Answers(path) as cache:
+    with ResponseCache(path) as cache:
         teacher = find_teacher(cache.holdings(), given.teacher) if given.teacher is not None else None
         count = export_answers(cache, given.file, teacher)
     print(f"{given.file}: {count:,} answers")
@@ -125,7 +125,7 @@ def save_answers(given: argparse.Namespace) -> None:
 def load_answers(given: argparse.Namespace) -> None:
     """Take the answers of a JSON-lines file into the cache; what the cache holds already stays as it is."""
     entries = read_entries(given.file)  # all of them are checked before the cache is opened
-    with Answers(cache_path()) as cache:
+    with ResponseCache(cache_path()) as cache:
         new, known, different = cache.merge(entries)
         print(f"{cache.path}: {new:,} new, {known:,} there already")
     if different:

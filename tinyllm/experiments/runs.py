@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinyllm.records.jsonl import read_jsonl
-from tinyllm.records.questions import Question, read_questions, some
+from tinyllm.records.questions import Question, first_ids, read_questions
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -174,7 +174,7 @@ def parse_run(name: str, questions: Sequence[Question], rows: Sequence[dict]) ->
         if missing:
             raise ValueError(
                 f"{PREDICTIONS}: seed {seed} has no answer to {len(missing)} of {len(ids)} questions of {QUESTIONS} "
-                f"({some(missing)}); run `dvc repro`"
+                f"({first_ids(missing)}); run `dvc repro`"
             )
     chosen = {key: int(row["matched"]) if by_id[key[1]].free else row["choice"] for key, row in found.items()}
     choices = np.array([[chosen[seed, one] for one in ids] for seed in seeds])
