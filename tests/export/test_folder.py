@@ -24,7 +24,8 @@ from tests.toys import toy_causal, toy_model, toy_tokenizer
 from tinyllm.cli.main import main
 from tinyllm.export.folder import check_lock, export, git_state
 from tinyllm.params.schema import Params
-from tinyllm.records.questions import write_questions
+from tinyllm.records.jsonl import read_jsonl, write_jsonl
+from tinyllm.records.questions import Question, write_questions
 from tinyllm.student.folder import load_student, save_student
 from tinyllm.student.predict import predict
 from tinyllm.student.tuning import tune
@@ -218,6 +219,13 @@ def put_student(kind: str, root: Path) -> Params:
     return params
 
 
+def ask_alone(question: Question) -> None:
+    """Leave one question of test, under its id perhaps another one, and the predictions of it."""
+    write_questions("data/questions/test.jsonl", [question])
+    rows = [row for row in read_jsonl("data/predictions.jsonl") if row["id"] == question.id]
+    write_jsonl("data/predictions.jsonl", rows)
+
+
 def run_card(folder: Path, shown: str) -> list[str]:
     """Run the code of an exported card, and then what shows more of it, in a process that has not this project."""
     (code,) = re.findall(r"^```python\n(.*?)^```", (folder / "README.md").read_text(), re.DOTALL | re.MULTILINE)
@@ -237,7 +245,7 @@ def test_the_cards_own_code_answers_as_we_do_without_us(kind: str, normalize: st
     params = put_student(kind, tmp_path)
     params = params.model_copy(update={"score": params.score.model_copy(update={"normalize": normalize})})
     question = replace(TEST[0], choices=("a green dog", "red"))  # of different length
-    write_questions("data/questions/test.jsonl", [question])
+    ask_alone(question)
     export(Path("out"), 3, params)
     assert str(tmp_path) not in "".join(
         path.read_text() for path in Path("out").iterdir() if path.suffix in (".json", ".md")
@@ -257,7 +265,7 @@ def test_the_cards_own_code_answers_as_we_do_without_us(kind: str, normalize: st
 def test_the_cards_own_call_goes_on_from_the_question(kind: str, tmp_path: Path) -> None:
     params = put_student(kind, tmp_path)
     question = TEST[0]
-    write_questions("data/questions/test.jsonl", [question])
+    ask_alone(question)
     export(Path("out"), 3, params)
     shutil.copytree(tmp_path / "base", "out/base")
     (call,) = re.findall(r"`(model\.generate\(.*?\))` writes a rationale", Path("out/README.md").read_text())

@@ -33,13 +33,13 @@ class Result:
     accuracy: float
 
 
-def git(*arguments: str, folder: Path = Path(), given: str | None = None) -> str:
+def git(*arguments: str, folder: Path = Path()) -> str:
     """Return what a git command prints.
 
     Raises:
         ValueError: it fails; git's own words in one line.
     """
-    done = subprocess.run(["git", *arguments], cwd=folder, input=given, capture_output=True, text=True)
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
     if done.returncode:
         raise ValueError(f"git {arguments[0]}: {' '.join(done.stderr.split())}")
     return done.stdout
