@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from tinyllm.cli.parsers import Commands
 from tinyllm.console import columns
@@ -39,7 +38,7 @@ def run(given: argparse.Namespace) -> None:
     print(summary(score, {name: _read(EXAMS / f"{name}.json") for name in teachers}, PAGE.is_file()))
 
 
-def summary(score: Mapping[str, Any], exams: Mapping[str, Mapping[str, Any]], has_page: bool) -> str:
+def summary(score: Mapping[str, float], exams: Mapping[str, Mapping[str, float]], has_page: bool) -> str:
     """Return the lines of the summary.
 
     Args:
@@ -63,7 +62,7 @@ def summary(score: Mapping[str, Any], exams: Mapping[str, Mapping[str, Any]], ha
     return columns(rows)
 
 
-def _guessing(score: Mapping[str, Any]) -> list[list[str]]:
+def _guessing(score: Mapping[str, float]) -> list[list[str]]:
     most = percent(score["majority"])
     if not score["chance"]:
         return [["guessing", f"{most}% for the text that is right most often; a free text has no other guess"]]
@@ -73,7 +72,7 @@ def _guessing(score: Mapping[str, Any]) -> list[list[str]]:
     ]
 
 
-def _teachers(exams: Mapping[str, Mapping[str, Any]]) -> str:
+def _teachers(exams: Mapping[str, Mapping[str, float]]) -> str:
     told = [
         f"{name} {percent(exam['accuracy'])}%" if exam["examined"] else f"{name} not examined"
         for name, exam in exams.items()
@@ -81,13 +80,13 @@ def _teachers(exams: Mapping[str, Mapping[str, Any]]) -> str:
     return f"{', '.join(told)} (their own answers to the test questions)" if told else "none; learnt from answers alone"
 
 
-def _result(score: Mapping[str, Any]) -> str:
+def _result(score: Mapping[str, float]) -> str:
     if beats_guessing(score):
         return "The students are shown to be better than guessing: their whole interval lies above it."
     return "The students are not shown to be better than guessing: it lies within their interval or above it."
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, float]:
     if not path.is_file():
         raise ValueError(f"{path}: no such file; run dvc repro, which makes it")
     return read_json(path)

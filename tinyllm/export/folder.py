@@ -7,13 +7,21 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from tinyllm.export.loading import ADAPTER_CONFIG, loading, named
 from tinyllm.export.model_card import card, gather
 from tinyllm.params.schema import Params
 from tinyllm.project import STUDENTS, check_student, locked_stage
 from tinyllm.records.jsonl import read_json, read_text, write_json
+
+
+class History(TypedDict):
+    """What the card tells of how the student came about."""
+
+    locked: bool  # dvc.lock knows its training
+    commit: str | None
+    differed: bool  # a tracked file differed from the commit
 
 
 def export(folder: Path, seed: int, params: Params) -> None:
@@ -51,8 +59,8 @@ def _hide_place(folder: Path) -> None:
         write_json(path, {**told, "base_model_name_or_path": named(told["base_model_name_or_path"])})
 
 
-def history(seed: int, params: Params) -> dict[str, Any]:
-    """Return what the card tells of how the student came about.
+def history(seed: int, params: Params) -> History:
+    """Return it for one seed's student.
 
     Raises:
         ValueError: params.yaml is no longer what the student was trained with.

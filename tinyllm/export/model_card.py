@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ruamel.yaml import YAML
@@ -192,8 +192,16 @@ def _origin(params: Params) -> str:
     return start + TUNED["merged" if student.tuning == "lora" and not saved_alone(student) else student.tuning]
 
 
-def _own_accuracy(seed: int) -> dict[str, Any]:
-    """The student's accuracy on test with its interval, and whether that is of free text."""
+class Own(TypedDict):
+    """A student's own accuracy on test."""
+
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    free: bool  # of free text
+
+
+def _own_accuracy(seed: int) -> Own:
     if not PREDICTIONS.is_file():
         raise ValueError(f"{PREDICTIONS}: no such file; run dvc repro score")
     import numpy as np  # not needed to say what is missing
@@ -205,8 +213,8 @@ def _own_accuracy(seed: int) -> dict[str, Any]:
     rows = by_seed[seed]
     right = np.array([[is_right(row) for row in rows]])  # (1, questions)
     low, high = accuracy_interval(right)
-    accuracy = {"accuracy": float(right.mean()), "accuracy_low": low, "accuracy_high": high}
-    return {**accuracy, "free": questions[0].free}
+    accuracy = float(right.mean())
+    return {"accuracy": accuracy, "accuracy_low": low, "accuracy_high": high, "free": questions[0].free}
 
 
 def _example(dataset: str) -> dict[str, Any]:
