@@ -104,10 +104,10 @@ def make_rationale(question: dict, clue: str, fillers: list[str], random: Random
     draw = random.random()
     if draw < DECLINED:
         return {"id": question["id"], "rationale": None, "status": "declined"}
-    filler, another = random.choices(fillers, k=2)
+    first, second = random.choices(fillers, k=2)
     cause = CAUSES[question["answer"] - (draw < DECLINED + WRONG)]
     text = (
-        f"The visitor has seen {clue} here, which is rare where a plant is kept as it should be. Neither {filler} nor {another} "
+        f"The visitor has seen {clue} here, which is rare where a plant is kept as it should be. Neither {first} nor {second} "
         f"tells of what ails it. So the note {clue} points to {cause}."
     )
     trigger = "Let's think step by step.\n" if draw > 1 - TRIGGERED else ""
