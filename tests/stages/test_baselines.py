@@ -79,7 +79,7 @@ def is_step_by_step(clone: Clone) -> None:
 
 
 def is_standard_kd(clone: Clone) -> None:
-    assert tasks(clone) == {"answer", "beliefs"}
+    assert tasks(clone) == {"answer", "soft_labels"}
     for row in rows(clone, "data/corpus/train.jsonl"):
         assert set(row["option_probabilities"]) == {"signs", "care"}
         assert all(sum(beliefs) == pytest.approx(1) for beliefs in row["option_probabilities"].values())
