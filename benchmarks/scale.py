@@ -3,10 +3,10 @@
     python -m benchmarks.scale [10000 100000 1000000] [--steps 100] [--folder FOLDER]    # --steps 0 leaves train out
 
 Each row is a question like casebook's with rationales of about 30 words by two teachers, one in ten declined; valid has a
-hundredth of train's rows. Each stage is a process of its own. `own` is the most memory that it held for itself, looked up 50
-times a second. `resident` is the most by Linux's own count. That has pages of mapped files too: the system takes them back when
-others need memory. Training is that of the default student in params.yaml, ended once the checkpoint of the last step asked for
-is whole. A million rows take 3 GB of disk. Linux only.
+hundredth of train's rows. Each stage is a process of its own. `anonymous` is the most memory that no file stands behind, looked
+up 50 times a second. `resident` is the most by Linux's own count, which has pages of mapped files too: the system takes them
+back when others need memory. Training is that of the default student in params.yaml, ended once the checkpoint of the last step
+asked for is whole. A million rows take 3 GB of disk. Linux only.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.folder is not None:
         options.folder.mkdir(parents=True, exist_ok=True)
-    print("| stage | rows | seconds | of processors | rows/s | own MiB | resident MiB |\n|---|---|---|---|---|---|---|")
+    print(
+        "| stage | rows | seconds | of processors | rows/s | anonymous MiB | resident MiB |\n|---|---|---|---|---|---|---|"
+    )
     for rows in options.rows:
         with tempfile.TemporaryDirectory(dir=options.folder) as name:
             folder = Path(name)
@@ -61,13 +63,13 @@ class Cost:
 
     seconds: float
     busy: float
-    own: float  # what no file stands behind
+    anonymous: float  # what no file stands behind
     resident: float  # with the pages of mapped files
 
 
 def print_cost(stage: str, rows: int, cost: Cost) -> None:
     took = f"{cost.seconds:.1f} | {cost.busy:.1f} | {rows / cost.seconds:,.0f}"
-    print(f"| {stage} | {rows:,} | {took} | {cost.own:.0f} | {cost.resident:.0f} |", flush=True)
+    print(f"| {stage} | {rows:,} | {took} | {cost.anonymous:.0f} | {cost.resident:.0f} |", flush=True)
 
 
 def generate(folder: Path, rows: int, steps: int = 0) -> None:
@@ -127,18 +129,19 @@ def measured(folder: Path, stage: str, enough: Callable[[], bool] = lambda: Fals
     """Run a stage in a process of its own, which is ended once it is `enough`."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "DVC_ROOT": str(folder)}
     command = [sys.executable, "-m", *f"stages.{stage}".split()]
-    start, before, own, resident, reached = time.perf_counter(), processor_seconds(), 0.0, 0.0, False
+    start, before, anonymous, resident, reached = time.perf_counter(), processor_seconds(), 0.0, 0.0, False
     with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None and not reached:
             status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
-            own, resident = max(own, mebibytes(status, "RssAnon")), max(resident, mebibytes(status, "VmHWM"))
+            anonymous = max(anonymous, mebibytes(status, "RssAnon"))
+            resident = max(resident, mebibytes(status, "VmHWM"))
             reached = enough()
             time.sleep(0.02)
         seconds = time.perf_counter() - start
         process.terminate()
     if process.returncode and not reached:
         sys.exit(f"error: {stage} ended with status {process.returncode}")
-    return Cost(seconds, processor_seconds() - before, own, resident)
+    return Cost(seconds, processor_seconds() - before, anonymous, resident)
 
 
 def processor_seconds() -> float:

@@ -43,8 +43,8 @@ def run(folder: Path, seed: int = 1, rows: Iterable[dict] = ROWS, **changes: Any
 
 
 def same_weights(first: Trained, second: Trained) -> bool:
-    one, two = first.model.state_dict(), second.model.state_dict()
-    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+    left, right = first.model.state_dict(), second.model.state_dict()
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
 # --- the objective --------------------------------------------------------------------------------------------------
@@ -89,7 +89,7 @@ def slow_objective(model: Any, tokenizer: Any) -> torch.Tensor:
 
 def samples(model: Any, tokenizer: Any) -> list[TrainingSample]:
     examples, _ = encode_corpus(ROWS, TASKS, InputEncoder(toy_params().student, model, tokenizer))
-    return [TrainingSample(row["id"], own) for row, own in zip(ROWS, examples, strict=True)]
+    return [TrainingSample(row["id"], learnt) for row, learnt in zip(ROWS, examples, strict=True)]
 
 
 def steps(model: Any, batch_tokens: int) -> StepCollator:
@@ -164,13 +164,15 @@ def test_alpha_zero_is_training_without_teachers(tmp_path: Path) -> None:
 def test_the_batch_budget_changes_no_result_beyond_rounding(tmp_path: Path) -> None:
     whole, split = (run(tmp_path / str(n), runtime__batch_tokens=n, train__dropout=0.0) for n in (10**6, 300))
     assert whole.metrics == split.metrics
-    for one, two in zip(whole.model.parameters(), split.model.parameters(), strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-2, atol=1e-3)
+    for left, right in zip(whole.model.parameters(), split.model.parameters(), strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-2, atol=1e-3)
 
 
 def looks(output: str) -> list[float]:
     """The accuracies a run prints, one a look at valid."""
-    return [float(found) for found in re.findall(r"^epoch +\d+  valid accuracy (\d\.\d{4})$", output, re.MULTILINE)]
+    return [
+        float(accuracy) for accuracy in re.findall(r"^epoch +\d+  valid accuracy (\d\.\d{4})$", output, re.MULTILINE)
+    ]
 
 
 def accuracy(trained: Trained, params: Any) -> float:
