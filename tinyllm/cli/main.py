@@ -25,7 +25,7 @@ from tinyllm.params.load import load_params
 from tinyllm.params.schema import Params
 from tinyllm.project import cache_path
 from tinyllm.records.questions import read_questions
-from tinyllm.teachers.cache.store import Holding, ResponseCache
+from tinyllm.teachers.cache.store import ResponseCache, TeacherTotals
 from tinyllm.teachers.cache.transfer import export_answers, find_teacher, read_entries
 from tinyllm.teachers.estimate import estimate
 from tinyllm.teachers.open import open_live, recorded_source
@@ -105,7 +105,7 @@ def list_answers(given: argparse.Namespace) -> None:
         print(f"{path}: no answers yet")
         return
     with ResponseCache(path) as cache:
-        holdings = cache.holdings()
+        holdings = cache.totals()
     columns = ["teacher", "backend", "model", "answers", "tokens in", "tokens out", "first (UTC)", "last (UTC)"]
     _print_table([columns, *(_cells(holding) for holding in holdings)], right=range(3, 6))
     print(f"{path}: {sum(holding.answers for holding in holdings):,} answers")
@@ -117,7 +117,7 @@ def save_answers(given: argparse.Namespace) -> None:
     if not path.exists():
         raise ValueError(f"{path}: no such file; there are no answers to export")
     with ResponseCache(path) as cache:
-        teacher = find_teacher(cache.holdings(), given.teacher) if given.teacher is not None else None
+        teacher = find_teacher(cache.totals(), given.teacher) if given.teacher is not None else None
         count = export_answers(cache, given.file, teacher)
     print(f"{given.file}: {count:,} answers")
 
@@ -183,7 +183,7 @@ def _print_table(rows: Sequence[Sequence[str]], right: range) -> None:
         print("  ".join(cells).rstrip())
 
 
-def _cells(holding: Holding) -> list[str]:
+def _cells(holding: TeacherTotals) -> list[str]:
     names = [printable(str(holding.identity.get(field, "-"))) for field in ("backend", "model")]
     counts = [f"{count:,}" for count in (holding.answers, holding.prompt_tokens, holding.completion_tokens)]
     times = [f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M}" for time in (holding.first, holding.last)]

@@ -18,7 +18,8 @@ from tinyllm.parsing.stated_answer import extract_answer
 from tinyllm.records.questions import Question
 from tinyllm.records.rationales import TeacherOutput
 from tinyllm.teachers.budget import Budget
-from tinyllm.teachers.cache.store import ResponseCache, answer_key
+from tinyllm.teachers.cache.entry import answer_key
+from tinyllm.teachers.cache.store import ResponseCache
 from tinyllm.teachers.examples import choose_examples
 from tinyllm.teachers.progress import Progress, interruptible
 from tinyllm.teachers.prompts import Fitted, Shown, fit_prompt
