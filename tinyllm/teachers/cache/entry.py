@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tinyllm.teachers.protocol import Generation, Prompt
 
@@ -18,11 +18,6 @@ YEAR_10000 = 253402300800  # a Unix time; Python has no date from there on
 TYPES = {"dict_type": "dict", "string_type": "str", "int_type": "int", "float_type": "float"}  # by pydantic's error
 
 
-def _check_text(text: str, field: ValidationInfo) -> str:
-    return _encodable(text, str(field.field_name))
-
-
-Text = Annotated[str, AfterValidator(_check_text)]
 Whole = Annotated[int, Field(ge=0, le=LARGEST, description="is a whole number from 0")]
 
 
@@ -32,11 +27,11 @@ class Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     key: str
-    identity: dict  # of the teacher; `answer_key` checks what it holds
-    system: Text
-    prompt: Text
+    identity: dict  # of the teacher; `answer_key` checks what it and the prompt hold
+    system: str
+    prompt: str
     sample: Whole
-    text: Text  # may be empty: that is an answer, too
+    text: Annotated[str, AfterValidator(lambda text: _encodable(text, "text"))]  # may be empty: that is an answer, too
     finish: Annotated[Literal["stop", "length"], Field(description="are stop, length")]
     prompt_tokens: Whole
     completion_tokens: Whole

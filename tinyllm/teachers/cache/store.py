@@ -133,6 +133,6 @@ class ResponseCache:
         """Return whether the entry was new. Outside a transaction, each statement is kept as soon as it is done."""
         identity = canonical_json(entry.identity, "identity")
         digest = hashlib.sha256(identity).hexdigest()
-        row = {**dict(entry), "identity": identity.decode(), "digest": digest}
+        row = {**vars(entry), "identity": identity.decode(), "digest": digest}
         self._database.execute(INSERT_TEACHER, row)
         return self._database.execute(INSERT_ANSWER, row).rowcount == 1

@@ -20,7 +20,7 @@ def export_answers(cache: ResponseCache, path: Path, teacher: str | None = None)
     count = 0
     with atomic_write(path) as file:
         for entry in cache.entries(teacher):
-            file.write(json.dumps(dict(entry), ensure_ascii=False) + "\n")
+            file.write(json.dumps(vars(entry), ensure_ascii=False) + "\n")
             count += 1
     return count
 
