@@ -159,7 +159,7 @@ def test_ctrl_c_finishes_what_is_under_way_and_keeps_it(tmp_path: Path) -> None:
         live(tmp_path, Memory(interrupt)).complete(QUESTIONS)
     assert signal.getsignal(signal.SIGINT) is before
     with ResponseCache(tmp_path / "answers.sqlite") as answers:
-        assert sum(holding.answers for holding in answers.holdings()) == 3
+        assert sum(holding.answers for holding in answers.totals()) == 3
 
 
 def test_an_estimate_is_what_is_then_asked(tmp_path: Path) -> None:

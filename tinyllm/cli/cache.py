@@ -9,7 +9,7 @@ from pathlib import Path
 from tinyllm.cli.parsers import Commands
 from tinyllm.console import columns, printable
 from tinyllm.project import cache_path
-from tinyllm.teachers.cache.store import Holding, ResponseCache
+from tinyllm.teachers.cache.store import ResponseCache, TeacherTotals
 from tinyllm.teachers.cache.transfer import export_answers, find_teacher, read_entries
 
 HEADS = ["teacher", "backend", "model", "answers", "tokens in", "tokens out", "first (UTC)", "last (UTC)"]
@@ -39,9 +39,9 @@ def list_answers(given: argparse.Namespace) -> None:
         print(f"{path}: no answers yet")
         return
     with ResponseCache(path) as cache:
-        holdings = cache.holdings()
-    print(columns([HEADS, *map(_cells, holdings)], right=range(3, 6)))
-    print(f"{path}: {sum(holding.answers for holding in holdings):,} answers")
+        totals = cache.totals()
+    print(columns([HEADS, *map(_cells, totals)], right=range(3, 6)))
+    print(f"{path}: {sum(teacher.answers for teacher in totals):,} answers")
 
 
 def save_answers(given: argparse.Namespace) -> None:
@@ -50,7 +50,7 @@ def save_answers(given: argparse.Namespace) -> None:
     if not path.exists():
         raise ValueError(f"{path}: no such file; there are no answers to export")
     with ResponseCache(path) as cache:
-        teacher = find_teacher(cache.holdings(), given.teacher) if given.teacher is not None else None
+        teacher = find_teacher(cache.totals(), given.teacher) if given.teacher is not None else None
         count = export_answers(cache, given.file, teacher)
     print(f"{given.file}: {count:,} answers")
 
@@ -69,8 +69,8 @@ def name_new_command(given: argparse.Namespace) -> None:
     raise ValueError(f"`tinyllm answers` is now `tinyllm cache`; run {' '.join(['tinyllm cache', *given.rest])}")
 
 
-def _cells(holding: Holding) -> list[str]:
-    names = [printable(str(holding.identity.get(field, "-"))) for field in ("backend", "model")]
-    counts = [f"{count:,}" for count in (holding.answers, holding.prompt_tokens, holding.completion_tokens)]
-    times = [f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M}" for time in (holding.first, holding.last)]
-    return [holding.digest[:10], *names, *counts, *times]
+def _cells(totals: TeacherTotals) -> list[str]:
+    names = [printable(str(totals.identity.get(field, "-"))) for field in ("backend", "model")]
+    counts = [f"{count:,}" for count in (totals.answers, totals.prompt_tokens, totals.completion_tokens)]
+    times = [f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M}" for time in (totals.first, totals.last)]
+    return [totals.digest[:10], *names, *counts, *times]

@@ -18,9 +18,10 @@ from tinyllm.parsing.stated_answer import extract_answer
 from tinyllm.records.questions import Question
 from tinyllm.records.rationales import TeacherOutput
 from tinyllm.teachers.budget import Budget
-from tinyllm.teachers.cache.store import ResponseCache, answer_key
+from tinyllm.teachers.cache.entry import answer_key
+from tinyllm.teachers.cache.store import ResponseCache
 from tinyllm.teachers.examples import choose_examples
-from tinyllm.teachers.progress import Progress, interruptible
+from tinyllm.teachers.progress import interruptible, query_progress
 from tinyllm.teachers.prompts import Fitted, Shown, fit_prompt
 from tinyllm.teachers.protocol import Backend, Failure, Generation, Prompt, Scored
 
@@ -175,7 +176,7 @@ class CachedTeacher:
         keys, prompts = list(missing), list(missing.values())
         most = [self.budget.most(backend.count_tokens(prompt), backend.max_new_tokens) for prompt in prompts]
         outcomes: dict[str, Generation | Failure] = {}
-        with interruptible() as stopped, Progress(self.name, len(prompts), cached, self.budget) as progress:
+        with interruptible() as stopped, query_progress(self.name, len(prompts), cached, self.budget) as show:
             for index, outcome in backend.generate(
                 prompts, lambda i: not stopped() and self.budget.reserve(i, most[i])
             ):
@@ -186,7 +187,7 @@ class CachedTeacher:
                 else:
                     self.budget.charge(index, 0, 0, outcome.unanswered)
                 outcomes[keys[index]] = outcome
-                progress.add(outcome)
+                show(outcome)
         if stopped():
             raise KeyboardInterrupt
         if len(outcomes) < len(prompts):

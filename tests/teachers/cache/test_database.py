@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from tinyllm.teachers.cache import database as answer_database
-from tinyllm.teachers.cache.store import ResponseCache, answer_key
+from tinyllm.teachers.cache.entry import answer_key
+from tinyllm.teachers.cache.store import ResponseCache
 from tinyllm.teachers.protocol import Generation, Prompt
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -26,7 +27,8 @@ IDENTITY = {"backend": "server", "model": "toy"}
 START = """
 import itertools, json, sys
 from pathlib import Path
-from tinyllm.teachers.cache.store import ResponseCache, answer_key
+from tinyllm.teachers.cache.entry import answer_key
+from tinyllm.teachers.cache.store import ResponseCache
 from tinyllm.teachers.protocol import Generation, Prompt
 
 def put(cache, question, text):
@@ -305,5 +307,5 @@ def test_an_empty_file_becomes_a_cache(tmp_path: Path) -> None:
 
 
 def test_a_bug_keeps_its_own_error(tmp_path: Path) -> None:
-    with pytest.raises(sqlite3.OperationalError, match="no such table"), answer_database.told(tmp_path):
+    with pytest.raises(sqlite3.OperationalError, match="no such table"), answer_database.database_errors(tmp_path):
         sqlite3.connect(":memory:").execute("SELECT * FROM nowhere")

@@ -219,7 +219,7 @@ def test_the_scores_are_kept_beside_the_rationales_and_under_their_own_name(tmp_
         "asked": "log-likelihood of each option",
     }
     with ResponseCache(tmp_path / "answers.sqlite") as cache:
-        assert [(one.identity["model"], one.answers) for one in cache.holdings()] == [(folder_hash, 6)] * 2
+        assert [(one.identity["model"], one.answers) for one in cache.totals()] == [(folder_hash, 6)] * 2
         kept = [entry.answer for entry in cache.entries() if "asked" in entry.identity]
     scores = [json.loads(answer.text) for answer in kept]
     assert sorted(map(len, scores)) == sorted(len(question.choices) for question in QUESTIONS)

@@ -55,7 +55,7 @@ def open_database(path: Path) -> sqlite3.Connection:
         raise ValueError(f"{error.filename}: {error.strerror}; set TINYLLM_CACHE to another folder") from None
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
-        with told(path):
+        with database_errors(path):
             database = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
             try:
                 _prepare(database, path)
@@ -82,7 +82,7 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
+def database_errors(path: Path) -> Iterator[None]:
     """Turn what SQLite says of the file into a ValueError of one line; a bug keeps its own error."""
     try:
         yield
