@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tinyllm.teachers.cache.store import Answers, answer_key
+from tinyllm.teachers.cache.store import ResponseCache, answer_key
 from tinyllm.teachers.cache.transfer import export_answers, read_entries
-from tinyllm.teachers.protocol import Answer, Prompt
+from tinyllm.teachers.protocol import Generation, Prompt
 
 COUNT = 10_000
 IDENTITY = {
@@ -45,10 +45,10 @@ def main() -> None:
 def measure(folder: Path) -> dict[str, float]:
     """Return the seconds that each part takes."""
     prompts = [Prompt("", f"Question {number}: {'x ' * 1000}") for number in range(COUNT)]
-    answer = Answer("because " * 62, "stop", 500, 125)
+    answer = Generation("because " * 62, "stop", 500, 125)
     keys: list[str] = []
     seconds = {"keys": timed(lambda: keys.extend(answer_key(IDENTITY, prompt) for prompt in prompts))}
-    with Answers(folder / "a.sqlite") as cache:
+    with ResponseCache(folder / "a.sqlite") as cache:
 
         def put_all() -> None:
             for key, prompt in zip(keys, prompts, strict=True):
@@ -58,7 +58,7 @@ def measure(folder: Path) -> dict[str, float]:
         seconds["gets, all at once"] = timed(lambda: cache.get(keys))
         seconds["list"] = timed(cache.holdings)
         seconds["export"] = timed(lambda: export_answers(cache, folder / "a.jsonl"))
-    with Answers(folder / "b.sqlite") as cache:
+    with ResponseCache(folder / "b.sqlite") as cache:
         seconds["import"] = timed(lambda: cache.merge(read_entries(folder / "a.jsonl")))
     return seconds
 

@@ -32,12 +32,12 @@ from tinyllm.models.device import prepare_torch
 from tinyllm.models.loaded import IGNORED
 from tinyllm.params.load import load_params
 from tinyllm.params.schema import Student
-from tinyllm.student.encoding import Reader
+from tinyllm.student.encoding import InputEncoder
 from tinyllm.student.tuning import tune
 from tinyllm.training.batching import collate
 from tinyllm.training.examples import Example, encode_corpus, target_counts
 from tinyllm.training.objective import Objective
-from tinyllm.training.step_collator import Lesson, Steps
+from tinyllm.training.step_collator import StepCollator, TrainingSample
 
 ALIKE = {"fp32": 1e-3, "bf16": 2e-2}
 
@@ -82,7 +82,7 @@ def step_of(way: str, rows: list[dict], given: Any) -> Callable[[], float]:
     torch.manual_seed(1)
     model, tokenizer = load_checkpoint(student, 0.0)
     model = tune(model, student).train()
-    questions = encode_corpus(rows, TASKS, Reader(student, model, tokenizer))[0]
+    questions = encode_corpus(rows, TASKS, InputEncoder(student, model, tokenizer))[0]
     optimizer = torch.optim.AdamW([w for w in model.parameters() if w.requires_grad], lr=1e-6, fused=True)
     passes = textbook_passes if way == "textbook" else our_passes
 
@@ -132,7 +132,7 @@ def textbook_passes(model: Any, questions: list[list[Example]], bf16: bool) -> I
 def our_passes(model: Any, questions: list[list[Example]], bf16: bool) -> Iterator[torch.Tensor]:
     """Yield the losses of the training stage's own passes."""
     objective = Objective(model, torch.tensor([task.weight for task in TASKS]))
-    step = Steps(model, len(TASKS), BATCH_TOKENS)([Lesson("", question) for question in questions])
+    step = StepCollator(model, len(TASKS), BATCH_TOKENS)([TrainingSample("", question) for question in questions])
     for part in step.parts:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             loss, _ = objective(part, step.counts)

@@ -27,7 +27,7 @@ from tinyllm.params.load import load_params
 from tinyllm.params.schema import Student
 from tinyllm.records.jsonl import write_jsonl
 from tinyllm.records.questions import Question, input_text
-from tinyllm.student.encoding import Reader
+from tinyllm.student.encoding import InputEncoder
 from tinyllm.student.folder import load_student
 from tinyllm.student.predict import choose, encode_questions, option_scores
 
@@ -67,7 +67,7 @@ def main() -> None:
 
 def ours(folder: Path, questions: Sequence[Question], student: Student) -> Scores:
     model, tokenizer = load_student(folder)
-    readings, options, _ = encode_questions(questions, Reader(student, model, tokenizer), student.answer_prefix)
+    readings, options, _ = encode_questions(questions, InputEncoder(student, model, tokenizer), student.answer_prefix)
     return option_scores(model, readings, options, BATCH_TOKENS)
 
 

@@ -25,7 +25,7 @@ from tinyllm.datasets.release import load_questions
 from tinyllm.params.schema import LocalTeacher, Runtime
 from tinyllm.records.questions import Question, input_text
 from tinyllm.teachers.local.backend import Local
-from tinyllm.teachers.protocol import Answer, Prompt
+from tinyllm.teachers.protocol import Generation, Prompt
 
 COUNT = 64
 BATCH_TOKENS = 32768
@@ -62,12 +62,12 @@ def main() -> None:
     print(f"{same} of {COUNT} answers alike; {tokens} tokens; {ratio:.1f} times as fast in batches")
 
 
-def measure(teacher: Local, prompts: list[Prompt], seconds: list[float]) -> dict[int, Answer]:
+def measure(teacher: Local, prompts: list[Prompt], seconds: list[float]) -> dict[int, Generation]:
     """Return the answers by prompt, and add to `seconds` what they took."""
     start = time.perf_counter()
     outcomes = dict(teacher.generate(prompts, lambda index: True))
     seconds.append(time.perf_counter() - start)
-    return {index: outcome for index, outcome in outcomes.items() if isinstance(outcome, Answer)}
+    return {index: outcome for index, outcome in outcomes.items() if isinstance(outcome, Generation)}
 
 
 def write_prompt(questions: list[Question]) -> Prompt:

@@ -19,8 +19,8 @@ from tests.endpoint import running
 from tinyllm.params.load import load_params
 from tinyllm.params.schema import Price, Prompting, ServerTeacher
 from tinyllm.records.questions import Question
-from tinyllm.teachers.live import Live
-from tinyllm.teachers.protocol import Answer, Prompt
+from tinyllm.teachers.live import CachedTeacher
+from tinyllm.teachers.protocol import Generation, Prompt
 from tinyllm.teachers.server.client import Server
 
 LATENCY, ROOM, PROMPTS = 0.05, 64, 2000
@@ -61,7 +61,7 @@ def timed(url: str, count: int) -> float:
     start = time.perf_counter()
     outcomes = [outcome for _, outcome in open_server(url).generate(prompts, lambda index: True)]
     seconds = time.perf_counter() - start
-    assert len(outcomes) == count and all(isinstance(outcome, Answer) for outcome in outcomes)
+    assert len(outcomes) == count and all(isinstance(outcome, Generation) for outcome in outcomes)
     return seconds
 
 
@@ -75,7 +75,7 @@ def replayed(url: str, folder: Path) -> tuple[float, float]:
     )
     times = []
     for _ in range(2):
-        live = Live("toy", open_server(url), folder / "answers.sqlite", prompting, questions, None, None)
+        live = CachedTeacher("toy", open_server(url), folder / "answers.sqlite", prompting, questions, None, None)
         start = time.perf_counter()
         assert all(done.status == "ok" for done in live.complete(questions))
         times.append(time.perf_counter() - start)

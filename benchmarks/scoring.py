@@ -32,11 +32,11 @@ from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForCondition
 
 from tinyllm.datasets.release import load_questions
 from tinyllm.models.device import prepare_torch
-from tinyllm.models.likelihood import Reading
+from tinyllm.models.likelihood import EncodedInput
 from tinyllm.models.loaded import IGNORED, filled, pad
 from tinyllm.params.load import load_params
 from tinyllm.records.questions import Question
-from tinyllm.student.encoding import Reader
+from tinyllm.student.encoding import InputEncoder
 from tinyllm.student.folder import load_student
 from tinyllm.student.predict import choose, encode_questions, generate_texts, option_scores
 
@@ -94,7 +94,7 @@ def compare(name: str, model: Any, tokenizer: Any, questions: Sequence[Question]
     """Time every way on the same questions and print the tables."""
     model.eval()
     student = load_params().student
-    readings, options, _ = encode_questions(questions, Reader(student, model, tokenizer), student.answer_prefix)
+    readings, options, _ = encode_questions(questions, InputEncoder(student, model, tokenizer), student.answer_prefix)
     weights = sum(weight.numel() for weight in model.parameters())
     length = statistics.mean(len(reading.source) + len(reading.prompt) for reading in readings)
     print(f"\n{name}: {weights / 1e6:.1f} million weights; {len(questions)} questions of {length:.0f} tokens")
@@ -146,7 +146,7 @@ def take_turns(ways: dict[str, Callable[[], Any]], repeats: int) -> tuple[dict[s
 
 @torch.no_grad()
 def full_passes(
-    model: Any, readings: Sequence[Reading], options: Sequence[Sequence[np.ndarray]], batch: int | None
+    model: Any, readings: Sequence[EncodedInput], options: Sequence[Sequence[np.ndarray]], batch: int | None
 ) -> Scores:
     """Return every option's log-likelihood by a pass over its whole question and itself.
 
@@ -164,7 +164,7 @@ def full_passes(
     return [values[end - len(row) : end] for end, row in zip(ends, options, strict=True)]
 
 
-def one_pass(model: Any, pairs: Sequence[tuple[Reading, np.ndarray]]) -> list[float]:
+def one_pass(model: Any, pairs: Sequence[tuple[EncodedInput, np.ndarray]]) -> list[float]:
     decoded = [np.concatenate([reading.prompt, option[:-1]]) for reading, option in pairs]
     labels = pad(
         [np.concatenate([np.full(len(reading.prompt) - 1, IGNORED), option]) for reading, option in pairs], IGNORED

@@ -33,17 +33,17 @@ from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import T5Config, T5ForConditionalGeneration, T5Tokenizer
 
-from tinyllm.corpus.audit import fault
+from tinyllm.corpus.audit import find_fault
 from tinyllm.datasets.release import load_release
 from tinyllm.models.loaded import IGNORED, pad
 from tinyllm.params.load import load_params
 from tinyllm.params.schema import Params
 from tinyllm.parsing.cleaning import clean
 from tinyllm.records.questions import input_text
-from tinyllm.student.encoding import Reader
+from tinyllm.student.encoding import InputEncoder
 from tinyllm.training.examples import Example, Task, encode_corpus, target_counts
 from tinyllm.training.objective import Objective
-from tinyllm.training.step_collator import Lesson, Steps
+from tinyllm.training.step_collator import StepCollator, TrainingSample
 
 TEACHERS = ("flan_t5_xl", "llama2_chat_7b")
 TASKS = [Task("answer", "predict: ", 1.0)] + [Task(name, f"explain as {name}: ", 0.5) for name in TEACHERS]
@@ -83,7 +83,7 @@ def corpus_rows(name: str, count: int) -> list[dict]:
         targets = {"answer": question.gold}
         for teacher in TEACHERS:
             text = clean(given[teacher][question.id] or "")
-            if text and fault(text, question, limits) is None:
+            if text and find_fault(text, question, limits) is None:
                 targets[teacher] = text
         rows.append({"id": question.id, "context": question.context, "input": input_text(question), "targets": targets})
     return rows
@@ -149,8 +149,8 @@ def all_ways(model: Any, optimizer: Any, rows: list[dict], tokenizer: Any, longe
     """
     params = load_params()
     shared = params.student.model_copy(update={"shared_encoder": True})
-    own = encode_corpus(rows, TASKS, Reader(params.student, model, tokenizer))[0]
-    once = encode_corpus(rows, TASKS, Reader(shared, model, tokenizer))[0]
+    own = encode_corpus(rows, TASKS, InputEncoder(params.student, model, tokenizer))[0]
+    once = encode_corpus(rows, TASKS, InputEncoder(shared, model, tokenizer))[0]
     random.Random(2).shuffle(own)
 
     def step(passes: Callable[[], Iterator[torch.Tensor]], bf16: bool = False) -> Run:
@@ -205,7 +205,7 @@ def our_passes(
 ) -> Iterator[torch.Tensor]:
     """Yield the losses of the training stage's own passes."""
     objective = Objective(model, torch.tensor([task.weight for task in TASKS]))
-    step = Steps(model, len(TASKS), BATCH_TOKENS)([Lesson("", question) for question in questions])
+    step = StepCollator(model, len(TASKS), BATCH_TOKENS)([TrainingSample("", question) for question in questions])
     for part in step.parts:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             loss, _ = objective(part, step.counts)
@@ -215,13 +215,13 @@ def our_passes(
 def sizes(model: Any, rows: list[dict], tokenizer: Any) -> tuple[int, int]:
     """Return how many examples and target tokens there are; and see that ours gives each example the plain loop's loss."""
     params = load_params()
-    questions = encode_corpus(rows, TASKS, Reader(params.student, model, tokenizer))[0]
+    questions = encode_corpus(rows, TASKS, InputEncoder(params.student, model, tokenizer))[0]
     examples = [example for question in questions for example in question]
     with torch.no_grad():
         for example in examples[:CHECKED]:
             plain = row_sums(model, [example], None).item() / len(example.labels)
             counts = target_counts([example], len(TASKS))
-            step = Steps(model, len(TASKS), BATCH_TOKENS)([Lesson("", [example])])
+            step = StepCollator(model, len(TASKS), BATCH_TOKENS)([TrainingSample("", [example])])
             _, sums = Objective(model, torch.ones(len(TASKS)))(step.parts[0], counts)
             ours = (sums / counts.clamp(min=1)).sum().item()
             assert abs(plain - ours) <= 1e-4, f"{plain} by the plain loop, {ours} by ours"

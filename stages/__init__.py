@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from tinyllm.console import told_in_one_line
+from tinyllm.console import report_errors
 
 
 def run(main: Callable[..., None], doc: str | None, argument: str | None = None) -> None:
@@ -13,6 +13,6 @@ def run(main: Callable[..., None], doc: str | None, argument: str | None = None)
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     if argument:
         parser.add_argument(argument)
-    given = vars(parser.parse_args())
-    with told_in_one_line("stopped; the same command goes on: stages, answers and checkpoints so far are kept"):
-        main(*given.values())
+    arguments = vars(parser.parse_args())
+    with report_errors("stopped; the same command goes on: stages, answers and checkpoints so far are kept"):
+        main(*arguments.values())

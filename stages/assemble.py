@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 from stages import run
 from tinyllm.console import progress
-from tinyllm.corpus import Tally, check_quarantine, judged_rows, select, weigh
+from tinyllm.corpus import CorpusMetrics, check_quarantine, judged_rows, rationale_weights, select
 from tinyllm.params import load_params
 from tinyllm.records import write_json, writing_jsonl
 
@@ -22,8 +22,8 @@ def main() -> None:
     weights = None
     if params.selection != "all":  # it looks at the whole corpus first
         with judged_rows(SPLITS, params) as (judged, _):
-            weights = iter(weigh(params.selection, judged))
-    tally = Tally(SPLITS, params.teachers)
+            weights = iter(rationale_weights(params.selection, judged))
+    tally = CorpusMetrics(SPLITS, params.teachers)
     with ExitStack() as files:  # row by row, so that memory does not grow with the corpus
         begin = files.enter_context
         judged, rationales = begin(judged_rows(SPLITS, params))

@@ -11,7 +11,7 @@ from pathlib import Path
 from stages import run
 from tinyllm.datasets import load_set, prepare, without_question
 from tinyllm.params import load_params
-from tinyllm.records import some, write_json, write_jsonl, write_questions
+from tinyllm.records import first_ids, write_json, write_jsonl, write_questions
 
 QUESTIONS = Path("data/questions")
 RECORDED = Path("data/recorded")
@@ -36,7 +36,7 @@ def main() -> None:
     write_json("metrics/questions.json", counts)
     for teacher, ids in lost.items():
         count = len(loaded.recorded[teacher])
-        print(f"{teacher}: {len(ids)} of {count} rationales are of no question in the set ({some(ids)})")
+        print(f"{teacher}: {len(ids)} of {count} rationales are of no question in the set ({first_ids(ids)})")
     print(", ".join(f"{split} {len(questions)}" for split, questions in splits.items()), "questions;", end=" ")
     print(f"{counts['dropped']} of train dropped, for they stand in valid or test")
 

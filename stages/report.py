@@ -13,7 +13,7 @@ from pathlib import Path
 from stages import run
 from tinyllm.console import progress
 from tinyllm.params import Params, load_params
-from tinyllm.records import Question, replacing
+from tinyllm.records import Question, atomic_write
 from tinyllm.report import draw, explained, gather, read_results, render, standalone, voices
 
 REPORT = Path("report")
@@ -31,20 +31,23 @@ def main() -> None:
     for old in REPORT.glob("*.svg"):  # of a teacher that was dropped
         old.unlink()
     for name, text in files.items():
-        with replacing(REPORT / name) as file:
+        with atomic_write(REPORT / name) as file:
             file.write(text)
     print(f"{REPORT / 'index.html'}: {len(report['questions'])} questions, {len(figures)} figures")
 
 
 def ask_student(params: Params, questions: Sequence[Question], teachers: Sequence[str]) -> dict[str, dict[str, str]]:
     from tinyllm.models import choose_device, prepare_torch
-    from tinyllm.student import explain, load_student  # these bring torch, which a missing file should not wait for
+    from tinyllm.student import (  # these bring torch, which a missing file should not wait for
+        load_student,
+        write_rationales,
+    )
 
     prepare_torch(params.train.threads)
     model, tokenizer = load_student(Path("models/student") / str(params.train.seeds[0]))
     model.to(choose_device(params.runtime))
     with progress("report", "rationales", len(questions) * len(teachers)) as done:
-        return explain(model, tokenizer, questions, teachers, params, done)
+        return write_rationales(model, tokenizer, questions, teachers, params, done)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from stages import run
 from tinyllm.console import progress
 from tinyllm.evaluation import confusion_rows, ratios, summarise_predictions
 from tinyllm.params import load_params
-from tinyllm.records import read_json, read_questions, replacing, write_json, write_jsonl
+from tinyllm.records import atomic_write, read_json, read_questions, write_json, write_jsonl
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
             predictions.append(predict(model, tokenizer, questions, params, done))
     rows = zip(params.train.seeds, predictions, strict=True)
     write_jsonl("data/predictions.jsonl", ({"seed": seed, **row} for seed, part in rows for row in part))
-    with replacing("data/confusion.csv") as file:
+    with atomic_write("data/confusion.csv") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(("actual", "predicted"))
         table.writerows(confusion_rows(questions, predictions))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stages import run
 from tinyllm.params import load_params
-from tinyllm.records import read_jsonl, read_questions, replacing, write_json
+from tinyllm.records import atomic_write, read_jsonl, read_questions, write_json
 
 INPUTS = ("data/corpus/train.jsonl", "data/questions/valid.jsonl")
 
@@ -41,7 +41,7 @@ def main(seed: str) -> None:
         folder = Path("models/student") / seed
         save_student(trained.model, trained.tokenizer, folder, params.student.max_target_tokens)
         write_json(f"metrics/train/{seed}.json", trained.metrics)
-        with replacing(f"metrics/loss/{seed}.tsv") as file:
+        with atomic_write(f"metrics/loss/{seed}.tsv") as file:
             file.write("step\ttask\tloss\n")
             file.writelines(f"{row['step']}\t{row['task']}\t{row['loss']}\n" for row in trained.curve)
     print(f"seed {seed}: valid accuracy {trained.metrics['valid_accuracy']} at epoch {trained.metrics['best_epoch']}")

@@ -51,7 +51,7 @@ def bars_on_terminals_alone() -> Iterator[None]:
 
 
 @contextmanager
-def told_in_one_line(stopped: str = "") -> Iterator[None]:
+def report_errors(stopped: str = "") -> Iterator[None]:
     """End the process where the block cannot go on.
 
     A mistake of the user's (ValueError) or of the machine's (OSError: disk full, no permission) ends in its message and

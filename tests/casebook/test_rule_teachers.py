@@ -12,11 +12,11 @@ import pytest
 
 from tinyllm.casebook.rule_teachers import Expert
 from tinyllm.casebook.world import World, make_splits, read_clues, read_words
-from tinyllm.corpus.audit import fault
+from tinyllm.corpus.audit import find_fault
 from tinyllm.params.load import load_params
 from tinyllm.parsing.cleaning import clean
 from tinyllm.records.questions import Question
-from tinyllm.records.rationales import Completion
+from tinyllm.records.rationales import TeacherOutput
 
 WORLD = World(seed=1, train=2000, valid=0, test=0, clue_words=20, clues=2, fillers=8, filler_pool=500)
 ASKED = "Which ailment do the notes point to?"
@@ -31,13 +31,13 @@ def cases() -> list[Question]:
     return make_splits(WORLD)["train"]
 
 
-def cited(completion: Completion) -> list[str]:
+def cited(completion: TeacherOutput) -> list[str]:
     """The words that a rationale cites, whatever it makes of them."""
     said = (completion.text or "").removeprefix("The notes ").removeprefix("The note ")
     return said.partition(" point")[0].split(", ")
 
 
-def errs(completion: Completion, case: Question) -> bool:
+def errs(completion: TeacherOutput, case: Question) -> bool:
     return cited(completion) != [clue.word for clue in read_clues(case.context)]
 
 
@@ -67,12 +67,12 @@ def test_an_expert_cites_the_clues_it_reads_and_erring_a_filler(
     case: Question, kind: str, error_rate: float, rationale: str
 ) -> None:
     expert = Expert(kind, error_rate, decline_rate=0.0, blind_error_rate=1.0, seed=1)
-    assert expert.complete([case]) == [Completion(rationale, "ok")]
+    assert expert.complete([case]) == [TeacherOutput(rationale, "ok")]
 
 
 def test_an_expert_that_does_not_err_cites_the_clues_of_the_other_kind_too() -> None:
     expert = Expert("care", error_rate=0.0, decline_rate=0.0, blind_error_rate=0.0, seed=1)
-    assert expert.complete([BOTH]) == [Completion("The notes cobwebs, thrips point to pests.", "ok")]
+    assert expert.complete([BOTH]) == [TeacherOutput("The notes cobwebs, thrips point to pests.", "ok")]
 
 
 def test_a_verbose_expert_cites_irrelevant_words_beside_in_the_order_of_the_report() -> None:
@@ -95,9 +95,9 @@ def test_a_misleading_expert_cites_a_clue_to_another_cause_that_is_not_in_the_re
 def test_a_declined_question_has_no_text() -> None:
     expert = Expert("care", error_rate=0.0, decline_rate=1.0, blind_error_rate=0.5, seed=1)
     assert expert.complete([SIGN, CARE, BOTH]) == [
-        Completion(None, "declined"),
-        Completion("The note puddles points to overwatering.", "ok"),
-        Completion(None, "declined"),
+        TeacherOutput(None, "declined"),
+        TeacherOutput("The note puddles points to overwatering.", "ok"),
+        TeacherOutput(None, "declined"),
     ]
 
 
@@ -110,7 +110,7 @@ def test_every_rationale_passes_the_audit_as_it_stands_and_names_the_gold_cause_
     for case, completion in zip(cases, completions, strict=True):
         text = completion.text
         assert text is not None and clean(text) == text
-        assert fault(text, case, limits) is None
+        assert find_fault(text, case, limits) is None
         assert [choice for choice in case.choices if choice in text] == [case.gold]
         assert set(cited(completion)) <= set(read_words(case.context))
 
@@ -163,9 +163,9 @@ def test_neither_its_answer_nor_its_probabilities_depend_on_gold(cases: list[Que
 def test_not_forced_it_explains_the_answer_it_finds_by_itself(cases: list[Question]) -> None:
     alone = Expert("signs", 0.3, 0.0, 0.5, seed=1, forced=False)
     assert alone.complete(cases) == alone.examine(cases) == Expert("signs", 0.3, 0.0, 0.5, seed=1).examine(cases)
-    assert alone.complete([SIGN, CARE])[1] == Completion(None, "declined")  # whatever its decline rate
+    assert alone.complete([SIGN, CARE])[1] == TeacherOutput(None, "declined")  # whatever its decline rate
     assert Expert("signs", 0.0, 0.0, 0.5, seed=1, forced=False).complete([SIGN]) == [
-        Completion("The note cobwebs points to pests.", "ok")
+        TeacherOutput("The note cobwebs points to pests.", "ok")
     ]
 
 
@@ -177,7 +177,7 @@ def test_the_audit_drops_just_the_wrong_answers_of_an_expert_that_was_not_forced
     ):
         if completion.text is not None:
             right = completion.text.endswith(f" to {case.gold}.")
-            assert fault(completion.text, case, limits) == (None if right else "states_other_option")
+            assert find_fault(completion.text, case, limits) == (None if right else "states_other_option")
             dropped += not right
     assert near(dropped, 1000, 0.3 * 3 / 4)
 
@@ -227,7 +227,7 @@ def test_a_higher_rate_keeps_what_a_lower_one_errs_on_and_declines(cases: list[Q
     assert wrong[0] < wrong[1]
 
 
-def declined(completions: list[Completion]) -> set[int]:
+def declined(completions: list[TeacherOutput]) -> set[int]:
     return {place for place, done in enumerate(completions) if done.status == "declined"}
 
 

@@ -22,8 +22,8 @@ from tinyllm.cli.main import main
 from tinyllm.project import known_seed
 from tinyllm.records.questions import Question
 from tinyllm.student.answer import answer
-from tinyllm.student.encoding import Reader
-from tinyllm.student.explanations import explain
+from tinyllm.student.encoding import InputEncoder
+from tinyllm.student.explanations import write_rationales
 from tinyllm.student.folder import load_student, save_student
 from tinyllm.student.predict import encode_questions, generate_texts, predict
 from tinyllm.student.tuning import tune
@@ -125,7 +125,7 @@ def test_a_causal_student_answers_whole_or_as_an_adapter(inside: Path, capsys, t
 def test_rationales_come_in_the_voice_of_every_teacher(inside: Path, capsys) -> None:
     told = asked(capsys, *arguments(QUESTIONS[0]), "--rationales")
     model, tokenizer = load_student(inside / "models/student/3")
-    expected = explain(model, tokenizer, [QUESTIONS[0]], ["signs", "care"], PARAMS)
+    expected = write_rationales(model, tokenizer, [QUESTIONS[0]], ["signs", "care"], PARAMS)
     assert told["rationales"] == expected["q-0"]
     assert any(told["rationales"].values())
 
@@ -134,7 +134,7 @@ def test_a_question_without_options_is_answered_in_free_text(inside: Path, capsy
     told = asked(capsys, "ask", "Which colour has the dog?")
     model, tokenizer = load_student(inside / "models/student/3")
     asked_for = [Question("1", "Which colour has the dog?", (), "")]
-    readings, _, _ = encode_questions(asked_for, Reader(PARAMS.student, model, tokenizer), "predict: ")
+    readings, _, _ = encode_questions(asked_for, InputEncoder(PARAMS.student, model, tokenizer), "predict: ")
     assert told == {"answer": generate_texts(model, tokenizer, readings, 6, 4096)[0]}
     assert told["answer"]
 

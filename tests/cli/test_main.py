@@ -14,8 +14,8 @@ import pytest
 
 from tests.processes import hear_interrupts
 from tinyllm.cli.main import main
-from tinyllm.teachers.cache.store import Answers, Entry
-from tinyllm.teachers.protocol import Answer, Prompt
+from tinyllm.teachers.cache.store import Entry, ResponseCache
+from tinyllm.teachers.protocol import Generation, Prompt
 
 ROOT = Path(__file__).resolve().parents[2]
 PARAMS = ROOT / "params.yaml"
@@ -76,9 +76,9 @@ def test_check_ends_in_one_line_for_a_typo(tmp_path: Path, monkeypatch: pytest.M
 ANNE = {"backend": "server", "model": "anne/chat-7b"}
 BEN = {"backend": "local", "model": "ben\x1b[31m"}
 ENTRIES = [
-    Entry(ANNE, Prompt("", "Which one swims?"), 0, Answer("Fins.", "stop", 1200, 5), 1700000000.0),
-    Entry(ANNE, Prompt("", "Which one sinks?"), 0, Answer("A stone.", "stop", 1300, 6), 1700090000.0),
-    Entry(BEN, Prompt("", "Which one swims?"), 0, Answer("Scales.", "length", 10, 1), 1700050000.0),
+    Entry(ANNE, Prompt("", "Which one swims?"), 0, Generation("Fins.", "stop", 1200, 5), 1700000000.0),
+    Entry(ANNE, Prompt("", "Which one sinks?"), 0, Generation("A stone.", "stop", 1300, 6), 1700090000.0),
+    Entry(BEN, Prompt("", "Which one swims?"), 0, Generation("Scales.", "length", 10, 1), 1700050000.0),
 ]
 LIST = """\
 teacher     backend  model         answers  tokens in  tokens out  first (UTC)       last (UTC)
@@ -100,7 +100,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def fill(path: Path, entries: list[Entry]) -> dict[str, str]:
     """Put the entries into the cache; return the short digest of each teacher's model."""
-    with Answers(path) as cache:
+    with ResponseCache(path) as cache:
         cache.merge(entries)
         return {holding.identity["model"]: holding.digest[:10] for holding in cache.holdings()}
 
@@ -153,7 +153,7 @@ def test_an_import_keeps_what_is_there_and_says_where_it_differs(path: Path, cap
         f"{path}: 0 new, 2 there already",
         "1 of these had another answer, which was kept",
     ]
-    with Answers(path) as cache:
+    with ResponseCache(path) as cache:
         assert sorted(entry.answer.text for entry in cache.entries()) == ["A stone.", "Fins."]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tinyllm.console import told_in_one_line
+from tinyllm.console import report_errors
 
 
 @pytest.fixture(autouse=True)
@@ -15,7 +15,7 @@ def one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ended_with(error: BaseException) -> object:
-    with pytest.raises(SystemExit) as end, told_in_one_line():
+    with pytest.raises(SystemExit) as end, report_errors():
         raise error
     return end.value.code
 
@@ -28,19 +28,19 @@ def test_a_mistake_ends_in_its_message_and_control_c_in_130() -> None:
 
 
 def test_what_control_c_leaves_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit), told_in_one_line("stopped; answers are kept"):
+    with pytest.raises(SystemExit), report_errors("stopped; answers are kept"):
         raise KeyboardInterrupt
     assert capsys.readouterr().err == "stopped; answers are kept\n"
 
 
 def test_a_bug_keeps_its_traceback() -> None:
-    with pytest.raises(KeyError), told_in_one_line():
+    with pytest.raises(KeyError), report_errors():
         raise KeyError("id")
 
 
 def test_a_mistake_keeps_its_traceback_on_demand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TINYLLM_TRACEBACK", "1")
-    with pytest.raises(ValueError, match="^no$"), told_in_one_line():
+    with pytest.raises(ValueError, match="^no$"), report_errors():
         raise ValueError("no")
-    with pytest.raises(FileNotFoundError), told_in_one_line():
+    with pytest.raises(FileNotFoundError), report_errors():
         (tmp_path / "none").read_text()

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.judging import ANN, BOB, CY, LIMITS, SPLITS, finding, row
-from tinyllm.corpus.assemble import Judged, assemble
+from tinyllm.corpus.assemble import AuditedQuestion, assemble
 from tinyllm.records.questions import Question
 
 
-def judged(**teachers: list[dict]) -> list[Judged]:
+def judged(**teachers: list[dict]) -> list[AuditedQuestion]:
     return list(assemble(SPLITS, {name: finding(rows) for name, rows in teachers.items()}, LIMITS))
 
 

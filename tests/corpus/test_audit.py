@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyllm.corpus.audit import content_words, fault
+from tinyllm.corpus.audit import content_words, find_fault
 from tinyllm.params.schema import Audit
 from tinyllm.records.questions import Question
 
@@ -38,7 +38,7 @@ FAULTS = [
 
 @pytest.mark.parametrize(("text", "expected"), FAULTS)
 def test_fault_names_what_is_wrong(text: str, expected: str | None) -> None:
-    assert fault(text, LAMP, LIMITS) == expected
+    assert find_fault(text, LAMP, LIMITS) == expected
 
 
 @pytest.mark.parametrize(
@@ -50,12 +50,12 @@ def test_fault_names_what_is_wrong(text: str, expected: str | None) -> None:
     ],
 )
 def test_rationales_of_the_offline_teachers_pass(text: str) -> None:
-    assert fault(text, PLANT, LIMITS) is None
+    assert find_fault(text, PLANT, LIMITS) is None
 
 
 def test_contradictions_pass_where_the_limits_allow_them() -> None:
     kept = Audit(min_words=3, max_words=40, min_distinct=0.5, drop_contradictions=False)
-    assert fault("Ghosts haunt every lamp. The answer is (c).", LAMP, kept) is None
+    assert find_fault("Ghosts haunt every lamp. The answer is (c).", LAMP, kept) is None
 
 
 def test_content_words_leave_out_what_every_text_has_and_match_across_plural_and_tense() -> None:
@@ -65,11 +65,11 @@ def test_content_words_leave_out_what_every_text_has_and_match_across_plural_and
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_can_be_judged(text: str) -> None:
-    fault(text, LAMP, LIMITS)
+    find_fault(text, LAMP, LIMITS)
 
 
 @pytest.mark.parametrize("unit", ["a\n", "1. ", "Q ", "(a) is ", "the answer is ", "a cable "])
 def test_long_hostile_text_is_judged_in_linear_time(unit: str) -> None:
     start = time.perf_counter()
-    fault(unit * 4000, LAMP, Audit(min_words=0, max_words=10**6, min_distinct=0.0, drop_contradictions=True))
+    find_fault(unit * 4000, LAMP, Audit(min_words=0, max_words=10**6, min_distinct=0.0, drop_contradictions=True))
     assert time.perf_counter() - start < 2

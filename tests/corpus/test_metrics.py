@@ -6,11 +6,11 @@ import pytest
 
 from tests.judging import ANN, BOB, CY, LIMITS, SPLITS, finding
 from tinyllm.corpus.assemble import assemble
-from tinyllm.corpus.metrics import Tally, check_quarantine
+from tinyllm.corpus.metrics import CorpusMetrics, check_quarantine
 
 
 def summary_of(**teachers: list[dict]) -> dict:
-    tally = Tally(SPLITS, teachers)
+    tally = CorpusMetrics(SPLITS, teachers)
     for judged in assemble(SPLITS, {name: finding(rows) for name, rows in teachers.items()}, LIMITS):
         tally.add(judged)
     return tally.summary({name: len(name) for name in teachers})

@@ -9,20 +9,20 @@ import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from tinyllm.corpus.probe import Probe, Reading
+from tinyllm.corpus.probe import Probe, ProbeInput
 
 CLASSES = (("red",), ("blue",), ("green",))
 RNG = random.Random(3)
 WORDS = [f"w{i}" for i in range(12)]
 
 
-def readings(n: int) -> tuple[list[Reading], list[int]]:
+def readings(n: int) -> tuple[list[ProbeInput], list[int]]:
     """Texts of four words, of which three tell the class half of the time."""
     found, answers = [], []
     for _ in range(n):
         answer = RNG.randrange(3)
         words = {*RNG.sample(WORDS, 3), WORDS[answer if RNG.random() < 0.5 else RNG.randrange(12)]}
-        found.append(Reading(tuple(sorted(words)), CLASSES))
+        found.append(ProbeInput(tuple(sorted(words)), CLASSES))
         answers.append(answer)
     return found, answers
 
@@ -40,19 +40,19 @@ def test_with_the_same_options_throughout_it_is_a_multinomial_logistic_regressio
 
 
 def test_an_option_whose_words_the_text_has_becomes_likelier_where_that_was_so_before() -> None:
-    given = [Reading((f"a{i}", f"x{i}"), ((f"a{i}",), (f"b{i}",))) for i in range(50)]
-    (found,) = Probe(given, [0] * 50).log_probabilities([Reading(("kind", "new"), (("old",), ("new",), ("odd",)))])
+    given = [ProbeInput((f"a{i}", f"x{i}"), ((f"a{i}",), (f"b{i}",))) for i in range(50)]
+    (found,) = Probe(given, [0] * 50).log_probabilities([ProbeInput(("kind", "new"), (("old",), ("new",), ("odd",)))])
     assert found.argmax() == 1
     assert np.exp(found[1]) > 0.8
     assert np.exp(found).sum() == pytest.approx(1.0)
 
 
 def test_words_never_seen_tell_nothing() -> None:
-    (found,) = Probe(*readings(50)).log_probabilities([Reading(("zebra",), (("stripes",), ("dots",)))])
+    (found,) = Probe(*readings(50)).log_probabilities([ProbeInput(("zebra",), (("stripes",), ("dots",)))])
     assert np.exp(found).tolist() == pytest.approx([0.5, 0.5])
 
 
 def test_questions_may_have_different_numbers_of_options() -> None:
-    given = [Reading(("hot",), (("fire",), ("ice",))), Reading(("cold",), (("fire",), ("ice",), ("fog",)))]
+    given = [ProbeInput(("hot",), (("fire",), ("ice",))), ProbeInput(("cold",), (("fire",), ("ice",), ("fog",)))]
     first, second = Probe(given * 20, [0, 1] * 20).log_probabilities(given)
     assert (first.argmax(), second.argmax(), len(first), len(second)) == (0, 1, 2, 3)

@@ -12,9 +12,9 @@ import pytest
 from tests.judging import LIMITS, finding
 from tinyllm.casebook.rule_teachers import Expert
 from tinyllm.casebook.world import World, make_splits
-from tinyllm.corpus.assemble import Judged, assemble
+from tinyllm.corpus.assemble import AuditedQuestion, assemble
 from tinyllm.corpus.helpfulness import helpfulness, without_options
-from tinyllm.corpus.selection import best, helpful, select, weigh
+from tinyllm.corpus.selection import rationale_weights, select, select_helpful, select_most_similar
 from tinyllm.records.questions import Question
 
 TEACHERS = {
@@ -28,7 +28,7 @@ NAMES = list(TEACHERS)
 
 
 @pytest.fixture(scope="module")
-def cases() -> list[Judged]:
+def cases() -> list[AuditedQuestion]:
     """240 cases of train and 20 of valid, in a world of few clue words, as its teachers explain them."""
     world = World(seed=1, train=240, valid=20, test=0, clue_words=10, clues=1, fillers=6, filler_pool=100)
     splits = {split: questions for split, questions in make_splits(world).items() if questions}
@@ -46,16 +46,16 @@ def cases() -> list[Judged]:
 
 
 @pytest.fixture(scope="module")
-def measured(cases: list[Judged]) -> np.ndarray:
+def measured(cases: list[AuditedQuestion]) -> np.ndarray:
     return helpfulness(cases)
 
 
 @pytest.fixture(scope="module")
-def weights(cases: list[Judged]) -> np.ndarray:
-    return helpful(cases)
+def weights(cases: list[AuditedQuestion]) -> np.ndarray:
+    return select_helpful(cases)
 
 
-def usable(judged: Sequence[Judged]) -> np.ndarray:
+def usable(judged: Sequence[AuditedQuestion]) -> np.ndarray:
     return np.array([[verdict.status == "ok" for verdict in one.verdicts.values()] for one in judged])
 
 
@@ -67,7 +67,7 @@ def test_rationales_that_name_the_clue_are_helpful_and_others_are_not(measured: 
 
 
 def test_helpful_keeps_the_good_teachers_and_drops_the_bad_ones_and_the_copy(
-    cases: list[Judged], weights: np.ndarray
+    cases: list[AuditedQuestion], weights: np.ndarray
 ) -> None:
     share = dict(zip(NAMES, (weights > 0).sum(axis=0) / usable(cases).sum(axis=0), strict=True))
     assert share["copy"] == share["verbose"] == 0
@@ -76,20 +76,22 @@ def test_helpful_keeps_the_good_teachers_and_drops_the_bad_ones_and_the_copy(
     assert not weights[~usable(cases)].any()
 
 
-def test_a_teacher_of_whom_less_is_kept_counts_as_much_less(cases: list[Judged], weights: np.ndarray) -> None:
+def test_a_teacher_of_whom_less_is_kept_counts_as_much_less(cases: list[AuditedQuestion], weights: np.ndarray) -> None:
     kept = (weights[[one.split == "train" for one in cases]] > 0).sum(axis=0)
     for column in np.flatnonzero(kept):
         assert set(weights[weights[:, column] > 0, column]) == {kept[column] / kept.max()}
 
 
-def test_the_order_of_the_questions_changes_nothing_but_digits(cases: list[Judged], measured: np.ndarray) -> None:
+def test_the_order_of_the_questions_changes_nothing_but_digits(
+    cases: list[AuditedQuestion], measured: np.ndarray
+) -> None:
     order = list(range(len(cases)))
     random.Random(1).shuffle(order)
     found = helpfulness([cases[row] for row in order])
     np.testing.assert_allclose(found, measured[order], atol=1e-3)
 
 
-def test_the_gold_answer_of_valid_teaches_no_probe(cases: list[Judged], measured: np.ndarray) -> None:
+def test_the_gold_answer_of_valid_teaches_no_probe(cases: list[AuditedQuestion], measured: np.ndarray) -> None:
     """Were it otherwise, valid would no longer say which student is best."""
     wrong = [
         replace(one, question=replace(one.question, answer=(one.question.answer + 1) % 4))
@@ -111,7 +113,7 @@ def test_helpful_needs_options() -> None:
     with pytest.raises(
         ValueError, match=r"^corpus.selection: helpful, but the questions have no options; use all or best$"
     ):
-        weigh("helpful", [judged])
+        rationale_weights("helpful", [judged])
 
 
 ICE = Question("q1", "What melts in the sun?", ("stone", "ice"), 1)
@@ -126,7 +128,7 @@ SAID = {
 }
 
 
-def three() -> list[Judged]:
+def three() -> list[AuditedQuestion]:
     said = {
         teacher: finding([{"id": one, "rationale": text, "status": "ok"} for one, text in by_question.items()])
         for teacher, by_question in SAID.items()
@@ -135,7 +137,7 @@ def three() -> list[Judged]:
 
 
 def test_best_takes_a_stated_gold_answer_first_and_then_the_likest_text() -> None:
-    assert best(three()).tolist() == [[1, 0, 0], [0, 1, 0]]
+    assert select_most_similar(three()).tolist() == [[1, 0, 0], [0, 1, 0]]
 
 
 def test_what_is_not_selected_goes_to_the_quarantine_and_the_rest_has_its_weight() -> None:

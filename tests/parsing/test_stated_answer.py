@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyllm.parsing.stated_answer import _ANSWER_IS, stated_answer
+from tinyllm.parsing.stated_answer import _ANSWER_IS, extract_answer
 from tinyllm.records.questions import Question
 
 LAMP = Question("l1", "Why does the desk lamp stay dark?", ("the bulb is burnt", "a cable", "ghosts", "sea cable"), 0)
@@ -74,19 +74,19 @@ PIECES = st.sampled_from(
 
 @pytest.mark.parametrize(("text", "expected"), STATED)
 def test_stated_answer_finds_the_last_option_stated_and_is_conservative(text: str, expected: int | None) -> None:
-    assert stated_answer(text, LAMP) == expected
+    assert extract_answer(text, LAMP) == expected
 
 
 def test_an_option_that_stands_twice_is_never_stated_by_its_text() -> None:
     twice = Question("t", "Which?", ("red", "blue", "blue"), 0)
-    assert stated_answer("The answer is blue.", twice) is None
-    assert stated_answer("The answer is red.", twice) == 0
+    assert extract_answer("The answer is blue.", twice) is None
+    assert extract_answer("The answer is red.", twice) == 0
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.one_of(st.lists(PIECES, max_size=25).map("".join), st.text(max_size=120)))
 def test_any_text_states_one_of_the_options_or_none(text: str) -> None:
-    assert stated_answer(text, LAMP) in (None, 0, 1, 2, 3)
+    assert extract_answer(text, LAMP) in (None, 0, 1, 2, 3)
 
 
 LEADS = st.sampled_from(
@@ -114,5 +114,5 @@ def test_the_quick_look_misses_no_lead(text: str) -> None:
 @pytest.mark.parametrize("unit", ["\n", "1. ", "(a) is ", "the answer is ", "answer to the question ", "only "])
 def test_long_hostile_text_is_read_in_linear_time(unit: str) -> None:
     start = time.perf_counter()
-    stated_answer(unit * 4000, LAMP)
+    extract_answer(unit * 4000, LAMP)
     assert time.perf_counter() - start < 2

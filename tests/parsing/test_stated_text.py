@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyllm.parsing.stated_answer import stated_answer
+from tinyllm.parsing.stated_answer import extract_answer
 from tinyllm.records.questions import Question
 
 SUM = Question("s1", "Ann has 7 apples and gets 11 more. How many are there?", (), "18")
@@ -62,17 +62,17 @@ TEXTS = [  # of what is the capital of France
 
 @pytest.mark.parametrize(("text", "expected"), NUMBERS)
 def test_of_a_number_only_a_number_is_stated(text: str, expected: str | None) -> None:
-    assert stated_answer(text, SUM) == expected
+    assert extract_answer(text, SUM) == expected
 
 
 @pytest.mark.parametrize(("text", "expected"), TEXTS)
 def test_of_a_text_a_short_text_is_stated(text: str, expected: str | None) -> None:
-    assert stated_answer(text, CAPITAL) == expected
+    assert extract_answer(text, CAPITAL) == expected
 
 
 @pytest.mark.parametrize("text", ["The answer is The Beatles.", "The answer is Beatles!", "The Beatles is the answer."])
 def test_an_article_before_an_answer_is_not_looked_at(text: str) -> None:
-    assert stated_answer(text, BAND) == "The Beatles"
+    assert extract_answer(text, BAND) == "The Beatles"
 
 
 PIECES = st.sampled_from(
@@ -83,13 +83,13 @@ PIECES = st.sampled_from(
 @settings(max_examples=100, deadline=None)
 @given(st.lists(PIECES, max_size=20).map("".join))
 def test_a_stated_number_stands_in_the_text(text: str) -> None:
-    stated = stated_answer(text, SUM)
+    stated = extract_answer(text, SUM)
     assert stated is None or str(stated) in text.replace(",", "")
 
 
 @pytest.mark.parametrize("unit", ["the answer is ", "18 is the answer ", "answer to the question ", "18, ", "= "])
 def test_long_hostile_text_is_read_in_linear_time(unit: str) -> None:
     start = time.process_time()
-    stated_answer(unit * 2000, SUM)
-    stated_answer(unit * 2000, CAPITAL)
+    extract_answer(unit * 2000, SUM)
+    extract_answer(unit * 2000, CAPITAL)
     assert time.process_time() - start < 3

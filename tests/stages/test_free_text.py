@@ -19,8 +19,8 @@ from tests.browser import chromium
 from tests.runs import PREDICTIONS, TEST, TRAIN, toy_results
 from tests.toys import toy_model, toy_params, toy_questions, toy_tokenizer
 from tinyllm.cli.compare import as_text
-from tinyllm.corpus.assemble import judge
-from tinyllm.corpus.audit import fault
+from tinyllm.corpus.assemble import audit_question
+from tinyllm.corpus.audit import find_fault
 from tinyllm.datasets.hub import load_hub
 from tinyllm.datasets.load import load_set
 from tinyllm.evaluation.metrics import chance, confusion_rows, majority, summarise_exam, summarise_predictions
@@ -30,16 +30,16 @@ from tinyllm.params.checks import cross_checks
 from tinyllm.params.schema import Audit, Hub, Params, Prompting
 from tinyllm.records.jsonl import read_json, read_jsonl, write_jsonl
 from tinyllm.records.questions import Question, input_text, parse_questions, require_options, write_questions
-from tinyllm.records.rationales import Completion
+from tinyllm.records.rationales import TeacherOutput
 from tinyllm.report.contents import gather
 from tinyllm.report.figures import draw
 from tinyllm.report.page import render
 from tinyllm.report.run_files import Results
-from tinyllm.student.encoding import Reader
+from tinyllm.student.encoding import InputEncoder
 from tinyllm.student.predict import encode_questions, generate_texts, match_answer, passes, predict
 from tinyllm.teachers.exam import grade
 from tinyllm.teachers.prompts import write_prompt
-from tinyllm.training.validation import ValidJudge
+from tinyllm.training.validation import Validator
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMITS = Audit(min_words=3, max_words=40, min_distinct=0.5, drop_contradictions=True)
@@ -152,7 +152,7 @@ def test_labels_of_options_that_are_not_there_are_refused() -> None:
 def test_student_and_corpus_read_the_question_alone_and_learn_the_gold_text() -> None:
     assert input_text(EGGS) == "Ben has 9 eggs and breaks 1. How many eggs are left?"
     row = {"id": "e", "rationale": "Without one egg, 9 becomes 8. The answer is 8.0.", "status": "ok"}
-    judged = judge(EGGS, "train", {"ann": row}, LIMITS)
+    judged = audit_question(EGGS, "train", {"ann": row}, LIMITS)
     assert judged.row["targets"] == {"answer": "8", "ann": row["rationale"]}
     assert (judged.row["input"], judged.verdicts["ann"].stated) == (EGGS.question, "8")
 
@@ -211,12 +211,12 @@ Let's think step by step."""
     ],
 )
 def test_the_audit_holds_a_stated_answer_against_the_gold_text(text: str, expected: str | None) -> None:
-    assert fault(text, APPLES, LIMITS) == expected
+    assert find_fault(text, APPLES, LIMITS) == expected
 
 
 def test_an_exam_is_graded_by_match() -> None:
     said = ["They are $7.00. Thus, the answer is $7.00.", "I think 8. Thus, the answer is 8 apples.", "No idea.", None]
-    completions = [Completion(text) if text else Completion(None, "failed") for text in said]
+    completions = [TeacherOutput(text) if text else TeacherOutput(None, "failed") for text in said]
     rows = grade([replace(APPLES, id=str(i)) for i in range(4)], completions)
     assert [(row["gold"], row["choice"], row["status"]) for row in rows] == [
         ("7", "7", "ok"),
@@ -276,7 +276,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
 
 def half_known(model: Any, tokenizer: Any) -> list[Question]:
     """The toy questions, every other one with the very text as gold that the student writes."""
-    readings, _, _ = encode_questions(FREE, Reader(PARAMS.student, model, tokenizer), "predict: ")
+    readings, _, _ = encode_questions(FREE, InputEncoder(PARAMS.student, model, tokenizer), "predict: ")
     texts = generate_texts(model, tokenizer, readings, 6, 4096)
     assert all(texts)
     return [replace(q, answer=text) if i % 2 else q for i, (q, text) in enumerate(zip(FREE, texts, strict=True))]
@@ -294,12 +294,12 @@ def test_a_prediction_is_the_text_and_whether_it_matches(student: tuple[Any, Any
 
 def test_valid_is_judged_by_what_the_student_writes(student: tuple[Any, Any]) -> None:
     model, tokenizer = student
-    reader, questions = Reader(PARAMS.student, model, tokenizer), half_known(model, tokenizer)
-    valid = ValidJudge(questions, reader, PARAMS)
+    reader, questions = InputEncoder(PARAMS.student, model, tokenizer), half_known(model, tokenizer)
+    valid = Validator(questions, reader, PARAMS)
     texts = generate_texts(model, tokenizer, valid.readings, valid.longest, 4096)  # some go on behind their gold text
     right = sum(text == question.gold for text, question in zip(texts, questions, strict=True))
     assert 0 < right < 4 and valid(model) == right / 8
-    assert ValidJudge(FREE, reader, PARAMS)(model) == 0.0
+    assert Validator(FREE, reader, PARAMS)(model) == 0.0
 
 
 @pytest.mark.parametrize(

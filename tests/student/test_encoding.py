@@ -15,7 +15,7 @@ from transformers import T5Tokenizer
 from tests.toys import toy_params, toy_tokenizer
 from tinyllm.datasets.release import load_questions
 from tinyllm.records.questions import Question, input_text
-from tinyllm.student.encoding import Cuts, Parts, Reader, encode_inputs
+from tinyllm.student.encoding import InputEncoder, Parts, TruncationCounts, encode_inputs
 
 SHARED = Path(__file__).resolve().parents[3] / "shared/data"
 CONTEXT = "the dog sits at home. the cat sits in town. the bird sits by the river."
@@ -32,7 +32,9 @@ def words(tokenizer: Any, ids: np.ndarray) -> str:
     return " ".join(tokenizer.decode(ids, skip_special_tokens=True).split())
 
 
-def encode_input(tokenizer: Any, prefix: str, context: str, text: str, limit: int, cuts: Cuts) -> np.ndarray:
+def encode_input(
+    tokenizer: Any, prefix: str, context: str, text: str, limit: int, cuts: TruncationCounts
+) -> np.ndarray:
     return encode_inputs(tokenizer, [Parts(prefix, context, text)], limit, cuts)[0]
 
 
@@ -41,16 +43,16 @@ def encode_input(tokenizer: Any, prefix: str, context: str, text: str, limit: in
 
 @pytest.mark.parametrize("context", ["", CONTEXT, "The dog.\nThe cat.\n  The bird. "])
 def test_an_input_that_fits_has_exactly_the_tokenizers_ids(tokenizer: Any, context: str) -> None:
-    cuts = Cuts()
+    cuts = TruncationCounts()
     whole = tokenizer("predict: " + (context + "\n" if context else "") + TEXT)["input_ids"]
     ids = encode_input(tokenizer, "predict: ", context, TEXT, len(whole), cuts)
     assert ids.dtype == np.int32 and ids.tolist() == whole
-    assert cuts == Cuts(0, 0, 0)
+    assert cuts == TruncationCounts(0, 0, 0)
 
 
 @pytest.mark.parametrize("excess", [1, 2, 7, 12])
 def test_what_is_too_long_comes_off_the_head_of_the_context_alone(tokenizer: Any, excess: int) -> None:
-    cuts = Cuts()
+    cuts = TruncationCounts()
     prefix, context, text = (
         tokenizer(part, add_special_tokens=False)["input_ids"] for part in ("predict: ", CONTEXT, TEXT)
     )
@@ -58,37 +60,37 @@ def test_what_is_too_long_comes_off_the_head_of_the_context_alone(tokenizer: Any
     ids = encode_input(tokenizer, "predict: ", CONTEXT, TEXT, limit, cuts)
     assert ids.tolist() == [*prefix, *context[excess:], *text, tokenizer.eos_token_id]
     assert len(ids) == limit
-    assert cuts == Cuts(inputs_cut=1)
+    assert cuts == TruncationCounts(inputs_cut=1)
 
 
 def test_a_cut_input_still_reads_from_prefix_to_last_option(tokenizer: Any) -> None:
     tail = "the bird sits by the river."
     kept = len(tokenizer(f"predict: {tail}\n{TEXT}")["input_ids"])
-    ids = encode_input(tokenizer, "predict: ", CONTEXT, TEXT, kept, Cuts())
+    ids = encode_input(tokenizer, "predict: ", CONTEXT, TEXT, kept, TruncationCounts())
     assert words(tokenizer, ids) == f"predict: {tail} {' '.join(TEXT.split())}"
 
 
 def test_a_context_that_repeats_the_question_loses_its_own_words_only(tokenizer: Any) -> None:
-    cuts = Cuts()
+    cuts = TruncationCounts()
     short = tokenizer(f"predict: {TEXT}")["input_ids"]
     ids = encode_input(tokenizer, "predict: ", TEXT, TEXT, len(short), cuts)
     assert ids.tolist() == short
-    assert cuts == Cuts(inputs_cut=1)
+    assert cuts == TruncationCounts(inputs_cut=1)
 
 
 @pytest.mark.parametrize(("context", "cut"), [("", 0), (CONTEXT, 1)])
 def test_question_and_options_longer_than_the_limit_stay_whole_and_are_counted(
     tokenizer: Any, context: str, cut: int
 ) -> None:
-    cuts = Cuts()
+    cuts = TruncationCounts()
     ids = encode_input(tokenizer, "predict: ", context, TEXT, 8, cuts)
     assert ids.tolist() == tokenizer(f"predict: {TEXT}")["input_ids"]
-    assert cuts == Cuts(inputs_cut=cut, inputs_over_limit=1)
+    assert cuts == TruncationCounts(inputs_cut=cut, inputs_over_limit=1)
 
 
 def test_a_context_of_characters_the_vocabulary_lacks_is_cut_too(tokenizer: Any) -> None:
     short = tokenizer(f"predict: {TEXT}")["input_ids"]
-    ids = encode_input(tokenizer, "predict: ", "漢字 7%\t§ " * 20, TEXT, len(short), Cuts())
+    ids = encode_input(tokenizer, "predict: ", "漢字 7%\t§ " * 20, TEXT, len(short), TruncationCounts())
     assert ids.tolist() == short
 
 
@@ -134,73 +136,80 @@ def test_the_longest_released_questions_reach_flan_t5_whole_at_1024_tokens(
     flan_t5: Any, longest: Any, name: str, split: str, tokens: int
 ) -> None:
     question, found = longest(name, split)
-    cuts = Cuts()
+    cuts = TruncationCounts()
     ids = encode_input(flan_t5, "predict: ", question.context, input_text(question), 1024, cuts)
     assert found == tokens
     assert words(flan_t5, ids[:2]) == "predict:" and len(ids) == tokens
-    assert cuts == Cuts(0, 0, 0)
+    assert cuts == TruncationCounts(0, 0, 0)
     assert ends_with_question_and_options(flan_t5, ids, question)
 
 
 def test_at_512_tokens_a_long_pubmedqa_input_keeps_question_and_options(flan_t5: Any, longest: Any) -> None:
     question, _ = longest("pubmedqa", "train")
-    cuts = Cuts()
+    cuts = TruncationCounts()
     ids = encode_input(flan_t5, "predict: ", question.context, input_text(question), 512, cuts)
     assert words(flan_t5, ids[:2]) == "predict:" and len(ids) == 512
-    assert cuts == Cuts(inputs_cut=1)
+    assert cuts == TruncationCounts(inputs_cut=1)
     assert ends_with_question_and_options(flan_t5, ids, question)
 
 
 # --- students of every kind -----------------------------------------------------------------------------------------
 
 
-def reader(tokenizer: Any, causal: bool = False, **changes: Any) -> Reader:
+def reader(tokenizer: Any, causal: bool = False, **changes: Any) -> InputEncoder:
     config = SimpleNamespace(is_encoder_decoder=not causal, decoder_start_token_id=0)
     params = toy_params(**{f"student__{name}": value for name, value in changes.items()})
-    return Reader(params.student, SimpleNamespace(config=config), tokenizer)
+    return InputEncoder(params.student, SimpleNamespace(config=config), tokenizer)
 
 
 def test_a_seq2seq_student_reads_prefix_context_and_question_and_starts_from_its_start_token(tokenizer: Any) -> None:
-    reading = reader(tokenizer).question("predict: ", CONTEXT, TEXT, Cuts())
+    reading = reader(tokenizer).question("predict: ", CONTEXT, TEXT, TruncationCounts())
     assert reading.source.tolist() == tokenizer(f"predict: {CONTEXT}\n{TEXT}")["input_ids"]
     assert reading.prompt.tolist() == [0]
 
 
 def test_with_a_shared_encoder_the_prefix_stands_at_the_head_of_the_decoder(tokenizer: Any) -> None:
-    reading = reader(tokenizer, shared_encoder=True).question("predict: ", CONTEXT, TEXT, Cuts())
+    reading = reader(tokenizer, shared_encoder=True).question("predict: ", CONTEXT, TEXT, TruncationCounts())
     assert reading.source.tolist() == tokenizer(f"{CONTEXT}\n{TEXT}")["input_ids"]
     assert reading.prompt.tolist() == [0, *tokenizer("predict: ", add_special_tokens=False)["input_ids"]]
 
 
 def test_a_causal_student_goes_on_where_the_response_begins(tokenizer: Any) -> None:
     student = reader(tokenizer, causal=True, response=" so")
-    reading = student.question("predict: ", CONTEXT, TEXT, Cuts())
+    reading = student.question("predict: ", CONTEXT, TEXT, TruncationCounts())
     whole = tokenizer(f"predict: {CONTEXT}\n{TEXT} so red")["input_ids"]  # this tokenizer ends with an end of sequence
     assert len(reading.source) == 0
-    assert [*reading.prompt.tolist(), *student.target("red", Cuts()).tolist()] == whole
+    assert [*reading.prompt.tolist(), *student.target("red", TruncationCounts()).tolist()] == whole
 
 
 def test_a_causal_student_that_reads_a_question_once_has_the_prefix_behind_it(tokenizer: Any) -> None:
     student = reader(tokenizer, causal=True, shared_encoder=True, response=" so")
-    answer, other = (student.question(prefix, CONTEXT, TEXT, Cuts()) for prefix in ("predict: ", "explain as ann: "))
+    answer, other = (
+        student.question(prefix, CONTEXT, TEXT, TruncationCounts()) for prefix in ("predict: ", "explain as ann: ")
+    )
     whole = tokenizer(f"{CONTEXT}\n{TEXT}")["input_ids"][:-1]  # without this tokenizer's end of sequence
     assert answer.shared == other.shared == len(whole)
     assert answer.prompt[: len(whole)].tolist() == other.prompt[: len(whole)].tolist() == whole
     assert answer.prompt[len(whole) :].tolist() == tokenizer("\npredict:", add_special_tokens=False)["input_ids"]
-    assert student.target("red", Cuts()).tolist() == [*tokenizer(" red", add_special_tokens=False)["input_ids"], 1]
+    assert student.target("red", TruncationCounts()).tolist() == [
+        *tokenizer(" red", add_special_tokens=False)["input_ids"],
+        1,
+    ]
 
 
 def test_without_a_prefix_nothing_is_shared_for_the_questions_end_foretells_the_text(tokenizer: Any) -> None:
-    reading = reader(tokenizer, causal=True, shared_encoder=True, chat=False).question("", CONTEXT, TEXT, Cuts())
+    reading = reader(tokenizer, causal=True, shared_encoder=True, chat=False).question(
+        "", CONTEXT, TEXT, TruncationCounts()
+    )
     tail = tokenizer("\n", add_special_tokens=False)["input_ids"]
     assert reading.shared == (len(reading.prompt) - len(tail) if tail else 0)
 
 
 def test_a_causal_students_long_context_loses_its_head_and_not_the_response(tokenizer: Any) -> None:
-    cuts = Cuts()
+    cuts = TruncationCounts()
     student = reader(tokenizer, causal=True, response=" so", max_input_tokens=60)
     reading = student.question("predict: ", CONTEXT * 9, TEXT, cuts)
-    assert cuts == Cuts(inputs_cut=1) and len(reading.prompt) <= 60
+    assert cuts == TruncationCounts(inputs_cut=1) and len(reading.prompt) <= 60
     text = words(tokenizer, reading.prompt)
     assert text.startswith("predict: ") and text.endswith(f"{' '.join(TEXT.split())} so")
 
@@ -218,16 +227,16 @@ def test_a_chat_template_stands_around_prefix_context_and_question(tokenizer: An
             assert not tokenize and add_generation_prompt
             return "the dog: " + turns[0]["content"] + " the cat:"
 
-    reading = reader(Chatty(), causal=True, chat=True).question("predict: ", CONTEXT, TEXT, Cuts())
+    reading = reader(Chatty(), causal=True, chat=True).question("predict: ", CONTEXT, TEXT, TruncationCounts())
     expected = tokenizer(f"the dog: predict: {CONTEXT}\n{TEXT} the cat:", add_special_tokens=False)["input_ids"]
     assert reading.prompt.tolist() == expected
 
 
 def test_a_target_ends_in_the_end_of_sequence_unless_it_is_cut(tokenizer: Any) -> None:
-    cuts = Cuts()
+    cuts = TruncationCounts()
     whole = tokenizer("red dog at home")["input_ids"]
     assert whole[-1] == tokenizer.eos_token_id
     assert reader(tokenizer).target("red dog at home", cuts, len(whole)).tolist() == whole
     assert cuts.targets_cut == 0
     assert reader(tokenizer).target("red dog at home", cuts, 3).tolist() == whole[:3]
-    assert cuts == Cuts(targets_cut=1)
+    assert cuts == TruncationCounts(targets_cut=1)

@@ -24,10 +24,10 @@ from transformers import (
 )
 
 from tests.toys import toy_causal, toy_model, toy_params, toy_questions, toy_tokenizer
-from tinyllm.models.likelihood import Reading, can_go_on
+from tinyllm.models.likelihood import EncodedInput, shares_prefix
 from tinyllm.params.schema import Student
 from tinyllm.records.questions import Question, input_text
-from tinyllm.student.encoding import Cuts, Reader
+from tinyllm.student.encoding import InputEncoder, TruncationCounts
 from tinyllm.student.predict import (
     choose,
     encode_questions,
@@ -121,7 +121,7 @@ KINDS: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
     "bloom": (bloom, {}),
     "lfm2": (lfm2, {}),
 }
-Kind = tuple[Any, Reader]
+Kind = tuple[Any, InputEncoder]
 
 
 OTHERS = ("bart", "gpt2", "mistral", "mamba", "bloom", "lfm2")
@@ -137,17 +137,17 @@ def kind(request: pytest.FixtureRequest, tokenizer: Any) -> Kind:
     model = build(tokenizer)
     size = 0.7 if model.config.is_encoder_decoder else 0.4  # of more noise float32 loses the last digits
     model = noisy(tune(model, student), size)
-    return model, Reader(student, model, tokenizer)
+    return model, InputEncoder(student, model, tokenizer)
 
 
 @pytest.fixture(scope="module")
 def t5(tokenizer: Any) -> Kind:
     model = noisy(toy_model(tokenizer, dropout=0.5))
-    return model, Reader(settings(), model, tokenizer)
+    return model, InputEncoder(settings(), model, tokenizer)
 
 
 @torch.no_grad()
-def next_token(model: Any, reading: Reading, behind: list[int]) -> torch.Tensor:
+def next_token(model: Any, reading: EncodedInput, behind: list[int]) -> torch.Tensor:
     """Log-probabilities (V,) of the token behind a reading and these tokens, by one pass of the model over all of them."""
     model.eval()
     decoded = torch.tensor([[*reading.prompt.tolist(), *behind]])
@@ -161,7 +161,7 @@ def next_token(model: Any, reading: Reading, behind: list[int]) -> torch.Tensor:
     return torch.log_softmax(logits[0, -1].double(), dim=-1)
 
 
-def slow_score(model: Any, reading: Reading, option: np.ndarray) -> float:
+def slow_score(model: Any, reading: EncodedInput, option: np.ndarray) -> float:
     """The log-probabilities of an option's tokens added up, each by a pass of its own."""
     return sum(float(next_token(model, reading, option[:i].tolist())[option[i]]) for i in range(len(option)))
 
@@ -175,7 +175,7 @@ def prompt(question: Question) -> str:
 
 def test_inputs_and_options_are_the_tokenizers_ids(t5: Kind, tokenizer: Any) -> None:
     readings, options, cuts = encode_questions(QUESTIONS, t5[1], "predict: ")
-    assert cuts == Cuts(0, 0, 0)
+    assert cuts == TruncationCounts(0, 0, 0)
     for question, reading, rows in zip(QUESTIONS, readings, options, strict=True):
         assert reading.source.tolist() == tokenizer(prompt(question))["input_ids"] and reading.prompt.tolist() == [0]
         assert [row.tolist() for row in rows] == tokenizer(list(question.choices))["input_ids"]
@@ -184,9 +184,9 @@ def test_inputs_and_options_are_the_tokenizers_ids(t5: Kind, tokenizer: Any) -> 
 def test_an_option_is_never_cut(t5: Kind, tokenizer: Any) -> None:
     question = Question("1", "Which?", ("red " * 500, "blue"), 0)
     _, options, cuts = encode_questions(
-        [question], Reader(settings(max_input_tokens=16), t5[0], tokenizer), "predict: "
+        [question], InputEncoder(settings(max_input_tokens=16), t5[0], tokenizer), "predict: "
     )
-    assert len(options[0][0]) == 501 and cuts == Cuts(inputs_over_limit=1)
+    assert len(options[0][0]) == 501 and cuts == TruncationCounts(inputs_over_limit=1)
 
 
 def test_scores_equal_one_pass_for_every_token_of_every_option(kind: Kind) -> None:
@@ -210,7 +210,7 @@ def test_a_score_by_tokens_is_the_mean_over_an_options_tokens(t5: Kind) -> None:
 
 def test_only_models_that_keep_keys_and_values_and_are_told_positions_go_on_from_a_prompt(tokenizer: Any) -> None:
     found = {
-        build.__name__: can_go_on(build(tokenizer))
+        build.__name__: shares_prefix(build(tokenizer))
         for build in (toy_model, bart, toy_causal, gpt2, mistral, mamba, bloom, lfm2)
     }
     assert [name for name, can in found.items() if not can] == ["mamba", "bloom", "lfm2"]
@@ -222,7 +222,7 @@ def test_what_stands_before_the_options_is_read_once(t5: Kind, tokenizer: Any) -
     for model, layer in ((t5[0], t5[0].encoder.block[0]), (causal, causal.model.layers[0])):
         seen: list[int] = []
         hook = layer.register_forward_pre_hook(lambda module, given: seen.append(given[0].shape[:2].numel()))  # noqa: B023
-        readings, options, _ = encode_questions(QUESTIONS, Reader(settings(), model, tokenizer), "predict: ")
+        readings, options, _ = encode_questions(QUESTIONS, InputEncoder(settings(), model, tokenizer), "predict: ")
         option_scores(model, readings, options, 1)
         hook.remove()
         read = sum(len(reading.source) or len(reading.prompt) for reading in readings)
@@ -259,7 +259,7 @@ def test_texts_generated_together_equal_those_generated_one_by_one(kind: Kind) -
 def test_a_text_ends_where_the_tokenizers_texts_end(tokenizer: Any) -> None:
     """Not where a checkpoint's own settings, which may be of another use of it, would end it."""
     model = noisy(toy_causal(tokenizer), 0.4)
-    readings, _, _ = encode_questions(FEW, Reader(settings(), model, tokenizer), "predict: ")
+    readings, _, _ = encode_questions(FEW, InputEncoder(settings(), model, tokenizer), "predict: ")
     expected = generate_texts(model, tokenizer, readings, 6, 300)
     model.generation_config.eos_token_id = list(range(2, len(tokenizer)))
     assert generate_texts(model, tokenizer, readings, 6, 300) == expected

@@ -11,11 +11,11 @@ import pytest
 
 from tinyllm.params.schema import Price, Prompting
 from tinyllm.records.questions import Question
-from tinyllm.records.rationales import Completion
-from tinyllm.teachers.cache.store import Answers
+from tinyllm.records.rationales import TeacherOutput
+from tinyllm.teachers.cache.store import ResponseCache
 from tinyllm.teachers.estimate import estimate
-from tinyllm.teachers.live import Live
-from tinyllm.teachers.protocol import Answer, Failure, Prompt
+from tinyllm.teachers.live import CachedTeacher
+from tinyllm.teachers.protocol import Failure, Generation, Prompt
 
 PLAIN = Prompting(
     instruction="", examples=0, selection="random", example_rationales="none", teacher_forcing=True, seed=1
@@ -37,19 +37,21 @@ class Memory:
     context_tokens: int | None = None
     max_new_tokens = 10
 
-    def __init__(self, outcome: Callable[[Prompt], Answer | Failure] | None = None) -> None:
+    def __init__(self, outcome: Callable[[Prompt], Generation | Failure] | None = None) -> None:
         self.identity = {"backend": "memory"}
         self.asked: list[str] = []
-        self.outcome = outcome or (lambda prompt: Answer(f"It has {len(prompt.text.split())} words.", "stop", 30, 5))
+        self.outcome = outcome or (
+            lambda prompt: Generation(f"It has {len(prompt.text.split())} words.", "stop", 30, 5)
+        )
 
     def count_tokens(self, prompt: Prompt) -> int:
         return len(prompt.text.split())
 
     def generate(
-        self, prompts: Sequence[Prompt], admit: Callable[[int], bool]
-    ) -> Iterator[tuple[int, Answer | Failure]]:
+        self, prompts: Sequence[Prompt], reserve: Callable[[int], bool]
+    ) -> Iterator[tuple[int, Generation | Failure]]:
         for index, prompt in enumerate(prompts):
-            if not admit(index):
+            if not reserve(index):
                 return
             self.asked.append(prompt.text)
             yield index, self.outcome(prompt)
@@ -57,9 +59,9 @@ class Memory:
 
 def live(
     tmp_path: Path, backend: Memory, *, price: Price | None = None, max_cost: float | None = None, **prompting: object
-) -> Live:
+) -> CachedTeacher:
     settings = PLAIN.model_copy(update=prompting)
-    return Live("memory", backend, tmp_path / "answers.sqlite", settings, TRAIN, price, max_cost)
+    return CachedTeacher("memory", backend, tmp_path / "answers.sqlite", settings, TRAIN, price, max_cost)
 
 
 def test_a_second_call_asks_nothing_and_says_the_same(tmp_path: Path) -> None:
@@ -72,12 +74,12 @@ def test_a_second_call_asks_nothing_and_says_the_same(tmp_path: Path) -> None:
 
 
 def test_a_failure_is_asked_again_and_what_was_answered_is_not(tmp_path: Path) -> None:
-    def fail_on_the_heron(prompt: Prompt) -> Answer | Failure:
-        return Failure("refused", "no birds") if "heron" in prompt.text else Answer("It sleeps.", "stop", 1, 1)
+    def fail_on_the_heron(prompt: Prompt) -> Generation | Failure:
+        return Failure("refused", "no birds") if "heron" in prompt.text else Generation("It sleeps.", "stop", 1, 1)
 
     said = live(tmp_path, Memory(fail_on_the_heron)).complete(QUESTIONS)
     assert [one.status for one in said] == ["ok", "ok", "failed", "ok", "ok", "ok", "ok", "ok"]
-    assert said[2] == Completion(None, "failed", {"reason": "refused", "detail": "no birds"})
+    assert said[2] == TeacherOutput(None, "failed", {"reason": "refused", "detail": "no birds"})
     again = Memory()
     live(tmp_path, again).complete(QUESTIONS)
     assert [("heron" in text) for text in again.asked] == [True]
@@ -92,7 +94,7 @@ def test_equal_prompts_are_asked_once(tmp_path: Path) -> None:
 
 
 def test_an_empty_answer_is_kept_and_counted(tmp_path: Path) -> None:
-    said = live(tmp_path, Memory(lambda prompt: Answer(" \n", "stop", 4, 1))).complete(QUESTIONS[:2])
+    said = live(tmp_path, Memory(lambda prompt: Generation(" \n", "stop", 4, 1))).complete(QUESTIONS[:2])
     assert [(one.text, one.status) for one in said] == [(None, "empty")] * 2
     again = Memory()
     live(tmp_path, again).complete(QUESTIONS[:2])
@@ -109,8 +111,8 @@ def test_an_exam_never_shows_the_gold_answer_whatever_the_params_say(tmp_path: P
 
 
 def test_bootstrapped_examples_carry_the_teachers_own_rationales_asked_once(tmp_path: Path) -> None:
-    def speak(prompt: Prompt) -> Answer:
-        return Answer("Insects visit flowers for it, so it is sweet.", "stop", 9, 9)
+    def speak(prompt: Prompt) -> Generation:
+        return Generation("Insects visit flowers for it, so it is sweet.", "stop", 9, 9)
 
     backend = Memory(speak)
     live(tmp_path, backend, examples=2, example_rationales="bootstrap").complete(QUESTIONS)
@@ -122,7 +124,7 @@ def test_bootstrapped_examples_carry_the_teachers_own_rationales_asked_once(tmp_
 
 
 def test_an_example_whose_rationale_states_a_wrong_option_is_shown_without_it(tmp_path: Path) -> None:
-    backend = Memory(lambda prompt: Answer("Thus, the answer is (b).", "stop", 9, 9))  # wrong but for t2
+    backend = Memory(lambda prompt: Generation("Thus, the answer is (b).", "stop", 9, 9))  # wrong but for t2
     live(tmp_path, backend, examples=3, example_rationales="bootstrap").complete(QUESTIONS[:1])
     assert backend.asked[-1].count("Thus, the answer is (b).") == 1
 
@@ -147,16 +149,16 @@ def test_the_bill_stops_before_the_limit_and_keeps_what_was_answered(tmp_path: P
 
 
 def test_ctrl_c_finishes_what_is_under_way_and_keeps_it(tmp_path: Path) -> None:
-    def interrupt(prompt: Prompt) -> Answer:
+    def interrupt(prompt: Prompt) -> Generation:
         if "heron" in prompt.text:
             os.kill(os.getpid(), signal.SIGINT)
-        return Answer("It sleeps.", "stop", 1, 1)
+        return Generation("It sleeps.", "stop", 1, 1)
 
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         live(tmp_path, Memory(interrupt)).complete(QUESTIONS)
     assert signal.getsignal(signal.SIGINT) is before
-    with Answers(tmp_path / "answers.sqlite") as answers:
+    with ResponseCache(tmp_path / "answers.sqlite") as answers:
         assert sum(holding.answers for holding in answers.holdings()) == 3
 
 
@@ -174,7 +176,7 @@ def test_an_estimate_is_what_is_then_asked(tmp_path: Path) -> None:
 
 def test_an_estimate_counts_example_rationales_at_their_longest_until_they_are_known(tmp_path: Path) -> None:
     prompting = {"examples": 3, "example_rationales": "bootstrap"}
-    backend = Memory(lambda prompt: Answer("Rust is red.", "stop", 9, 3))
+    backend = Memory(lambda prompt: Generation("Rust is red.", "stop", 9, 3))
     unknown = estimate(live(tmp_path, backend, **prompting), QUESTIONS, forced=True)
     assert unknown.calls == 3 + 8
     live(tmp_path, backend, **prompting).complete(QUESTIONS[:1])

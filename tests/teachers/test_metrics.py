@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tinyllm.records.rationales import Completion
+from tinyllm.records.rationales import TeacherOutput
 from tinyllm.teachers.metrics import check_failed, check_probabilities, summarise_query
 
 
 def test_a_summary_counts_statuses_reasons_and_tokens() -> None:
     given = {"prompt_tokens": 10, "completion_tokens": 2, "examples_dropped": 1, "context_words_cut": 7}
-    done = [Completion("a", "ok", given), Completion("b", "ok", given | {"context_words_cut": 0})]
-    done += [Completion(None, "failed", {"reason": "timeout", "detail": ""}), Completion(None, "empty", given)]
+    done = [TeacherOutput("a", "ok", given), TeacherOutput("b", "ok", given | {"context_words_cut": 0})]
+    done += [TeacherOutput(None, "failed", {"reason": "timeout", "detail": ""}), TeacherOutput(None, "empty", given)]
     assert summarise_query(done, None) == {
         "asked": 4,
         "empty": 1,
@@ -23,7 +23,7 @@ def test_a_summary_counts_statuses_reasons_and_tokens() -> None:
         "completion_tokens": 6,
         "contexts_cut": 2,
     }
-    assert summarise_query([Completion("a"), Completion(None, "declined")], None) == {
+    assert summarise_query([TeacherOutput("a"), TeacherOutput(None, "declined")], None) == {
         "asked": 2,
         "declined": 1,
         "ok": 1,
@@ -31,17 +31,17 @@ def test_a_summary_counts_statuses_reasons_and_tokens() -> None:
 
 
 def test_more_failures_than_allowed_are_refused_with_what_the_cache_holds() -> None:
-    failed = Completion(None, "failed", {"reason": "timeout", "detail": "no answer in 5 s"})
-    check_failed("ann", [failed, Completion("a")], 0.5)
+    failed = TeacherOutput(None, "failed", {"reason": "timeout", "detail": "no answer in 5 s"})
+    check_failed("ann", [failed, TeacherOutput("a")], 0.5)
     with pytest.raises(
         ValueError,
         match=r"ann: 2 of 3 prompts failed for good, allowed are 50%.*timeout 2 \(no answer in 5 s\).*other 1",
     ):
-        check_failed("ann", [failed, failed, Completion("a")], 0.5)
+        check_failed("ann", [failed, failed, TeacherOutput("a")], 0.5)
 
 
 def test_a_summary_counts_the_questions_with_option_probabilities_where_they_were_asked_for() -> None:
-    done = [Completion("a"), Completion("b"), Completion(None, "declined")]
+    done = [TeacherOutput("a"), TeacherOutput("b"), TeacherOutput(None, "declined")]
     assert summarise_query(done, [[0.5, 0.5], None, [1.0, 0.0]]) == {
         "asked": 3,
         "declined": 1,

@@ -7,16 +7,16 @@ import time
 
 import pytest
 
-from tinyllm.teachers.budget import Bill
+from tinyllm.teachers.budget import Budget
 from tinyllm.teachers.progress import Progress
-from tinyllm.teachers.protocol import Answer, Failure
+from tinyllm.teachers.protocol import Failure, Generation
 
-ANSWER = Answer("It is so.", "stop", 30, 5)
+ANSWER = Generation("It is so.", "stop", 30, 5)
 
 
 def line(capsys: pytest.CaptureFixture[str], seconds: float, answered: int, failed: int = 0) -> str:
     """What is said of so many outcomes of 40 after so many seconds, as the last comes in."""
-    with Progress("ann", 40, 2, Bill(None, None)) as progress:
+    with Progress("ann", 40, 2, Budget(None, None)) as progress:
         for outcome in [Failure("refused", "no")] * failed + [ANSWER] * answered:
             progress.started, progress.said = time.monotonic() - seconds, 0.0
             capsys.readouterr()

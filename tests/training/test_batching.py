@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tests.toys import toy_params, toy_tokenizer
 from tinyllm.models.loaded import pad
-from tinyllm.student.encoding import Cuts, Reader
-from tinyllm.training.batching import collate, lay_end_to_end, split_ragged, split_step
+from tinyllm.student.encoding import InputEncoder, TruncationCounts
+from tinyllm.training.batching import collate, pack_examples, split_packed, split_step
 from tinyllm.training.examples import Example, Task, encode_corpus, target_counts
 
 CONTEXT = "the dog sits at home. the cat sits in town. the bird sits by the river."
@@ -36,10 +36,10 @@ ROWS = [
 ]
 
 
-def reader(tokenizer: Any, **changes: Any) -> Reader:
+def reader(tokenizer: Any, **changes: Any) -> InputEncoder:
     config = SimpleNamespace(is_encoder_decoder=True, decoder_start_token_id=0)
     params = toy_params(**{f"student__{name}": value for name, value in changes.items()})
-    return Reader(params.student, SimpleNamespace(config=config), tokenizer)
+    return InputEncoder(params.student, SimpleNamespace(config=config), tokenizer)
 
 
 def encoded(tokenizer: Any, *weights: float) -> list[list[tuple[int, str, str]]]:
@@ -67,7 +67,7 @@ def test_cuts_are_counted_over_all_rows_and_tasks(tokenizer: Any) -> None:
     tasks = [Task("answer", "predict: ", 1.0), Task("bob", "explain: ", 1.0)]
     rows = [{**row, "context": CONTEXT} for row in ROWS]
     _, cuts = encode_corpus(rows, tasks, reader(tokenizer, max_input_tokens=12, max_target_tokens=2))
-    assert cuts == Cuts(inputs_cut=4, inputs_over_limit=0, targets_cut=2)
+    assert cuts == TruncationCounts(inputs_cut=4, inputs_over_limit=0, targets_cut=2)
 
 
 # --- parts of a step ------------------------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ def test_a_causal_students_row_is_question_and_target_in_one() -> None:
 def test_end_to_end_every_label_is_where_its_sequence_lies() -> None:
     source = ids(5, 6, 7)
     examples = [Example(2, source, ids(2, 4), ids(9, 8, 1)), Example(0, ids(5), ids(2), ids(3, 1), weight=0.5)]
-    part = lay_end_to_end([*examples, Example(1, source, ids(2), ids(1))])
+    part = pack_examples([*examples, Example(1, source, ids(2), ids(1))])
     assert part.source_ids.tolist() == [5, 0, 0, 5, 6, 7]  # a shared source once, and one group of so few
     assert part.target_layout.order == [2, 1, 0]
     assert part.target_ids.tolist() == [2, 0, 0, 0, 2, 3, 0, 0, 2, 4, 9, 8]
@@ -180,8 +180,8 @@ def test_end_to_end_every_label_is_where_its_sequence_lies() -> None:
 
 def test_questions_stay_whole_where_a_step_without_padding_is_split() -> None:
     questions = [[example(0, 5, 5), example(1, 5, 15)], [example(0, 10, 10)], [], [example(0, 40, 40)]]
-    assert [len(part) for part in split_ragged(questions, 50)] == [3, 1]  # 30 + 20, then 80: over the limit, but one
-    assert [len(part) for part in split_ragged(questions, 49)] == [2, 1, 1]
+    assert [len(part) for part in split_packed(questions, 50)] == [3, 1]  # 30 + 20, then 80: over the limit, but one
+    assert [len(part) for part in split_packed(questions, 49)] == [2, 1, 1]
 
 
 def test_target_tokens_are_counted_by_task() -> None:

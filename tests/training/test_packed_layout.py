@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyllm.training.packed_layout import GROUP_TOKENS, lay_out, match_sources
+from tinyllm.training.packed_layout import GROUP_TOKENS, match_sources, pack
 
 lengths_of = st.lists(st.integers(1, 40), min_size=1, max_size=9)
 
@@ -25,14 +25,14 @@ def cost(lengths: list[int], cuts: tuple[int, ...]) -> int:
 def test_no_way_to_cut_into_groups_costs_less(lengths: list[int]) -> None:
     inner = range(1, len(lengths))
     best = min(cost(lengths, cuts) for n in range(len(lengths)) for cuts in combinations(inner, n))
-    layout = lay_out(lengths)
+    layout = pack(lengths)
     assert layout.places + GROUP_TOKENS * len(layout.groups) == best
 
 
 @settings(max_examples=100, deadline=None)
 @given(lengths=lengths_of)
 def test_every_token_has_a_place_of_its_own_and_the_rest_is_marked_as_padding(lengths: list[int]) -> None:
-    layout = lay_out(lengths)
+    layout = pack(lengths)
     arrays = [np.arange(length) + 100 * (i + 1) for i, length in enumerate(lengths)]
     filled = layout.fill(arrays, -1).tolist()
     for start, array in zip(layout.starts, arrays, strict=True):
@@ -46,7 +46,7 @@ def test_every_token_has_a_place_of_its_own_and_the_rest_is_marked_as_padding(le
 
 
 def test_like_lengths_share_a_group_and_a_few_tokens_of_padding_are_cheaper_than_a_group() -> None:
-    assert [(group.count, group.length) for group in lay_out([30, 5, 5, 6, 90]).groups] == [(3, 6), (1, 30), (1, 90)]
+    assert [(group.count, group.length) for group in pack([30, 5, 5, 6, 90]).groups] == [(3, 6), (1, 30), (1, 90)]
 
 
 @settings(max_examples=100, deadline=None)
@@ -54,7 +54,7 @@ def test_like_lengths_share_a_group_and_a_few_tokens_of_padding_are_cheaper_than
 def test_every_target_finds_its_own_source_word_for_word(data: st.DataObject, sources: list[int]) -> None:
     of = data.draw(st.lists(st.integers(0, len(sources) - 1), min_size=1, max_size=9))
     targets = [data.draw(st.integers(1, 40)) for _ in of]
-    source, target = lay_out(sources), lay_out(targets)
+    source, target = pack(sources), pack(targets)
     words = source.fill([np.arange(n) + 100 * (i + 1) for i, n in enumerate(sources)], -1)
     matched = match_sources(target, source, of, sources)
     found = iter(words[matched.places].tolist())

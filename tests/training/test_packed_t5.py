@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
-from tinyllm.training.batching import collate, lay_end_to_end
+from tinyllm.training.batching import collate, pack_examples
 from tinyllm.training.examples import Example, target_counts
 from tinyllm.training.objective import Objective
 
@@ -74,7 +74,7 @@ def test_end_to_end_the_loss_and_every_gradient_are_those_of_one_sequence_at_a_t
     slow.backward()
     expected = gradients(student)
 
-    loss, sums = Objective(student, WEIGHTS)(lay_end_to_end(EXAMPLES), counts)
+    loss, sums = Objective(student, WEIGHTS)(pack_examples(EXAMPLES), counts)
     loss.backward()
     assert loss.item() == pytest.approx(slow.item(), abs=1e-4)
     assert (WEIGHTS * sums / counts).sum().item() == pytest.approx(slow.item(), abs=1e-4)
@@ -89,9 +89,9 @@ def test_padded_and_end_to_end_agree_on_shared_encoders_too() -> None:
     padded, sums = objective(collate(EXAMPLES, pad_id=0), counts)
     padded.backward()
     expected = gradients(student)
-    ragged, own = objective(lay_end_to_end(EXAMPLES), counts)
-    ragged.backward()
-    assert ragged.item() == pytest.approx(padded.item(), abs=1e-4)
+    packed, own = objective(pack_examples(EXAMPLES), counts)
+    packed.backward()
+    assert packed.item() == pytest.approx(padded.item(), abs=1e-4)
     torch.testing.assert_close(own, sums, rtol=1e-5, atol=1e-4)
     for name, found in gradients(student).items():
         torch.testing.assert_close(found, expected[name], rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
@@ -99,9 +99,9 @@ def test_padded_and_end_to_end_agree_on_shared_encoders_too() -> None:
 
 def test_in_bfloat16_the_loss_is_the_same_to_two_digits() -> None:
     student, counts = model(False), target_counts(EXAMPLES, 3)
-    exact, _ = Objective(student, WEIGHTS)(lay_end_to_end(EXAMPLES), counts)
+    exact, _ = Objective(student, WEIGHTS)(pack_examples(EXAMPLES), counts)
     with torch.autocast("cpu", torch.bfloat16):
-        rounded, _ = Objective(student, WEIGHTS)(lay_end_to_end(EXAMPLES), counts)
+        rounded, _ = Objective(student, WEIGHTS)(pack_examples(EXAMPLES), counts)
     rounded.backward()
     assert rounded.item() == pytest.approx(exact.item(), rel=1e-2)
     assert all(weight.grad is not None and torch.isfinite(weight.grad).all() for weight in student.parameters())
@@ -112,7 +112,7 @@ def test_dropout_is_on_in_training_alone() -> None:
     for module in student.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.5
-    part, objective = lay_end_to_end(EXAMPLES), Objective(student, WEIGHTS)
+    part, objective = pack_examples(EXAMPLES), Objective(student, WEIGHTS)
     assert objective(part, counts)[0].item() != objective(part, counts)[0].item()
     student.eval()
     assert objective(part, counts)[0].item() == objective(part, counts)[0].item()

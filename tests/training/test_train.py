@@ -13,14 +13,14 @@ from transformers import TrainingArguments
 
 from tests.toys import toy_model, toy_params, toy_questions, toy_rows, toy_tokenizer
 from tinyllm.params.schema import Loss
-from tinyllm.student.encoding import Reader
+from tinyllm.student.encoding import InputEncoder
 from tinyllm.student.folder import save_student
 from tinyllm.student.predict import predict
 from tinyllm.training import loss_curve as curve_module
 from tinyllm.training.examples import Task, encode_corpus
 from tinyllm.training.loss_curve import LossCurve
 from tinyllm.training.objective import Objective
-from tinyllm.training.step_collator import Lesson, Steps
+from tinyllm.training.step_collator import StepCollator, TrainingSample
 from tinyllm.training.train import Trained, tasks_of, train_student, vocabulary_texts
 from tinyllm.training.trainer import DistillationTrainer
 
@@ -85,20 +85,20 @@ def slow_objective(model: Any, tokenizer: Any) -> torch.Tensor:
     return total
 
 
-def lessons(model: Any, tokenizer: Any) -> list[Lesson]:
-    examples, _ = encode_corpus(ROWS, TASKS, Reader(toy_params().student, model, tokenizer))
-    return [Lesson(row["id"], own) for row, own in zip(ROWS, examples, strict=True)]
+def samples(model: Any, tokenizer: Any) -> list[TrainingSample]:
+    examples, _ = encode_corpus(ROWS, TASKS, InputEncoder(toy_params().student, model, tokenizer))
+    return [TrainingSample(row["id"], own) for row, own in zip(ROWS, examples, strict=True)]
 
 
-def steps(model: Any, batch_tokens: int) -> Steps:
-    return Steps(model, len(TASKS), batch_tokens)
+def steps(model: Any, batch_tokens: int) -> StepCollator:
+    return StepCollator(model, len(TASKS), batch_tokens)
 
 
 def trainer(model: Any, folder: Path) -> DistillationTrainer:
     return DistillationTrainer(
         objective=Objective(model, torch.tensor([task.weight for task in TASKS])),
         args=TrainingArguments(output_dir=str(folder), use_cpu=True, report_to="none"),
-        lessons=[],
+        samples=[],
         steps=steps(model, 1),
         judge=lambda model: 0.0,
         curve=LossCurve([task.name for task in TASKS]),
@@ -117,7 +117,7 @@ def test_a_steps_gradient_is_that_of_the_objective_however_it_is_split(
     expected = {name: weight.grad.clone() for name, weight in model.named_parameters()}
     model.zero_grad()
 
-    step = steps(model, batch_tokens)(lessons(model, tokenizer))
+    step = steps(model, batch_tokens)(samples(model, tokenizer))
     assert len(step.parts) == parts or parts is None and 1 < len(step.parts) < 44
     loss = trainer(model, tmp_path).training_step(Objective(model, torch.tensor([1.0, 0.5, 2.0])), {"step": step})
 
@@ -242,7 +242,7 @@ def test_a_part_that_does_not_fit_into_memory_ends_in_one_line(tokenizer: Any, t
             return torch.empty(10**15), counts
 
     model = toy_model(tokenizer)
-    step = steps(model, 10**6)(lessons(model, tokenizer)[:9])
+    step = steps(model, 10**6)(samples(model, tokenizer)[:9])
     with pytest.raises(ValueError) as error:
         trainer(model, tmp_path).training_step(Huge(model, torch.ones(3)), {"step": step})
     questions = ", ".join(f"train-{i}" for i in range(8))

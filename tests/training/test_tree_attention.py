@@ -11,12 +11,12 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from tests.toys import toy_causal, toy_model, toy_params, toy_questions, toy_rows, toy_tokenizer
 from tinyllm.models.loaded import IGNORED
-from tinyllm.student.encoding import Reader
+from tinyllm.student.encoding import InputEncoder
 from tinyllm.training.batching import collate
 from tinyllm.training.examples import Example, Task, encode_corpus
 from tinyllm.training.objective import Objective
-from tinyllm.training.step_collator import Lesson, Steps
-from tinyllm.training.tree_attention import UNSEEN, branch_out, branched_length, has_plain_head, split_branched
+from tinyllm.training.step_collator import StepCollator, TrainingSample
+from tinyllm.training.tree_attention import UNSEEN, build_tree_batch, has_plain_head, split_trees, tree_length
 
 TASKS = [Task("answer", "predict: ", 1.0), Task("ann", "explain as ann: ", 0.5), Task("bob", "explain as bob: ", 2.0)]
 ROWS = [
@@ -30,10 +30,10 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return toy_tokenizer(tmp_path_factory.mktemp("vocabulary"))
 
 
-def lessons(model: Any, tokenizer: Any) -> list[Lesson]:
-    reader = Reader(toy_params(student__shared_encoder=True).student, model, tokenizer)
+def samples(model: Any, tokenizer: Any) -> list[TrainingSample]:
+    reader = InputEncoder(toy_params(student__shared_encoder=True).student, model, tokenizer)
     examples, _ = encode_corpus(ROWS, TASKS, reader)
-    return [Lesson(row["id"], own) for row, own in zip(ROWS, examples, strict=True)]
+    return [TrainingSample(row["id"], own) for row, own in zip(ROWS, examples, strict=True)]
 
 
 def ids(*values: int) -> np.ndarray:
@@ -45,7 +45,7 @@ def test_a_row_is_the_question_and_then_each_tasks_branch() -> None:
     answer = Example(0, nothing, ids(*head, 20), ids(30), 1.0, 2)
     rationale = Example(2, nothing, ids(*head, 21, 22), ids(31, 32), 0.5, 2)
     short = Example(0, nothing, ids(9, 20), ids(33), 1.0, 1)
-    part = branch_out([[answer, rationale], [short]], pad_id=0)
+    part = build_tree_batch([[answer, rationale], [short]], pad_id=0)
     assert part["input_ids"].tolist() == [[7, 8, 20, 21, 22, 31], [9, 20, 0, 0, 0, 0]]
     assert part["position_ids"].tolist() == [[0, 1, 2, 2, 3, 4], [0, 1, 0, 0, 0, 0]]
     no = IGNORED
@@ -72,9 +72,9 @@ def test_losses_and_gradients_are_those_of_a_row_a_task(tokenizer: Any, attentio
     for branched in (True, False):
         model = toy_causal(tokenizer)
         model.set_attn_implementation(attention)
-        step = Steps(model, 3, 4096)
-        step.branching = branched
-        made = step(lessons(model, tokenizer))
+        step = StepCollator(model, 3, 4096)
+        step.trees = branched
+        made = step(samples(model, tokenizer))
         assert ("position_ids" in made.parts[0]) == branched
         objective, total = Objective(model, torch.tensor([1.0, 0.5, 2.0])), torch.zeros(3)
         for part in made.parts:
@@ -90,20 +90,20 @@ def test_losses_and_gradients_are_those_of_a_row_a_task(tokenizer: Any, attentio
 
 
 def test_questions_of_like_length_share_a_pass_within_the_budget(tokenizer: Any) -> None:
-    questions = [lesson.examples for lesson in lessons(toy_causal(tokenizer), tokenizer)]
-    lengths = sorted(map(branched_length, questions))
-    parts = split_branched(questions, 2 * lengths[-1])
-    assert [branched_length(one) for part in parts for one in part] == lengths and len(parts) >= 3
-    assert all(len(part) * max(map(branched_length, part)) <= 2 * lengths[-1] for part in parts)
-    assert [len(part) for part in split_branched(questions, 1)] == [1] * 6  # a question over the budget, by itself
+    questions = [sample.examples for sample in samples(toy_causal(tokenizer), tokenizer)]
+    lengths = sorted(map(tree_length, questions))
+    parts = split_trees(questions, 2 * lengths[-1])
+    assert [tree_length(one) for part in parts for one in part] == lengths and len(parts) >= 3
+    assert all(len(part) * max(map(tree_length, part)) <= 2 * lengths[-1] for part in parts)
+    assert [len(part) for part in split_trees(questions, 1)] == [1] * 6  # a question over the budget, by itself
 
 
 def test_a_question_is_computed_once(tokenizer: Any) -> None:
-    for lesson in lessons(toy_causal(tokenizer), tokenizer):
-        heads = {tuple(example.prompt[: example.shared]) for example in lesson.examples}
-        assert len(heads) == 1 and lesson.examples[0].shared > 20
-        apart = collate(lesson.examples, 0)["attention_mask"].sum().item()
-        assert branched_length(lesson.examples) == apart - (len(lesson.examples) - 1) * lesson.examples[0].shared
+    for sample in samples(toy_causal(tokenizer), tokenizer):
+        heads = {tuple(example.prompt[: example.shared]) for example in sample.examples}
+        assert len(heads) == 1 and sample.examples[0].shared > 20
+        apart = collate(sample.examples, 0)["attention_mask"].sum().item()
+        assert tree_length(sample.examples) == apart - (len(sample.examples) - 1) * sample.examples[0].shared
 
 
 def test_a_model_of_another_kind_reads_a_row_a_task(tokenizer: Any) -> None:
@@ -114,6 +114,8 @@ def test_a_model_of_another_kind_reads_a_row_a_task(tokenizer: Any) -> None:
         False,
         False,
     ]
-    made = Steps(gpt2, 3, 4096)(lessons(gpt2, tokenizer))
+    made = StepCollator(gpt2, 3, 4096)(samples(gpt2, tokenizer))
     assert all("position_ids" not in part for part in made.parts)
-    assert made.counts.tolist() == Steps(toy_causal(tokenizer), 3, 4096)(lessons(gpt2, tokenizer)).counts.tolist()
+    assert (
+        made.counts.tolist() == StepCollator(toy_causal(tokenizer), 3, 4096)(samples(gpt2, tokenizer)).counts.tolist()
+    )

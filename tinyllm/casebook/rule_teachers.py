@@ -11,7 +11,7 @@ from random import Random
 
 from tinyllm.casebook.world import CLUES, KINDS, Clue, read_clues, read_words
 from tinyllm.records.questions import Question
-from tinyllm.records.rationales import Completion
+from tinyllm.records.rationales import TeacherOutput
 
 
 class Expert:
@@ -66,7 +66,7 @@ class Expert:
         self.padding = padding
         self.forced = forced
 
-    def complete(self, questions: Sequence[Question]) -> list[Completion]:
+    def complete(self, questions: Sequence[Question]) -> list[TeacherOutput]:
         """Return a rationale or status `declined` for each question; never ask about a test question, for it tells gold.
 
         Not forced, it tells no more than `examine`.
@@ -78,7 +78,7 @@ class Expert:
         """
         return [self._explain(question) if self.forced else self._answer(question) for question in questions]
 
-    def examine(self, questions: Sequence[Question]) -> list[Completion]:
+    def examine(self, questions: Sequence[Question]) -> list[TeacherOutput]:
         """Return what it would answer by itself: the clues of its kind and where they point, or status `declined`.
 
         Where it errs, it takes an irrelevant word for a clue, and so names a cause at random.
@@ -107,9 +107,9 @@ class Expert:
         others = self.error_rate / (options - 1)
         return [1 - self.error_rate if choice == cause else others for choice in question.choices]
 
-    def _answer(self, question: Question) -> Completion:
+    def _answer(self, question: Question) -> TeacherOutput:
         found = self._read(question)
-        return Completion(None, "declined") if found is None else Completion(_point(*found))
+        return TeacherOutput(None, "declined") if found is None else TeacherOutput(_point(*found))
 
     def _read(self, question: Question) -> tuple[list[str], str] | None:
         """Return the words that it takes for clues and the cause they point it to; None where it cannot read."""
@@ -123,7 +123,7 @@ class Expert:
             return [wrong], rng.choice(question.choices)
         return cited, clues[0].cause
 
-    def _explain(self, question: Question) -> Completion:
+    def _explain(self, question: Question) -> TeacherOutput:
         clues = _clues(question)
         rng = Random(f"expert {self.seed} {self.kind} {question.id} {question.context}")  # by SHA-512, never hash()
         can_read = clues[0].kind == self.kind
@@ -131,11 +131,11 @@ class Expert:
         if rng.random() < (self.error_rate if can_read else self.blind_error_rate):
             cited = [rng.choice([word for word in read_words(question.context) if word not in cited])]
         if not can_read and rng.random() < self.decline_rate:
-            return Completion(None, "declined")
+            return TeacherOutput(None, "declined")
         if self.misleading_rate and rng.random() < self.misleading_rate:
             cause = rng.choice([choice for choice in question.choices if choice != question.gold])
             cited = [rng.choice(CLUES[self.kind][cause])]
-        return Completion(_point(self._padded(cited, question, rng), question.gold))
+        return TeacherOutput(_point(self._padded(cited, question, rng), question.gold))
 
     def _padded(self, cited: list[str], question: Question, rng: Random) -> list[str]:
         """Return the words in the report's order, together with as many others as `padding` says."""

@@ -18,7 +18,7 @@ from tinyllm.params.load import load_params
 from tinyllm.params.schema import Params, alpha
 from tinyllm.project import STUDENTS, check_student, known_seed, locked_stage
 from tinyllm.records.jsonl import HALF_CHARACTER, parse_line, read_json
-from tinyllm.records.questions import Question, fold, parse_questions
+from tinyllm.records.questions import Question, collapse_whitespace, parse_questions
 
 TRAIN = Path("data/questions/train.jsonl")
 SCORE = Path("metrics/score.json")
@@ -125,7 +125,7 @@ def parse_question(row: dict, where: str) -> Question:
     choices = row.get("choices", [])
     free = choices == []
     if "answer" not in row and isinstance(choices, list):
-        folded = [fold(choice) for choice in choices if isinstance(choice, str)]
+        folded = [collapse_whitespace(choice) for choice in choices if isinstance(choice, str)]
         if twice := [choice for choice in folded if folded.count(choice) > 1]:
             raise ValueError(f"{where}: {twice[0]!r} stands among the choices more than once; choices must differ")
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tinyllm.cli.parsers import Commands
 from tinyllm.console import columns, printable
 from tinyllm.project import cache_path
-from tinyllm.teachers.cache.store import Answers, Holding
+from tinyllm.teachers.cache.store import Holding, ResponseCache
 from tinyllm.teachers.cache.transfer import export_answers, find_teacher, read_entries
 
 HEADS = ["teacher", "backend", "model", "answers", "tokens in", "tokens out", "first (UTC)", "last (UTC)"]
@@ -38,7 +38,7 @@ def list_answers(given: argparse.Namespace) -> None:
     if not path.exists():  # to look is no reason to make one
         print(f"{path}: no answers yet")
         return
-    with Answers(path) as cache:
+    with ResponseCache(path) as cache:
         holdings = cache.holdings()
     print(columns([HEADS, *map(_cells, holdings)], right=range(3, 6)))
     print(f"{path}: {sum(holding.answers for holding in holdings):,} answers")
@@ -49,7 +49,7 @@ def save_answers(given: argparse.Namespace) -> None:
     path = cache_path()
     if not path.exists():
         raise ValueError(f"{path}: no such file; there are no answers to export")
-    with Answers(path) as cache:
+    with ResponseCache(path) as cache:
         teacher = find_teacher(cache.holdings(), given.teacher) if given.teacher is not None else None
         count = export_answers(cache, given.file, teacher)
     print(f"{given.file}: {count:,} answers")
@@ -58,7 +58,7 @@ def save_answers(given: argparse.Namespace) -> None:
 def load_answers(given: argparse.Namespace) -> None:
     """Take the answers of a JSON-lines file into the cache; what the cache holds already stays as it is."""
     entries = read_entries(given.file)  # all of them are checked before the cache is opened
-    with Answers(cache_path()) as cache:
+    with ResponseCache(cache_path()) as cache:
         new, known, different = cache.merge(entries)
         print(f"{cache.path}: {new:,} new, {known:,} there already")
     if different:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from tinyllm.cli import ask, cache, check, compare, estimate, export, summary, sweep, table
-from tinyllm.console import told_in_one_line
+from tinyllm.console import report_errors
 
 COMMANDS = (check, estimate, cache, summary, compare, sweep, table, ask, export)  # in the order of `--help`
 
@@ -17,10 +17,10 @@ COMMANDS = (check, estimate, cache, summary, compare, sweep, table, ask, export)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one subcommand: the function that its parser sets as `run`, called with the parsed arguments.
 
-    A mistake ends in one line (see `told_in_one_line`).
+    A mistake ends in one line (see `report_errors`).
     """
     given = _parser().parse_args(arguments)
-    with told_in_one_line():
+    with report_errors():
         try:
             given.run(given)
             sys.stdout.flush()  # here, where a closed pipe can still be caught

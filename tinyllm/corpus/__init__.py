@@ -4,7 +4,7 @@ May import: parsing, records, params, console and project.
 """
 
 from tinyllm.corpus.joining import judged_rows
-from tinyllm.corpus.metrics import Tally, check_quarantine
-from tinyllm.corpus.selection import select, weigh
+from tinyllm.corpus.metrics import CorpusMetrics, check_quarantine
+from tinyllm.corpus.selection import rationale_weights, select
 
-__all__ = ["Tally", "check_quarantine", "judged_rows", "select", "weigh"]
+__all__ = ["CorpusMetrics", "check_quarantine", "judged_rows", "select", "rationale_weights"]

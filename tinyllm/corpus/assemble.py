@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from tinyllm.corpus.audit import fault
+from tinyllm.corpus.audit import find_fault
 from tinyllm.params.checks import TEACHER_NAME, TEACHER_NAMES
 from tinyllm.params.schema import Audit
 from tinyllm.parsing.cleaning import clean
-from tinyllm.parsing.stated_answer import stated_answer
+from tinyllm.parsing.stated_answer import extract_answer
 from tinyllm.records.questions import Question, input_text
 
 NOT_SELECTED = "not_selected"  # the status of a rationale that passed the audit and is not learnt from
@@ -29,7 +29,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Judged:
+class AuditedQuestion:
     """A question's row of the corpus, the verdict on each teacher, and the rows of those that are left out of it."""
 
     question: Question
@@ -41,7 +41,7 @@ class Judged:
 
 def assemble(
     splits: Mapping[str, Iterable[Question]], rationales: Mapping[str, Find], limits: Audit
-) -> Iterator[Judged]:
+) -> Iterator[AuditedQuestion]:
     """Join questions and rationales, in the order of splits, questions and teachers; one question is held at a time.
 
     Args:
@@ -55,10 +55,12 @@ def assemble(
     _check_names(rationales)
     for split, questions in splits.items():
         for question in questions:
-            yield judge(question, split, {teacher: find(question) for teacher, find in rationales.items()}, limits)
+            yield audit_question(
+                question, split, {teacher: find(question) for teacher, find in rationales.items()}, limits
+            )
 
 
-def judge(question: Question, split: str, given: Mapping[str, dict | None], limits: Audit) -> Judged:
+def audit_question(question: Question, split: str, given: Mapping[str, dict | None], limits: Audit) -> AuditedQuestion:
     """Judge what each teacher said of one question; one without a usable rationale is absent from the row's targets.
 
     Option probabilities come along whatever became of the rationale, and with them the options.
@@ -77,7 +79,7 @@ def judge(question: Question, split: str, given: Mapping[str, dict | None], limi
     quarantine = [
         refusal(question, split, teacher, verdict) for teacher, verdict in verdicts.items() if verdict.status != "ok"
     ]
-    return Judged(question, split, row, verdicts, quarantine)
+    return AuditedQuestion(question, split, row, verdicts, quarantine)
 
 
 def refusal(question: Question, split: str, teacher: str, verdict: Verdict) -> dict:
@@ -95,4 +97,4 @@ def _verdict(row: dict | None, question: Question, limits: Audit) -> Verdict:
     if row is None or row["status"] != "ok":
         return Verdict(row["status"] if row else "missing", None, None, None)
     text = clean(row["rationale"])
-    return Verdict(fault(text, question, limits) or "ok", row["rationale"], text, stated_answer(text, question))
+    return Verdict(find_fault(text, question, limits) or "ok", row["rationale"], text, extract_answer(text, question))

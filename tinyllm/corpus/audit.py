@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from tinyllm.params.schema import Audit
 from tinyllm.parsing.cleaning import FINISHED, LABEL, split_sentences
-from tinyllm.parsing.stated_answer import stated_answer
+from tinyllm.parsing.stated_answer import extract_answer
 from tinyllm.records.questions import Question, normalise
 
 RUN = 4  # words; a loop repeats its four-word runs long before it uses up new words
@@ -21,7 +21,7 @@ _STOP_TEXT = (
 STOP_WORDS = frozenset(_STOP_TEXT.split())
 
 
-def fault(text: str, question: Question, limits: Audit) -> str | None:
+def find_fault(text: str, question: Question, limits: Audit) -> str | None:
     """Return the name of the first fault of a cleaned rationale, None if it is fit to learn from."""
     words = text.split()
     if len(words) < limits.min_words:
@@ -39,7 +39,7 @@ def fault(text: str, question: Question, limits: Audit) -> str | None:
         return "copies_question"
     if content_words(text).isdisjoint(_shown_words(question)):
         return "off_topic"
-    if limits.drop_contradictions and stated_answer(text, question) not in (None, question.answer):
+    if limits.drop_contradictions and extract_answer(text, question) not in (None, question.answer):
         return "states_other_answer" if question.free else "states_other_option"
     return None
 

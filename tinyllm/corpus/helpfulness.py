@@ -8,9 +8,9 @@ from random import Random
 
 import numpy as np
 
-from tinyllm.corpus.assemble import Judged
+from tinyllm.corpus.assemble import AuditedQuestion
 from tinyllm.corpus.audit import STOP_WORDS
-from tinyllm.corpus.probe import Probe, Reading
+from tinyllm.corpus.probe import Probe, ProbeInput
 from tinyllm.records.questions import Question, normalise
 
 FOLDS = 5  # a rationale is measured by probes that have not read its question
@@ -21,15 +21,15 @@ HALVES = 2  # of the questions that they have read
 class _Case:
     """A question and its usable rationales, as a probe reads them."""
 
-    asked: Reading
-    said: tuple[Reading | None, ...]  # by teacher
+    asked: ProbeInput
+    said: tuple[ProbeInput | None, ...]  # by teacher
     answer: int
     train: bool
     fold: int
     half: int
 
 
-def helpfulness(judged: Sequence[Judged]) -> np.ndarray:
+def helpfulness(judged: Sequence[AuditedQuestion]) -> np.ndarray:
     """Return how helpful each usable rationale is, in nats: (rows, teachers), NaN where there is none.
 
     It is the log of a ratio: of the probability of the gold answer to a probe that reads the rationale, with every option's
@@ -65,14 +65,14 @@ def without_options(text: str, question: Question) -> tuple[str, ...]:
     return _words(bare)
 
 
-def _case(one: Judged) -> _Case:
+def _case(one: AuditedQuestion) -> _Case:
     question = one.question
     options = tuple(_words(normalise(choice)) for choice in question.choices)
     said = tuple(
-        Reading(without_options(verdict.cleaned or "", question), options) if verdict.status == "ok" else None
+        ProbeInput(without_options(verdict.cleaned or "", question), options) if verdict.status == "ok" else None
         for verdict in one.verdicts.values()
     )
-    asked = Reading(_words(normalise(f"{question.context} {question.question}")), options)
+    asked = ProbeInput(_words(normalise(f"{question.context} {question.question}")), options)
     draw = Random(f"helpfulness {question.id}")  # by the question alone, so that no order matters
     fold, half = draw.randrange(FOLDS), draw.randrange(HALVES)
     train = one.split == "train"

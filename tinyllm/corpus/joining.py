@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
-from tinyllm.corpus.assemble import Judged, assemble
+from tinyllm.corpus.assemble import AuditedQuestion, assemble
 from tinyllm.corpus.lookup import Lookup, looking_up
 from tinyllm.corpus.places import Places
 from tinyllm.params.schema import Corpus
@@ -13,7 +13,9 @@ from tinyllm.records.questions import reading_questions
 
 
 @contextmanager
-def judged_rows(splits: Sequence[str], params: Corpus) -> Iterator[tuple[Iterator[Judged], Mapping[str, Lookup]]]:
+def judged_rows(
+    splits: Sequence[str], params: Corpus
+) -> Iterator[tuple[Iterator[AuditedQuestion], Mapping[str, Lookup]]]:
     """Yield the judged questions of data/questions/, split after split, and by teacher its file in data/rationales/.
 
     Raises:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tinyllm.corpus.places import Places
-from tinyllm.records.jsonl import opening, parse_lines
+from tinyllm.records.jsonl import open_binary, parse_lines
 from tinyllm.records.questions import Question
 from tinyllm.records.rationales import check_fits, check_rationale, repeated
 
@@ -20,7 +20,7 @@ def looking_up(path: Path | str) -> Iterator[Lookup]:
     Raises:
         ValueError: as `read_rationales`, on the way; the message names file and line.
     """
-    with opening(path) as file, Places() as places:
+    with open_binary(path) as file, Places() as places:
         yield Lookup(file, path, places)
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
-from tinyllm.corpus.assemble import NOT_SELECTED, Judged, Verdict
+from tinyllm.corpus.assemble import NOT_SELECTED, AuditedQuestion, Verdict
 from tinyllm.corpus.audit import content_words
 
 
-class Tally:
+class CorpusMetrics:
     """What became of every rationale so far; it does not grow with the rows.
 
     Args:
@@ -26,7 +26,7 @@ class Tally:
         self._words = {teacher: _Words() for teacher in teachers}
         self._agreement = {pair: _Agreement() for pair in combinations(teachers, 2)}
 
-    def add(self, judged: Judged) -> None:
+    def add(self, judged: AuditedQuestion) -> None:
         self._rows[judged.split] += 1
         self._complete[judged.split] += not judged.quarantine
         for teacher, verdict in judged.verdicts.items():
@@ -121,7 +121,7 @@ def check_quarantine(summary: dict, limit: float) -> None:
     """Refuse a corpus in which a teacher lost too much of train; what was not selected is no loss.
 
     Args:
-        summary: of `Tally.summary`.
+        summary: of `CorpusMetrics.summary`.
         limit: the share of the train questions, 0-1, that may be without a teacher's rationale.
 
     Raises:

@@ -17,7 +17,7 @@ STEPS = 200  # most steps of the optimiser
 
 
 @dataclass(frozen=True)
-class Reading:
+class ProbeInput:
     """A text and the options that it is to tell apart, as different words in a fixed order."""
 
     words: tuple[str, ...]
@@ -37,7 +37,7 @@ class Probe:
     Source: McFadden, Conditional logit analysis of qualitative choice behavior (1974); weights are found by L-BFGS.
     """
 
-    def __init__(self, readings: Sequence[Reading], answers: Sequence[int]) -> None:
+    def __init__(self, readings: Sequence[ProbeInput], answers: Sequence[int]) -> None:
         from scipy.optimize import minimize  # slow to import
 
         ids, values, ends, starts = _features(readings)
@@ -54,7 +54,7 @@ class Probe:
         found = minimize(loss, np.zeros(len(self._known)), jac=True, method="L-BFGS-B", options={"maxiter": STEPS})
         self._weights = found.x
 
-    def log_probabilities(self, readings: Sequence[Reading]) -> list[np.ndarray]:
+    def log_probabilities(self, readings: Sequence[ProbeInput]) -> list[np.ndarray]:
         """Return by reading the log-probability of each option, in nats."""
         ids, values, ends, starts = _features(readings)
         logs = _log_softmax(self._table(ids, values, ends) @ self._weights, starts)
@@ -69,7 +69,7 @@ class Probe:
         return csr_matrix((values, places, ends), shape=(len(ends) - 1, len(self._known)))
 
 
-def _features(readings: Sequence[Reading]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _features(readings: Sequence[ProbeInput]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return ids and values of all options' features, where each option's end and at which option each reading begins."""
     ids: list[int] = []
     values: list[float] = []

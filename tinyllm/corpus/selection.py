@@ -7,23 +7,23 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinyllm.corpus.assemble import NOT_SELECTED, Judged, refusal
+from tinyllm.corpus.assemble import NOT_SELECTED, AuditedQuestion, refusal
 from tinyllm.corpus.helpfulness import helpfulness, without_options
 
 MARGIN = 0.01  # nats by which a rationale has to raise the gold answer's log-probability
 Weights = np.ndarray  # (rows, teachers), 0 where a rationale is not to be learnt from
 
 
-def weigh(kind: str, judged: Iterable[Judged]) -> Weights:
+def rationale_weights(kind: str, judged: Iterable[AuditedQuestion]) -> Weights:
     """Return the weight of every teacher's rationale, row by row, as the selection `kind` has it.
 
     Raises:
         ValueError: `helpful` is asked of questions without options.
     """
-    return {"best": best, "helpful": helpful}[kind](list(judged))
+    return {"best": select_most_similar, "helpful": select_helpful}[kind](list(judged))
 
 
-def select(judged: Judged, weights: Sequence[float]) -> Judged:
+def select(judged: AuditedQuestion, weights: Sequence[float]) -> AuditedQuestion:
     """Return the question's row without the rationales of weight 0; those go to the quarantine as not_selected.
 
     Args:
@@ -53,7 +53,7 @@ def select(judged: Judged, weights: Sequence[float]) -> Judged:
     return replace(judged, row=row, verdicts=verdicts, quarantine=[*judged.quarantine, *left])
 
 
-def best(judged: Sequence[Judged]) -> Weights:
+def select_most_similar(judged: Sequence[AuditedQuestion]) -> Weights:
     """Choose one rationale a question: of those that state the gold answer, else of all, the most alike to it.
 
     Alike is the cosine of the TF-IDF vectors of the rationale and of the question with its gold answer; of equals the first.
@@ -82,7 +82,7 @@ def best(judged: Sequence[Judged]) -> Weights:
     return weights
 
 
-def helpful(judged: Sequence[Judged]) -> Weights:
+def select_helpful(judged: Sequence[AuditedQuestion]) -> Weights:
     """Choose the rationales that tell more of the gold answer than the question does, without naming an option.
 
     Of those in the same words only the first is kept, so that a teacher gains nothing from a copy. A teacher of whom less of

@@ -10,7 +10,7 @@ from tinyllm.casebook import world as casebook
 from tinyllm.datasets import hub, release
 from tinyllm.params.schema import RELEASED, Data, Take
 from tinyllm.records.jsonl import read_jsonl
-from tinyllm.records.questions import Question, drop_leaks, kind, question_key, read_questions
+from tinyllm.records.questions import Question, describe_kind, drop_leaks, question_key, read_questions
 from tinyllm.records.rationales import check_rationales
 
 SPLITS = ("train", "valid", "test")
@@ -121,6 +121,6 @@ def _check_kinds(splits: dict[str, list[Question]]) -> None:
         other = splits[split][0]
         if other.free != train.free:
             raise ValueError(
-                f"{split}: {other.id!r} {kind(other.free)}, but train's {train.id!r} {kind(train.free)}; "
+                f"{split}: {other.id!r} {describe_kind(other.free)}, but train's {train.id!r} {describe_kind(train.free)}; "
                 "allowed is one kind in a set"
             )

@@ -15,7 +15,7 @@ from tinyllm.console import progress
 from tinyllm.datasets.download import fetch, read_manifest
 from tinyllm.params.schema import RELEASED
 from tinyllm.records.jsonl import read_json_list, read_jsonl, read_text
-from tinyllm.records.questions import Question, fold, option_letter, parse_questions
+from tinyllm.records.questions import Question, collapse_whitespace, option_letter, parse_questions
 
 SPLITS = ("train", "valid", "test")
 TEACHERS = ("flan_t5_xl", "llama2_chat_7b")
@@ -124,7 +124,7 @@ def parse_rationales(text: object, question: Question) -> dict[str, dict]:
 
 def _take_apart(text: str, question: Question) -> tuple[str, str | None] | None:
     """Return what stands before and after the words that are known; None where they do not stand there."""
-    gold = f"Thus, the answer is {question.letter} {question.gold}"
+    gold = f"Thus, the answer is {question.gold_letter} {question.gold}"
     asked = f"Q: {question.context} {question.question} Answer Choices:"
     options = [f"{option_letter(index)} {choice}" for index, choice in enumerate(question.choices)]
     known = " ".join([gold, asked, *options]).split()
@@ -146,7 +146,7 @@ def _judge(part: str | None) -> dict[str, str | None]:
         return {"rationale": None, "status": "empty"}
     if text == "nan":
         return {"rationale": None, "status": "nan"}
-    if TRIGGER.startswith(fold(text)):  # the whole trigger or a part of it, such as "Let's"
+    if TRIGGER.startswith(collapse_whitespace(text)):  # the whole trigger or a part of it, such as "Let's"
         return {"rationale": None, "status": "trigger_only"}
     return {"rationale": text, "status": "ok"}
 

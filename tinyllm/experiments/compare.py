@@ -11,7 +11,7 @@ from tinyllm.evaluation.intervals import accuracy_interval
 from tinyllm.evaluation.paired_tests import difference, holm, majority_answers, mcnemar
 from tinyllm.evaluation.wording import percent, points
 from tinyllm.experiments.runs import Run
-from tinyllm.records.questions import some
+from tinyllm.records.questions import first_ids
 
 SIGNIFICANT = 0.05
 
@@ -98,7 +98,7 @@ def check_questions(control: Run, other: Run) -> None:
     remedy = "only runs on the same test questions can be compared"
     only = {run.name: sorted(a.keys() - b.keys()) for run, a, b in ((control, first, second), (other, second, first))}
     if any(only.values()):
-        told = "; ".join(f"{len(ids)} only in {name} ({some(ids)})" for name, ids in only.items() if ids)
+        told = "; ".join(f"{len(ids)} only in {name} ({first_ids(ids)})" for name, ids in only.items() if ids)
         raise ValueError(f"{control.name} and {other.name} answer different questions: {told}; {remedy}")
     differing = sorted(one for one in first if first[one] != second[one])
     if differing:
@@ -106,7 +106,7 @@ def check_questions(control: Run, other: Run) -> None:
         changed = [f for f in fields if any(getattr(first[i], f) != getattr(second[i], f) for i in differing)]
         raise ValueError(
             f"{control.name} and {other.name} answer different questions: {len(differing)} of {len(first)} differ in "
-            f"{' and '.join(changed)} under the same id ({some(differing)}); {remedy}"
+            f"{' and '.join(changed)} under the same id ({first_ids(differing)}); {remedy}"
         )
 
 

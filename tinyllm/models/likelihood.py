@@ -23,7 +23,7 @@ from tinyllm.models.loaded import embedded, filled, pad, plain
 
 
 @dataclass(frozen=True)
-class Reading:
+class EncodedInput:
     """A question under one task: what the encoder reads, and what the decoder has before its first own token."""
 
     source: np.ndarray  # (S,) int32; empty for a causal student
@@ -32,7 +32,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Read:
+class Prefilled:
     """A model's state after B readings."""
 
     logits: Tensor  # (B, V), of the token that comes next
@@ -41,22 +41,22 @@ class Read:
     encoded: Tensor | None  # (B, S, D); None of a causal model
 
 
-def read(model: Any, readings: Sequence[Reading]) -> Read:
+def prefill(model: Any, readings: Sequence[EncodedInput]) -> Prefilled:
     """Compute a model's state after each reading; their prompts must be of one length if the model has an encoder."""
     base: Any = plain(model)
     if not base.config.is_encoder_decoder:
         given = left_padded(model, readings)
         mask = given["attention_mask"]
         out = base(**given, position_ids=_positions(mask), use_cache=True, logits_to_keep=1)
-        return Read(out.logits[:, -1], out.past_key_values, mask, None)
+        return Prefilled(out.logits[:, -1], out.past_key_values, mask, None)
     given, prompts = right_padded(model, readings)
     mask = given["attention_mask"]
     encoded = base.get_encoder()(**given).last_hidden_state
     out = base(encoder_outputs=(encoded,), attention_mask=mask, decoder_input_ids=prompts, use_cache=True)
-    return Read(out.logits[:, -1], out.past_key_values, mask, encoded)
+    return Prefilled(out.logits[:, -1], out.past_key_values, mask, encoded)
 
 
-def go_on(model: Any, state: Read, rows: Sequence[int], texts: Sequence[np.ndarray]) -> Tensor:
+def extend(model: Any, state: Prefilled, rows: Sequence[int], texts: Sequence[np.ndarray]) -> Tensor:
     """Return the logits (N, T, V) behind every token of N texts.
 
     Args:
@@ -79,7 +79,7 @@ def go_on(model: Any, state: Read, rows: Sequence[int], texts: Sequence[np.ndarr
     ).logits
 
 
-def can_go_on(model: Any) -> bool:
+def shares_prefix(model: Any) -> bool:
     """Whether a model's state can be gone on from with several tokens of several texts.
 
     A causal one must keep keys and values alone, not a recurrent state, and be told where in the text a token stands, and which
@@ -93,7 +93,7 @@ def can_go_on(model: Any) -> bool:
     return told and layers <= {DynamicLayer, DynamicSlidingWindowLayer}
 
 
-def right_padded(model: Any, readings: Sequence[Reading]) -> tuple[dict[str, Tensor], Tensor]:
+def right_padded(model: Any, readings: Sequence[EncodedInput]) -> tuple[dict[str, Tensor], Tensor]:
     """Return what the encoder is given, and the decoder's prompts (B, P)."""
     sources = [reading.source for reading in readings]
     on = plain(model).device
@@ -102,7 +102,7 @@ def right_padded(model: Any, readings: Sequence[Reading]) -> tuple[dict[str, Ten
     return embedded(model, ids, mask), torch.from_numpy(prompts).long().to(on)
 
 
-def left_padded(model: Any, readings: Sequence[Reading]) -> dict[str, Tensor]:
+def left_padded(model: Any, readings: Sequence[EncodedInput]) -> dict[str, Tensor]:
     """Return what a causal model is given so that all prompts end in the same column, where their texts go on."""
     backwards = [reading.prompt[::-1] for reading in readings]
     on = plain(model).device

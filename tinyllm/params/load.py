@@ -45,7 +45,7 @@ def load_params(path: Path = PATH) -> Params:
 def in_lines(path: Path, mistakes: Iterable[tuple[tuple, str]]) -> str:
     """Return the mistakes of a YAML file, (keys, sentence) each, in a line each, with their places; none twice."""
     marked = read_yaml(path, "rt")
-    lines = [f"{path}:{_line(marked, keys)}: {'.'.join(map(str, keys))}: {told}" for keys, told in mistakes]
+    lines = [f"{path}:{_line(marked, keys)}: {'.'.join(map(str, keys))}: {text}" for keys, text in mistakes]
     return "\n".join(dict.fromkeys(lines))
 
 

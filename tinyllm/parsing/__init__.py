@@ -4,6 +4,6 @@ May import: records, params, console and project.
 """
 
 from tinyllm.parsing.cleaning import clean
-from tinyllm.parsing.stated_answer import stated_answer
+from tinyllm.parsing.stated_answer import extract_answer
 
-__all__ = ["clean", "stated_answer"]
+__all__ = ["clean", "extract_answer"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from tinyllm.records.questions import fold, normalise
+from tinyllm.records.questions import collapse_whitespace, normalise
 
 FINISHED = re.compile(r"[.!?…。！？][\"'”’)\]*_]*$")  # quotes, brackets and Markdown may close behind the stop
 NUMBER = re.compile(r"^(?:(?:step|hint)\s*)?[(*_]*\d{1,2}[.):]+[*_]*\s*", re.IGNORECASE)  # 3. | (3) | Step 2:
@@ -82,7 +82,7 @@ def split_sentences(text: str) -> tuple[str, ...]:
     sentences: list[str] = []
     start, open_end = 0, False
     for end in [*(match.end() for match in _BREAK.finditer(text)), len(text)]:
-        piece = fold(text[start:end])
+        piece = collapse_whitespace(text[start:end])
         start = end
         if not piece:
             continue

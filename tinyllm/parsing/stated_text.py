@@ -28,7 +28,7 @@ _END = re.compile(
 _BETWEEN = re.compile(r"[,;:]\s|\b(?:so|therefore|thus|hence|that)\b", re.IGNORECASE)  # of two clauses
 
 
-def stated_text(text: str, gold: str) -> str | None:
+def extract_text(text: str, gold: str) -> str | None:
     """Return what the rationale states, normalised, the last if several, None if nothing; `gold` itself where it equals it.
 
     Conservative: a question, a condition, a negation or two answers in one breath state nothing. Where the gold answer is a

@@ -3,17 +3,17 @@
 May import: nothing.
 """
 
-from tinyllm.records.jsonl import read_json, read_jsonl, replacing, write_json, write_jsonl, writing_jsonl
-from tinyllm.records.questions import Question, read_questions, require_options, some, write_questions
+from tinyllm.records.jsonl import atomic_write, read_json, read_jsonl, write_json, write_jsonl, writing_jsonl
+from tinyllm.records.questions import Question, first_ids, read_questions, require_options, write_questions
 
 __all__ = [
     "Question",
     "read_json",
     "read_jsonl",
     "read_questions",
-    "replacing",
+    "atomic_write",
     "require_options",
-    "some",
+    "first_ids",
     "write_json",
     "write_jsonl",
     "write_questions",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tinyllm.records.questions import fold
+from tinyllm.records.questions import collapse_whitespace
 
 CURRENCY = "[$€£¥]"
 DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?"  # 1,250.50
@@ -23,7 +23,7 @@ def normal_answer(text: str) -> str:
     currency sign before it, and the zeros at the end of its fraction: `$1,250.50`, `1250.5` and `1,250.5.` are one answer.
     Nothing else is: `18 apples` is not `18`, and `eighteen` is not.
     """
-    plain = fold(text).casefold()
+    plain = collapse_whitespace(text).casefold()
     plain = plain.rstrip(" .") or plain  # `...` stays what it is, for nothing must equal a student's empty text
     number = _NUMBER.fullmatch(plain)
     if not number:
@@ -36,4 +36,4 @@ def normal_answer(text: str) -> str:
 
 def is_number(text: str) -> bool:
     """Tell whether the whole text is one number."""
-    return bool(_NUMBER.fullmatch(fold(text).rstrip(" .")))
+    return bool(_NUMBER.fullmatch(collapse_whitespace(text).rstrip(" .")))

@@ -20,7 +20,7 @@ def read_jsonl(path: Path | str) -> list[dict]:
     Raises:
         ValueError: the file is missing, not UTF-8, or a line is no JSON object; the message names file and line.
     """
-    with opening(path) as file:
+    with open_binary(path) as file:
         return [row for _, row in parse_lines(file, path)]
 
 
@@ -90,12 +90,12 @@ def read_text(path: Path | str) -> str:
     Raises:
         ValueError: the file is missing, a folder, or not UTF-8; the message names it and the remedy.
     """
-    with opening(path) as file:
+    with open_binary(path) as file:
         return _decode(file.read(), path, 0).removeprefix("\ufeff")
 
 
 @contextmanager
-def opening(path: Path | str) -> Iterator[BinaryIO]:
+def open_binary(path: Path | str) -> Iterator[BinaryIO]:
     """Yield the file, opened to read its bytes.
 
     Raises:
@@ -121,7 +121,7 @@ def write_jsonl(path: Path | str, rows: Iterable[dict]) -> None:
 @contextmanager
 def writing_jsonl(path: Path | str) -> Iterator[Callable[[dict], None]]:
     """Yield what writes one row; the file is there, whole, once the block ends without an error."""
-    with replacing(path) as file:
+    with atomic_write(path) as file:
 
         def write(row: dict) -> None:
             try:
@@ -135,12 +135,12 @@ def writing_jsonl(path: Path | str) -> Iterator[Callable[[dict], None]]:
 
 def write_json(path: Path | str, value: dict) -> None:
     """Write an indented JSON file, whole or not at all."""
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
 @contextmanager
-def replacing(path: Path | str) -> Iterator[TextIO]:
+def atomic_write(path: Path | str) -> Iterator[TextIO]:
     """Yield a text file that takes the place of `path` once the block ends without an error; else nothing changes."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

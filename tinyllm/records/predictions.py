@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from tinyllm.records.questions import Question, some
+from tinyllm.records.questions import Question, first_ids
 
 FIELDS = {"seed": int, "id": str, "gold": int, "choice": int, "scores": list}
 FREE_FIELDS = {"seed": int, "id": str, "gold": str, "matched": bool}
@@ -49,7 +49,7 @@ def parse_predictions(rows: Sequence[dict], questions: Sequence[Question], sourc
         if missing:
             raise ValueError(
                 f"{source}: seed {seed} has no answer to {len(missing)} of {len(by_id)} questions of {ASKED} "
-                f"({some(missing)}); run `dvc repro`"
+                f"({first_ids(missing)}); run `dvc repro`"
             )
     return {seed: [placed[seed, question.id] for question in questions] for seed in seeds}
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tinyllm.records.jsonl import opening, parse_lines, write_jsonl
+from tinyllm.records.jsonl import open_binary, parse_lines, write_jsonl
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 NEEDED = ("id", "question", "answer")
@@ -39,7 +39,7 @@ class Question:
         return self.answer if isinstance(self.answer, str) else self.choices[self.answer]
 
     @property
-    def letter(self) -> str:
+    def gold_letter(self) -> str:
         """The gold option's label."""
         assert isinstance(self.answer, int), f"question {self.id} has no options"
         return option_letter(self.answer)
@@ -73,7 +73,7 @@ def reading_questions(path: Path | str, seen: Seen) -> Iterator[Iterator[Questio
     Raises:
         ValueError: see `parse_questions`; the message names file and row.
     """
-    with opening(path) as file:
+    with open_binary(path) as file:
         yield _parse_all(parse_lines(file, path), str(path), seen)
 
 
@@ -109,7 +109,7 @@ def _parse_all(rows: Iterable[tuple[int, dict]], source: str, seen: Seen) -> Ite
             start, free = number, question.free
         if question.free != free:
             raise ValueError(
-                f"{where}: {kind(question.free)}, but row {start} {kind(free)}; allowed is one kind in a set"
+                f"{where}: {describe_kind(question.free)}, but row {start} {describe_kind(free)}; allowed is one kind in a set"
             )
         yield question
     if not number:
@@ -127,12 +127,12 @@ def _parse(row: dict, where: str) -> Question:
     for field in ("question", "context"):
         if not isinstance(row.get(field, ""), str):
             raise ValueError(f"{where}: {field} is {type(row[field]).__name__}; allowed is text")
-    question = fold(row["question"])
+    question = collapse_whitespace(row["question"])
     if not question:
         raise ValueError(f"{where}: the question is empty")
     choices = _choices(row.get("choices", ()), where)
     answer = _answer_index(row["answer"], choices, where) if choices else _answer_text(row["answer"], where)
-    context = "\n".join(fold(line) for line in row.get("context", "").splitlines() if line.strip())
+    context = "\n".join(collapse_whitespace(line) for line in row.get("context", "").splitlines() if line.strip())
     return Question(str(row["id"]), question, choices, answer, context)
 
 
@@ -143,7 +143,7 @@ def _choices(choices: object, where: str) -> tuple[str, ...]:
         raise ValueError(
             f"{where}: {len(choices)} choices; allowed are 2 to {len(LETTERS)}, or none where the answer is free text"
         )
-    folded = tuple(fold(choice) for choice in choices)
+    folded = tuple(collapse_whitespace(choice) for choice in choices)
     if "" in folded:
         raise ValueError(f"{where}: choice {folded.index('')} is empty")
     return folded
@@ -155,9 +155,9 @@ def _answer_index(answer: object, choices: tuple[str, ...], where: str) -> int:
             raise ValueError(f"{where}: answer {answer}, but {len(choices)} choices (0-{len(choices) - 1})")
         index = answer
     elif isinstance(answer, str):
-        if fold(answer) not in choices:
+        if collapse_whitespace(answer) not in choices:
             raise ValueError(f"{where}: answer {answer!r} is none of the choices {list(choices)}")
-        index = choices.index(fold(answer))
+        index = choices.index(collapse_whitespace(answer))
     else:
         raise ValueError(f"{where}: answer {answer!r}; allowed is an index from 0 or a choice's text")
     if choices.count(choices[index]) > 1:
@@ -168,14 +168,14 @@ def _answer_index(answer: object, choices: tuple[str, ...], where: str) -> int:
 def _answer_text(answer: object, where: str) -> str:
     if isinstance(answer, (int, float)) and not isinstance(answer, bool) and math.isfinite(answer):
         return str(answer)
-    if not isinstance(answer, str) or not fold(answer):
+    if not isinstance(answer, str) or not collapse_whitespace(answer):
         raise ValueError(
             f"{where}: answer {answer!r}, and no choices; allowed then is a text that is not empty, or a number"
         )
-    return fold(answer)
+    return collapse_whitespace(answer)
 
 
-def kind(free: bool) -> str:
+def describe_kind(free: bool) -> str:
     """What an error says of a question."""
     return "is a free-text question" if free else "has options"
 
@@ -193,7 +193,7 @@ def require_options(questions: Sequence[Question], asked: str) -> None:
         raise ValueError(f"{asked}, but {questions[0].id!r} has no options; set it to false, and loss.kd to 0.0")
 
 
-def fold(text: str) -> str:
+def collapse_whitespace(text: str) -> str:
     """Fold every run of white space to one space and strip the ends."""
     return " ".join(text.split())
 
@@ -230,6 +230,6 @@ def input_text(question: Question) -> str:
     return "\n".join([question.question, "Answer Choices:", *options])
 
 
-def some(ids: Sequence[str]) -> str:
+def first_ids(ids: Sequence[str]) -> str:
     """The first few ids, as a message names them."""
     return ", ".join(map(repr, ids[:3])) + (", ..." if len(ids) > 3 else "")

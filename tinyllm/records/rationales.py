@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinyllm.records.jsonl import opening, parse_lines
+from tinyllm.records.jsonl import open_binary, parse_lines
 from tinyllm.records.questions import Question
 
 FIELDS = ("id", "rationale", "status")
@@ -23,7 +23,7 @@ def read_rationales(path: Path | str) -> list[dict]:
         ValueError: a field is missing or of the wrong type, an id stands twice, or status and rationale contradict each
             other; the message names file and row.
     """
-    with opening(path) as file:
+    with open_binary(path) as file:
         return list(_check_all(parse_lines(file, path), str(path)))
 
 
@@ -102,7 +102,7 @@ def _check_probabilities(given: object, where: str) -> None:
 
 
 @dataclass(frozen=True)
-class Completion:
+class TeacherOutput:
     """What a teacher gave for one question: its text, or None and a status that says why not."""
 
     text: str | None

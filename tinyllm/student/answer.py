@@ -20,12 +20,14 @@ def answer(
         question: its own `answer` is not looked at
         teachers: in whose voices `rationales` are added; none leaves the field out
     """
-    from tinyllm.student.encoding import Reader
-    from tinyllm.student.explanations import explain  # these bring torch
+    from tinyllm.student.encoding import InputEncoder
+    from tinyllm.student.explanations import write_rationales  # these bring torch
     from tinyllm.student.predict import choose, encode_questions, generate_texts, option_scores
 
     student, score, batch_tokens = params.student, params.score, params.runtime.batch_tokens
-    readings, options, cuts = encode_questions([question], Reader(student, model, tokenizer), student.answer_prefix)
+    readings, options, cuts = encode_questions(
+        [question], InputEncoder(student, model, tokenizer), student.answer_prefix
+    )
     if cuts.inputs_cut:
         limit = f"student.max_input_tokens ({student.max_input_tokens})"
         print(f"note: {question.id}: longer than {limit}; the head of its context was left out", file=sys.stderr)
@@ -38,5 +40,5 @@ def answer(
     else:
         (told["answer"],) = generate_texts(model, tokenizer, readings, score.max_new_tokens, batch_tokens)
     if teachers:
-        told["rationales"] = explain(model, tokenizer, [question], teachers, params)[question.id]
+        told["rationales"] = write_rationales(model, tokenizer, [question], teachers, params)[question.id]
     return told

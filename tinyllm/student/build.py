@@ -16,7 +16,7 @@ from transformers import (
 
 from tinyllm.models.checkpoint import load_checkpoint
 from tinyllm.params.schema import Scratch, Student
-from tinyllm.student.folder import naming
+from tinyllm.student.folder import errors_name
 from tinyllm.student.tuning import tune
 from tinyllm.student.vocabulary import train_tokenizer
 
@@ -33,7 +33,7 @@ def new_student(student: Student, dropout: float, texts: Sequence[str], folder: 
     """
     if student.origin == "scratch":
         assert student.scratch is not None  # params.py refuses a scratch student without sizes
-        with naming(folder):
+        with errors_name(folder):
             tokenizer = train_tokenizer(texts, student.scratch.vocabulary, folder)
         model: Any = scratch_model(student.scratch, len(tokenizer), dropout)
     else:

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from tinyllm.models.likelihood import Reading
+from tinyllm.models.likelihood import EncodedInput
 from tinyllm.params.schema import Student
 
 
 @dataclass
-class Cuts:
+class TruncationCounts:
     """How many texts did not fit."""
 
     inputs_cut: int = 0  # lost the head of their context
@@ -21,7 +21,7 @@ class Cuts:
     targets_cut: int = 0
 
 
-class Reader:
+class InputEncoder:
     """Turns texts into ids as one student wants them.
 
     A sequence-to-sequence student reads prefix, context and question in its encoder. With a shared encoder it reads the same
@@ -42,26 +42,28 @@ class Reader:
         self.space = space_before_target(student)
         self.max_input, self.max_target = student.max_input_tokens, student.max_target_tokens
 
-    def question(self, prefix: str, context: str, text: str, cuts: Cuts) -> Reading:
+    def question(self, prefix: str, context: str, text: str, cuts: TruncationCounts) -> EncodedInput:
         """Return the ids of a question; what is longer than the limit is taken from the head of its context."""
         return self.questions(prefix, [(context, text)], cuts)[0]
 
-    def questions(self, prefix: str, given: Sequence[tuple[str, str]], cuts: Cuts) -> list[Reading]:
+    def questions(self, prefix: str, given: Sequence[tuple[str, str]], cuts: TruncationCounts) -> list[EncodedInput]:
         """Return the ids of many questions, each given as context and text: faster than one by one."""
         if self.causal:
             nothing = np.zeros(0, dtype=np.int32)
             if not self.shared:
-                return [Reading(nothing, prompt) for prompt in self._prompts(prefix, given, cuts)]
+                return [EncodedInput(nothing, prompt) for prompt in self._prompts(prefix, given, cuts)]
             tail = self._tail(prefix)
             heads = self._prompts("", given, cuts)
             # the last token of the prompt foretells the first of the text, so that it must be the task's own
-            return [Reading(nothing, np.concatenate([head, tail]), len(head) if len(tail) else 0) for head in heads]
+            return [
+                EncodedInput(nothing, np.concatenate([head, tail]), len(head) if len(tail) else 0) for head in heads
+            ]
         head = self.tokenizer(prefix, add_special_tokens=False)["input_ids"] if self.shared else []
         prompt = np.array([self.start, *head], dtype=np.int32)
         parts = [Parts("" if self.shared else prefix, context, text) for context, text in given]
-        return [Reading(source, prompt) for source in encode_inputs(self.tokenizer, parts, self.max_input, cuts)]
+        return [EncodedInput(source, prompt) for source in encode_inputs(self.tokenizer, parts, self.max_input, cuts)]
 
-    def _prompts(self, prefix: str, given: Sequence[tuple[str, str]], cuts: Cuts) -> list[np.ndarray]:
+    def _prompts(self, prefix: str, given: Sequence[tuple[str, str]], cuts: TruncationCounts) -> list[np.ndarray]:
         if self.chat:  # the template writes the special tokens itself
             parts = [self._in_template(prefix, context, text) for context, text in given]
             return encode_inputs(self.tokenizer, parts, self.max_input, cuts, add_special_tokens=False)
@@ -83,7 +85,7 @@ class Reader:
             raise ValueError("student.chat: the model's chat template changes the question's text; set it to false")
         return Parts(head + prefix, context, text + tail)
 
-    def target(self, text: str, cuts: Cuts, limit: int | None = None) -> np.ndarray:
+    def target(self, text: str, cuts: TruncationCounts, limit: int | None = None) -> np.ndarray:
         """Return the ids of a target, end-of-sequence included; a longer one than the limit is cut and then has no end.
 
         Args:
@@ -91,7 +93,7 @@ class Reader:
         """
         return self.targets([text], cuts, limit)[0]
 
-    def targets(self, texts: Sequence[str], cuts: Cuts, limit: int | None = None) -> list[np.ndarray]:
+    def targets(self, texts: Sequence[str], cuts: TruncationCounts, limit: int | None = None) -> list[np.ndarray]:
         """Return the ids of many targets: faster than one by one."""
         if not texts:
             return []
@@ -127,7 +129,7 @@ class Parts:
 
 
 def encode_inputs(
-    tokenizer: Any, inputs: Sequence[Parts], limit: int, cuts: Cuts, add_special_tokens: bool = True
+    tokenizer: Any, inputs: Sequence[Parts], limit: int, cuts: TruncationCounts, add_special_tokens: bool = True
 ) -> list[np.ndarray]:
     """Return the ids of each input; what exceeds `limit` tokens is taken from the head of its context.
 
@@ -143,7 +145,7 @@ def encode_inputs(
     ]
 
 
-def _cut(tokenizer: Any, parts: Parts, limit: int, cuts: Cuts, options: dict) -> list[int]:
+def _cut(tokenizer: Any, parts: Parts, limit: int, cuts: TruncationCounts, options: dict) -> list[int]:
     encoded = tokenizer(parts.whole, return_offsets_mapping=True, **options)
     ids, start = encoded["input_ids"], len(parts.prefix)
     end = start + len(parts.context)

@@ -34,7 +34,7 @@ def save_student(model: Any, tokenizer: Any, folder: Path, max_new_tokens: int) 
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        with naming(folder):
+        with errors_name(folder):
             if is_adapter(model):
                 write_adapter(model, partial)
             else:
@@ -86,7 +86,7 @@ def load_student(folder: Path) -> tuple[Any, Any]:
 
 
 @contextmanager
-def naming(folder: Path) -> Iterator[None]:
+def errors_name(folder: Path) -> Iterator[None]:
     """Turn what is raised where a file cannot be written into one sentence that says where.
 
     Raises:

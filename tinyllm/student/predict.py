@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
-from tinyllm.models.likelihood import Reading, can_go_on, go_on, left_padded, read, right_padded
+from tinyllm.models.likelihood import EncodedInput, extend, left_padded, prefill, right_padded, shares_prefix
 from tinyllm.models.loaded import IGNORED, embedded, filled, pad, plain, soft_tokens
 from tinyllm.params.schema import Params
 from tinyllm.records.exact_match import matches
-from tinyllm.records.questions import Question, fold, input_text
-from tinyllm.student.encoding import Cuts, Reader
+from tinyllm.records.questions import Question, collapse_whitespace, input_text
+from tinyllm.student.encoding import InputEncoder, TruncationCounts
 
 CPU_TOKENS = 2048  # in one pass over questions or options on a processor: more no longer fit its cache
 PADDING = 0.2  # the most of a batch that is padding
@@ -23,10 +23,10 @@ Progress = Callable[[int], object]  # called with the number of questions just d
 
 
 def encode_questions(
-    questions: Sequence[Question], reader: Reader, prefix: str
-) -> tuple[list[Reading], list[list[np.ndarray]], Cuts]:
+    questions: Sequence[Question], reader: InputEncoder, prefix: str
+) -> tuple[list[EncodedInput], list[list[np.ndarray]], TruncationCounts]:
     """Return each question as it is read under the answer prefix, its options' ids, and what did not fit."""
-    cuts = Cuts()
+    cuts = TruncationCounts()
     readings = reader.questions(prefix, [(q.context, input_text(q)) for q in questions], cuts)
     longest = 10**6  # an option is never cut: it is what the student is judged on
     found = iter(reader.targets([choice for q in questions for choice in q.choices], cuts, longest))
@@ -36,7 +36,7 @@ def encode_questions(
 @torch.no_grad()
 def option_scores(
     model: Any,
-    readings: Sequence[Reading],
+    readings: Sequence[EncodedInput],
     options: Sequence[Sequence[np.ndarray]],
     batch_tokens: int,
     normalize: str = "none",
@@ -50,7 +50,7 @@ def option_scores(
         normalize: `none` for the sum over an option's tokens, `tokens` for the mean
     """
     model.eval()
-    shared = can_go_on(model)
+    shared = shares_prefix(model)
     if plain(model).device.type == "cpu":
         batch_tokens = min(batch_tokens, CPU_TOKENS)
     sums: list[list[float]] = [[] for _ in readings]
@@ -66,10 +66,10 @@ def option_scores(
 
 
 def _behind(
-    model: Any, readings: Sequence[Reading], options: Sequence[Sequence[np.ndarray]], batch_tokens: int
+    model: Any, readings: Sequence[EncodedInput], options: Sequence[Sequence[np.ndarray]], batch_tokens: int
 ) -> list[float]:
     """Return the likelihoods of all options of these questions, one question's after another's."""
-    state = read(model, readings)
+    state = prefill(model, readings)
     rows = [row for row, texts in enumerate(options) for _ in texts]
     texts = [text for row in options for text in row]
     first = log_softmax(state.logits.float(), dim=-1)  # (B, V)
@@ -77,14 +77,14 @@ def _behind(
     more = [i for i, text in enumerate(texts) if len(text) > 1]
     for chosen in _by_length([state.mask.shape[1] + len(texts[i]) for i in more], batch_tokens):
         group = [more[i] for i in chosen]
-        logits = go_on(model, state, [rows[i] for i in group], [texts[i][:-1] for i in group])  # (N, T - 1, V)
+        logits = extend(model, state, [rows[i] for i in group], [texts[i][:-1] for i in group])  # (N, T - 1, V)
         rest = _log_likelihoods(logits, pad([texts[i][1:] for i in group], IGNORED).to(logits.device))
         for i, value in zip(group, rest, strict=True):
             found[i] += value
     return found
 
 
-def _apart(model: Any, reading: Reading, options: Sequence[np.ndarray]) -> list[float]:
+def _apart(model: Any, reading: EncodedInput, options: Sequence[np.ndarray]) -> list[float]:
     """Return the likelihoods of one question's options, the whole of it read anew for each."""
     labels = pad(options, IGNORED).to(plain(model).device)  # (N, T)
     whole = [np.concatenate([reading.prompt, text[:-1]]) for text in options]
@@ -103,7 +103,7 @@ def _log_likelihoods(logits: Tensor, labels: Tensor) -> list[float]:
 def generate_texts(
     model: Any,
     tokenizer: Any,
-    readings: Sequence[Reading],
+    readings: Sequence[EncodedInput],
     max_new_tokens: int,
     batch_tokens: int,
     progress: Progress = lambda n: None,
@@ -114,12 +114,12 @@ def generate_texts(
     for chosen in _by_length([size + max_new_tokens for size in _sizes(model, readings)], batch_tokens):
         out = _generate(model, tokenizer, [readings[i] for i in chosen], max_new_tokens)
         for i, text in zip(chosen, tokenizer.batch_decode(out, skip_special_tokens=True), strict=True):
-            texts[i] = fold(text)
+            texts[i] = collapse_whitespace(text)
         progress(len(chosen))
     return texts
 
 
-def _generate(model: Any, tokenizer: Any, readings: Sequence[Reading], max_new_tokens: int) -> Tensor:
+def _generate(model: Any, tokenizer: Any, readings: Sequence[EncodedInput], max_new_tokens: int) -> Tensor:
     """Return the tokens behind each reading (B, T), filled up behind an end-of-sequence."""
     base: Any = plain(model)
     if base.config.is_encoder_decoder:
@@ -143,10 +143,10 @@ def _generate(model: Any, tokenizer: Any, readings: Sequence[Reading], max_new_t
 
 def match_option(text: str, choices: Sequence[str], tokenizer: Any) -> int | None:
     """Return the option that a generated text equals, or None; an option counts as written by the tokenizer too."""
-    if fold(text) in choices:
-        return choices.index(fold(text))
+    if collapse_whitespace(text) in choices:
+        return choices.index(collapse_whitespace(text))
     rewritten = [_rewritten(choice, tokenizer) for choice in choices]
-    return rewritten.index(fold(text)) if rewritten.count(fold(text)) == 1 else None
+    return rewritten.index(collapse_whitespace(text)) if rewritten.count(collapse_whitespace(text)) == 1 else None
 
 
 def match_answer(text: str, gold: str, tokenizer: Any) -> bool:
@@ -156,7 +156,7 @@ def match_answer(text: str, gold: str, tokenizer: Any) -> bool:
 
 def _rewritten(text: str, tokenizer: Any) -> str:
     """Return the text as the student could write it: FLAN-T5's vocabulary has no line break or curly bracket."""
-    return fold(tokenizer.decode(tokenizer(text)["input_ids"], skip_special_tokens=True))
+    return collapse_whitespace(tokenizer.decode(tokenizer(text)["input_ids"], skip_special_tokens=True))
 
 
 def choose(scores: Sequence[float]) -> int:
@@ -180,7 +180,7 @@ def predict(
         progress: told of every pass over a question, see `passes`
     """
     student, score, batch_tokens = params.student, params.score, params.runtime.batch_tokens
-    readings, options, _ = encode_questions(questions, Reader(student, model, tokenizer), student.answer_prefix)
+    readings, options, _ = encode_questions(questions, InputEncoder(student, model, tokenizer), student.answer_prefix)
 
     def write() -> list[str]:
         return generate_texts(model, tokenizer, readings, score.max_new_tokens, batch_tokens, progress)
@@ -218,7 +218,7 @@ def _in_free_text(question: Question, text: str, tokenizer: Any) -> dict:
     return {"id": question.id, "gold": question.gold, "choice": None, "scores": [], "text": text, "matched": matched}
 
 
-def _sizes(model: Any, readings: Sequence[Reading]) -> list[int]:
+def _sizes(model: Any, readings: Sequence[EncodedInput]) -> list[int]:
     return [soft_tokens(model) + len(reading.source) + len(reading.prompt) for reading in readings]
 
 

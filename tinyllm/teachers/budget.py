@@ -7,7 +7,7 @@ from tinyllm.params.schema import Price
 PER = 1_000_000  # tokens that a price is of
 
 
-class Bill:
+class Budget:
     """Spent money and reserved money together never pass the limit, as long as no prompt costs more than was reserved.
 
     Args:
@@ -25,13 +25,13 @@ class Bill:
         """The most that one attempt at a prompt can cost."""
         return (self.price.prompt * prompt_tokens + self.price.completion * max_new_tokens) / PER
 
-    def admit(self, index: int, most: float) -> bool:
+    def reserve(self, index: int, most: float) -> bool:
         """Reserve the most that prompt `index` can cost, if the limit allows it."""
         if self.limit is not None and self.spent + sum(self._reserved.values()) + most > self.limit:
             return False
         self._reserved[index] = most
         return True
 
-    def settle(self, index: int, prompt_tokens: int, completion_tokens: int, unanswered: int) -> None:
+    def charge(self, index: int, prompt_tokens: int, completion_tokens: int, unanswered: int) -> None:
         """Replace what was reserved by what it came to; an attempt without an answer may have been charged in full."""
         self.spent += self.most(prompt_tokens, completion_tokens) + unanswered * self._reserved.pop(index, 0.0)

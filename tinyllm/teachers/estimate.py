@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinyllm.records.questions import Question
-from tinyllm.teachers.cache.store import Answers, answer_key
-from tinyllm.teachers.live import Live
-from tinyllm.teachers.protocol import Answer, Failure, Prompt
+from tinyllm.teachers.cache.store import ResponseCache, answer_key
+from tinyllm.teachers.live import CachedTeacher
+from tinyllm.teachers.protocol import Failure, Generation, Prompt
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Estimate:
     cost: float  # in the price's currency
 
 
-def estimate(live: Live, questions: Sequence[Question], forced: bool) -> Estimate:
+def estimate(live: CachedTeacher, questions: Sequence[Question], forced: bool) -> Estimate:
     """Return what `live` has yet to be asked about the questions: for rationales, or without the gold answer for an exam.
 
     An example's rationale that is yet to be asked counts in each prompt that shows it as the longest there can be.
@@ -32,11 +32,11 @@ def estimate(live: Live, questions: Sequence[Question], forced: bool) -> Estimat
     cached: set[str] = set()
     too_long = 0
 
-    def look_up(prompts: Sequence[Prompt | None]) -> list[Answer | Failure]:
+    def look_up(prompts: Sequence[Prompt | None]) -> list[Generation | Failure]:
         nonlocal too_long
         keys = [None if prompt is None else answer_key(live.backend.identity, prompt) for prompt in prompts]
         too_long += keys.count(None)
-        with Answers(live.cache) as answers:
+        with ResponseCache(live.cache) as answers:
             known = answers.get([key for key in keys if key])
         cached.update(known)
         waiting.update({k: p for k, p in zip(keys, prompts, strict=True) if k and p and k not in known})
@@ -49,5 +49,5 @@ def estimate(live: Live, questions: Sequence[Question], forced: bool) -> Estimat
     prompt_tokens = sum(live.backend.count_tokens(prompt) for prompt in waiting.values())
     if unknown_rationales:
         prompt_tokens += len(fitted) * live.prompting.examples * longest
-    cost = live.bill.most(prompt_tokens, calls * longest)
+    cost = live.budget.most(prompt_tokens, calls * longest)
     return Estimate(calls, len(cached), too_long, prompt_tokens, calls * longest, cost)

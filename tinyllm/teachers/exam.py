@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tinyllm.parsing.cleaning import clean
-from tinyllm.parsing.stated_answer import stated_answer
+from tinyllm.parsing.stated_answer import extract_answer
 from tinyllm.records.questions import Question
-from tinyllm.records.rationales import Completion
+from tinyllm.records.rationales import TeacherOutput
 
 
-def grade(questions: Sequence[Question], completions: Sequence[Completion]) -> list[dict]:
+def grade(questions: Sequence[Question], completions: Sequence[TeacherOutput]) -> list[dict]:
     """Return one row a question: `id`, `gold`, `choice` (None where no option can be read off), `status`, `text`.
 
     Of a free-text question `choice` is the answer's text, as it is compared; the gold text itself where it equals that.
@@ -18,8 +18,8 @@ def grade(questions: Sequence[Question], completions: Sequence[Completion]) -> l
     return [_row(question, completion) for question, completion in zip(questions, completions, strict=True)]
 
 
-def _row(question: Question, completion: Completion) -> dict:
-    choice = None if completion.text is None else stated_answer(clean(completion.text), question)
+def _row(question: Question, completion: TeacherOutput) -> dict:
+    choice = None if completion.text is None else extract_answer(clean(completion.text), question)
     status = "unparsable" if completion.text is not None and choice is None else completion.status
     return {
         "id": question.id,

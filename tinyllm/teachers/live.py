@@ -14,24 +14,24 @@ from typing import Any
 
 from tinyllm.params.schema import Price, Prompting
 from tinyllm.parsing.cleaning import clean
-from tinyllm.parsing.stated_answer import stated_answer
+from tinyllm.parsing.stated_answer import extract_answer
 from tinyllm.records.questions import Question
-from tinyllm.records.rationales import Completion
-from tinyllm.teachers.budget import Bill
-from tinyllm.teachers.cache.store import Answers, answer_key
+from tinyllm.records.rationales import TeacherOutput
+from tinyllm.teachers.budget import Budget
+from tinyllm.teachers.cache.store import ResponseCache, answer_key
 from tinyllm.teachers.examples import choose_examples
 from tinyllm.teachers.progress import Progress, interruptible
 from tinyllm.teachers.prompts import Fitted, Shown, fit_prompt
-from tinyllm.teachers.protocol import Answer, Backend, Failure, Prompt, Scored
+from tinyllm.teachers.protocol import Backend, Failure, Generation, Prompt, Scored
 
-Ask = Callable[[Sequence[Prompt | None]], Sequence[Answer | Failure]]
+Ask = Callable[[Sequence[Prompt | None]], Sequence[Generation | Failure]]
 
 
 TOO_LONG = "question and options alone are longer than the teacher's context"
 
 
 @dataclass
-class Tally:
+class QueryCounts:
     """What asking came to, over all prompts."""
 
     cached: int = 0
@@ -43,7 +43,7 @@ class Tally:
         return f"{self.cached} answers from the cache, {self.answered} new" + (f"; failed: {failed}" if failed else "")
 
 
-class Live:
+class CachedTeacher:
     """A live teacher behind the answer cache.
 
     Args:
@@ -67,10 +67,10 @@ class Live:
     ) -> None:
         self.name, self.backend, self.scorer, self.cache = name, backend, scorer, cache
         self.prompting, self.train = prompting, train
-        self.bill = Bill(price, max_cost)
-        self.tally = Tally()
+        self.budget = Budget(price, max_cost)
+        self.tally = QueryCounts()
 
-    def complete(self, questions: Sequence[Question]) -> list[Completion]:
+    def complete(self, questions: Sequence[Question]) -> list[TeacherOutput]:
         """Return a rationale for each question, shown the gold answer if the params say so.
 
         Raises:
@@ -79,7 +79,7 @@ class Live:
         """
         return self._complete(questions, self.prompting.teacher_forcing)
 
-    def examine(self, questions: Sequence[Question]) -> list[Completion]:
+    def examine(self, questions: Sequence[Question]) -> list[TeacherOutput]:
         """Return the teacher's own reasoning and answer for each question; it is never shown the gold answer.
 
         Raises:
@@ -103,12 +103,12 @@ class Live:
             one.prompt and Scored(one.prompt.system, one.prompt.text, question.choices)
             for one, question in zip(fitted, questions, strict=True)
         ]
-        self.tally = Tally()
+        self.tally = QueryCounts()
         outcomes = self._ask(self.scorer, prompts)
         print(f"{self.name}, option probabilities: {self.tally}", file=sys.stderr, flush=True)
         return [_probabilities(outcome) for outcome in outcomes]
 
-    def _complete(self, questions: Sequence[Question], forced: bool) -> list[Completion]:
+    def _complete(self, questions: Sequence[Question], forced: bool) -> list[TeacherOutput]:
         fitted = self.fit(questions, forced, self.ask)
         outcomes = self.ask([one.prompt for one in fitted])
         print(f"{self.name}: {self.tally}", file=sys.stderr, flush=True)
@@ -136,8 +136,8 @@ class Live:
         outcomes = ask([self._fit(example, [], forced=True).prompt for example in examples])
         rationales = {}
         for example, outcome in zip(examples, outcomes, strict=True):
-            text = clean(outcome.text) if isinstance(outcome, Answer) else ""
-            if text and stated_answer(text, example) in (None, example.answer):
+            text = clean(outcome.text) if isinstance(outcome, Generation) else ""
+            if text and extract_answer(text, example) in (None, example.answer):
                 rationales[example.id] = text
         return rationales
 
@@ -146,7 +146,7 @@ class Live:
         limit = None if context is None else context - self.backend.max_new_tokens  # the longest answer must still fit
         return fit_prompt(question, examples, self.prompting, forced, self.backend.count_tokens, limit)
 
-    def ask(self, prompts: Sequence[Prompt | None]) -> list[Answer | Failure]:
+    def ask(self, prompts: Sequence[Prompt | None]) -> list[Generation | Failure]:
         """Return what became of every prompt; equal prompts are asked once, and None is one that did not fit.
 
         Raises:
@@ -154,11 +154,11 @@ class Live:
         """
         return self._ask(self.backend, prompts)
 
-    def _ask(self, backend: Backend, prompts: Sequence[Prompt | None]) -> list[Answer | Failure]:
+    def _ask(self, backend: Backend, prompts: Sequence[Prompt | None]) -> list[Generation | Failure]:
         keys = [None if prompt is None else answer_key(backend.identity, prompt) for prompt in prompts]
         wanted = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key and prompt}
-        with Answers(self.cache) as answers:
-            known: dict[str, Answer | Failure] = {**answers.get(list(wanted))}
+        with ResponseCache(self.cache) as answers:
+            known: dict[str, Generation | Failure] = {**answers.get(list(wanted))}
             self.tally.cached += len(known)
             missing = {key: prompt for key, prompt in wanted.items() if key not in known}
             known |= self._ask_backend(backend, missing, answers, len(known))
@@ -167,29 +167,31 @@ class Live:
         return outcomes
 
     def _ask_backend(
-        self, backend: Backend, missing: Mapping[str, Prompt], answers: Answers, cached: int
-    ) -> dict[str, Answer | Failure]:
+        self, backend: Backend, missing: Mapping[str, Prompt], answers: ResponseCache, cached: int
+    ) -> dict[str, Generation | Failure]:
         """Ask what the cache lacks and keep each answer as it arrives."""
         if not missing:
             return {}
         keys, prompts = list(missing), list(missing.values())
-        most = [self.bill.most(backend.count_tokens(prompt), backend.max_new_tokens) for prompt in prompts]
-        outcomes: dict[str, Answer | Failure] = {}
-        with interruptible() as stopped, Progress(self.name, len(prompts), cached, self.bill) as progress:
-            for index, outcome in backend.generate(prompts, lambda i: not stopped() and self.bill.admit(i, most[i])):
-                if isinstance(outcome, Answer):
-                    self.bill.settle(index, outcome.prompt_tokens, outcome.completion_tokens, outcome.unanswered)
+        most = [self.budget.most(backend.count_tokens(prompt), backend.max_new_tokens) for prompt in prompts]
+        outcomes: dict[str, Generation | Failure] = {}
+        with interruptible() as stopped, Progress(self.name, len(prompts), cached, self.budget) as progress:
+            for index, outcome in backend.generate(
+                prompts, lambda i: not stopped() and self.budget.reserve(i, most[i])
+            ):
+                if isinstance(outcome, Generation):
+                    self.budget.charge(index, outcome.prompt_tokens, outcome.completion_tokens, outcome.unanswered)
                     outcome = answers.put(keys[index], backend.identity, prompts[index], outcome)
                     self.tally.answered += 1
                 else:
-                    self.bill.settle(index, 0, 0, outcome.unanswered)
+                    self.budget.charge(index, 0, 0, outcome.unanswered)
                 outcomes[keys[index]] = outcome
                 progress.add(outcome)
         if stopped():
             raise KeyboardInterrupt
         if len(outcomes) < len(prompts):
             raise ValueError(
-                f"runtime.max_cost: {self.bill.limit}, of which {self.bill.spent:.4g} is spent, does not allow the next "
+                f"runtime.max_cost: {self.budget.limit}, of which {self.budget.spent:.4g} is spent, does not allow the next "
                 f"prompt; the answer cache holds {cached + self.tally.answered} of {cached + len(prompts)} answers: "
                 "raise it and run again"
             )
@@ -201,9 +203,9 @@ def prompt_digest(prompt: Prompt) -> str:
     return hashlib.sha256(f"{prompt.system}\0{prompt.text}".encode()).hexdigest()
 
 
-def _completion(fitted: Fitted, outcome: Answer | Failure) -> Completion:
+def _completion(fitted: Fitted, outcome: Generation | Failure) -> TeacherOutput:
     if isinstance(outcome, Failure):
-        return Completion(None, "failed", {"reason": outcome.reason, "detail": outcome.detail})
+        return TeacherOutput(None, "failed", {"reason": outcome.reason, "detail": outcome.detail})
     assert fitted.prompt is not None  # what has no prompt has failed
     extra: dict[str, Any] = {
         "prompt_sha256": prompt_digest(fitted.prompt),
@@ -213,10 +215,10 @@ def _completion(fitted: Fitted, outcome: Answer | Failure) -> Completion:
         "prompt_tokens": outcome.prompt_tokens,
         "completion_tokens": outcome.completion_tokens,
     }
-    return Completion(outcome.text, "ok", extra) if outcome.text.strip() else Completion(None, "empty", extra)
+    return TeacherOutput(outcome.text, "ok", extra) if outcome.text.strip() else TeacherOutput(None, "empty", extra)
 
 
-def _probabilities(outcome: Answer | Failure) -> list[float] | None:
+def _probabilities(outcome: Generation | Failure) -> list[float] | None:
     if isinstance(outcome, Failure):
         return None
     scores = json.loads(outcome.text)

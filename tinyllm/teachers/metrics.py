@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from tinyllm.records.rationales import Completion
+from tinyllm.records.rationales import TeacherOutput
 
 Probabilities = Sequence[list[float] | None]  # of each question's options, None where the teacher failed
 
 
-def summarise_query(completions: Sequence[Completion], probabilities: Probabilities | None) -> dict[str, int]:
+def summarise_query(completions: Sequence[TeacherOutput], probabilities: Probabilities | None) -> dict[str, int]:
     """Return metrics/query/TEACHER.json: how many were asked, by status; of live teachers failures by reason, tokens, cuts.
 
     Args:
@@ -29,7 +29,7 @@ def summarise_query(completions: Sequence[Completion], probabilities: Probabilit
     return counts | (sums | cuts if extras else {}) | scored
 
 
-def check_failed(teacher: str, completions: Sequence[Completion], limit: float) -> None:
+def check_failed(teacher: str, completions: Sequence[TeacherOutput], limit: float) -> None:
     """Refuse a query in which too many prompts got no answer.
 
     Args:

@@ -9,8 +9,8 @@ from tinyllm.casebook.rule_teachers import Expert
 from tinyllm.params.schema import Data, LocalTeacher, Params, ServerTeacher
 from tinyllm.project import cache_path
 from tinyllm.records.questions import Question, read_questions
-from tinyllm.records.rationales import Completion
-from tinyllm.teachers.live import Live
+from tinyllm.records.rationales import TeacherOutput
+from tinyllm.teachers.live import CachedTeacher
 from tinyllm.teachers.local.backend import Local
 from tinyllm.teachers.local.option_scores import OptionScores
 from tinyllm.teachers.metrics import Probabilities
@@ -57,7 +57,7 @@ def read_asked(name: str, params: Params, split: str) -> tuple[list[Question], l
     return read_questions(QUESTIONS / "train.jsonl"), read_questions(QUESTIONS / f"{split}.jsonl")
 
 
-def open_live(name: str, params: Params, train: Sequence[Question]) -> Live:
+def open_live(name: str, params: Params, train: Sequence[Question]) -> CachedTeacher:
     """Return a local or server teacher behind the answer cache.
 
     Raises:
@@ -68,7 +68,7 @@ def open_live(name: str, params: Params, train: Sequence[Question]) -> Live:
     price = settings.price if isinstance(settings, ServerTeacher) else None
     backend = open_backend(settings, params)
     scorer = OptionScores(backend) if isinstance(backend, Local) else None
-    return Live(name, backend, cache_path(), params.prompt, train, price, params.runtime.max_cost, scorer)
+    return CachedTeacher(name, backend, cache_path(), params.prompt, train, price, params.runtime.max_cost, scorer)
 
 
 def open_backend(settings: LocalTeacher | ServerTeacher, params: Params) -> Backend:
@@ -78,7 +78,7 @@ def open_backend(settings: LocalTeacher | ServerTeacher, params: Params) -> Back
 
 
 def rationale_rows(
-    questions: Sequence[Question], completions: Sequence[Completion], probabilities: Probabilities | None
+    questions: Sequence[Question], completions: Sequence[TeacherOutput], probabilities: Probabilities | None
 ) -> list[dict]:
     """Return the rows of data/rationales/TEACHER.jsonl.
 

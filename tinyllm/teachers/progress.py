@@ -13,8 +13,8 @@ from typing import Self
 from tqdm import tqdm
 
 from tinyllm.console import EVERY
-from tinyllm.teachers.budget import Bill
-from tinyllm.teachers.protocol import Answer, Failure
+from tinyllm.teachers.budget import Budget
+from tinyllm.teachers.protocol import Failure, Generation
 
 TELLING, SETTLED = 3, 5.0  # answers and seconds until a guess is made of the time that is left
 
@@ -22,8 +22,8 @@ TELLING, SETTLED = 3, 5.0  # answers and seconds until a guess is made of the ti
 class Progress:
     """A bar on a terminal; else a plain line now and then. Both say answered, cached, failed, tokens a second and cost."""
 
-    def __init__(self, name: str, total: int, cached: int, bill: Bill) -> None:
-        self.name, self.total, self.cached, self.bill = name, total, cached, bill
+    def __init__(self, name: str, total: int, cached: int, budget: Budget) -> None:
+        self.name, self.total, self.cached, self.budget = name, total, cached, budget
         self.answered = self.failed = self.tokens = 0
         self.started = self.said = time.monotonic()
         self.plain = not sys.stderr.isatty()
@@ -35,9 +35,9 @@ class Progress:
     def __exit__(self, *exception: object) -> None:
         self.bar.close()
 
-    def add(self, outcome: Answer | Failure) -> None:
+    def add(self, outcome: Generation | Failure) -> None:
         """Count one outcome and show it."""
-        if isinstance(outcome, Answer):
+        if isinstance(outcome, Generation):
             self.answered += 1
             self.tokens += outcome.completion_tokens
         else:
@@ -50,7 +50,7 @@ class Progress:
 
     def _counts(self) -> str:
         speed = self.tokens / max(time.monotonic() - self.started, 1e-9)
-        cost = f", cost {self.bill.spent:.4g}" if self.bill.spent else ""
+        cost = f", cost {self.budget.spent:.4g}" if self.budget.spent else ""
         return f"{self.answered} answered, {self.cached} cached, {self.failed} failed, {speed:.0f} tokens/s{cost}"
 
     def _line(self) -> str:

@@ -96,7 +96,7 @@ def _question(question: Question) -> str:
 
 
 def _answer(question: Question) -> str:
-    return f"Answer:\n{question.gold if question.free else question.letter}"
+    return f"Answer:\n{question.gold if question.free else question.gold_letter}"
 
 
 def _forced_example(question: Question, rationale: str | None) -> str:
@@ -105,7 +105,7 @@ def _forced_example(question: Question, rationale: str | None) -> str:
 
 
 def _example(question: Question, rationale: str | None) -> str:
-    short = CONCLUSION if question.free else f"{CONCLUSION} {question.letter}"
+    short = CONCLUSION if question.free else f"{CONCLUSION} {question.gold_letter}"
     full = f"{short} {question.gold}".rstrip(" .")
     reasoning = _without_ending(rationale or "", full, short)
     if not reasoning:

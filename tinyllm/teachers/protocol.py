@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tinyllm.records.questions import Question
-from tinyllm.records.rationales import Completion
+from tinyllm.records.rationales import TeacherOutput
 
 STOP = "\nQuestion:"  # where an answer runs on into a question of the teacher's own, it ends
 
@@ -19,11 +19,11 @@ STOP = "\nQuestion:"  # where an answer runs on into a question of the teacher's
 class Teacher(Protocol):
     """What every teacher is."""
 
-    def complete(self, questions: Sequence[Question]) -> list[Completion]:
+    def complete(self, questions: Sequence[Question]) -> list[TeacherOutput]:
         """A rationale for each question; the teacher may be shown the gold answer."""
         ...
 
-    def examine(self, questions: Sequence[Question]) -> list[Completion]:
+    def examine(self, questions: Sequence[Question]) -> list[TeacherOutput]:
         """The teacher's own answer to each question, with its reasoning; it is never shown the gold answer."""
         ...
 
@@ -57,7 +57,7 @@ class Scored(Prompt):
 
 
 @dataclass(frozen=True)
-class Answer:
+class Generation:
     """What a live teacher answered, as it came."""
 
     text: str
@@ -92,12 +92,12 @@ class Backend(Protocol):
         ...
 
     def generate(
-        self, prompts: Sequence[Prompt], admit: Callable[[int], bool]
-    ) -> Iterator[tuple[int, Answer | Failure]]:
+        self, prompts: Sequence[Prompt], reserve: Callable[[int], bool]
+    ) -> Iterator[tuple[int, Generation | Failure]]:
         """Yield (index of the prompt, what became of it) as each arrives, in any order.
 
         Args:
-            admit: asked with a prompt's index once, right before it is first sent; False means: not now. Where prompts are
+            reserve: asked with a prompt's index once, right before it is first sent; False means: not now. Where prompts are
                 still under way the backend asks again after one of them has come back; else it ends, and what was not
                 admitted is not yielded.
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tinyllm.records.questions import Question
-from tinyllm.records.rationales import Completion, read_rationales
+from tinyllm.records.rationales import TeacherOutput, read_rationales
 
 
 class Recorded:
@@ -25,10 +25,10 @@ class Recorded:
             raise ValueError(f"{source}: no rationales of teacher {path.stem}; recorded with these questions: {found}")
         self.rows = {row["id"]: row for row in read_rationales(path)}
 
-    def complete(self, questions: Sequence[Question]) -> list[Completion]:
+    def complete(self, questions: Sequence[Question]) -> list[TeacherOutput]:
         return [self._completion(question) for question in questions]
 
-    def examine(self, questions: Sequence[Question]) -> list[Completion]:
+    def examine(self, questions: Sequence[Question]) -> list[TeacherOutput]:
         """
         Raises:
             ValueError: always; it was not recorded what the teacher answers by itself.
@@ -45,6 +45,6 @@ class Recorded:
             "set corpus.option_probabilities to false"
         )
 
-    def _completion(self, question: Question) -> Completion:
+    def _completion(self, question: Question) -> TeacherOutput:
         row = self.rows.get(question.id)
-        return Completion(None, "missing") if row is None else Completion(row["rationale"], row["status"])
+        return TeacherOutput(None, "missing") if row is None else TeacherOutput(row["rationale"], row["status"])

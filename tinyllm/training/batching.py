@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tinyllm.models.loaded import IGNORED, filled, pad
 from tinyllm.training.examples import Example
-from tinyllm.training.packed_layout import Layout, Sources, lay_out, match_sources
+from tinyllm.training.packed_layout import PackedLayout, Sources, match_sources, pack
 
 PASS_TOKENS = 500  # the padding for which a forward and backward pass of its own is not worth its fixed cost
 
@@ -92,13 +92,13 @@ def _distinct_sources(examples: Sequence[Example]) -> tuple[list[np.ndarray], li
 
 
 @dataclass(frozen=True)
-class Ragged:
+class PackedBatch:
     """One forward pass without padding: sources and targets end to end, and the places at which a label is foretold."""
 
     source_ids: Tensor  # (N,)
-    source_layout: Layout
+    source_layout: PackedLayout
     target_ids: Tensor  # (M,)
-    target_layout: Layout
+    target_layout: PackedLayout
     sources: Sources
     labelled: Tensor  # (K,) places in the target's layout
     labels: Tensor  # (K,)
@@ -106,17 +106,17 @@ class Ragged:
     weights: Tensor  # (K,), the weight of each label's loss
 
 
-def lay_end_to_end(examples: Sequence[Example]) -> Ragged:
+def pack_examples(examples: Sequence[Example]) -> PackedBatch:
     """Lay out the examples of one forward pass for tinyllm/training/packed_t5.py; a shared source is laid out once."""
     sources, rows = _distinct_sources(examples)
     lengths = [len(source) for source in sources]
-    source_layout = lay_out(lengths)
-    target_layout = lay_out([example.decoder_length for example in examples])
+    source_layout = pack(lengths)
+    target_layout = pack([example.decoder_length for example in examples])
     labels = target_layout.fill([example.decoder_labels() for example in examples], IGNORED)
     owners = target_layout.fill([np.full(example.decoder_length, i) for i, example in enumerate(examples)], 0)
     labelled = (labels != IGNORED).nonzero().squeeze(1)
     owner = owners[labelled]
-    return Ragged(
+    return PackedBatch(
         source_layout.fill(sources, 0),
         source_layout,
         target_layout.fill([example.decoder_ids() for example in examples], 0),
@@ -129,7 +129,7 @@ def lay_end_to_end(examples: Sequence[Example]) -> Ragged:
     )
 
 
-def split_ragged(questions: Sequence[Sequence[Example]], max_tokens: int) -> list[list[Example]]:
+def split_packed(questions: Sequence[Sequence[Example]], max_tokens: int) -> list[list[Example]]:
     """Split a step's questions into parts of at most `max_tokens` tokens each, one question at least."""
     parts: list[list[Example]] = []
     room = 0

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tinyllm.models.loaded import IGNORED
-from tinyllm.student.encoding import Cuts, Reader
+from tinyllm.student.encoding import InputEncoder, TruncationCounts
 
 AT_ONCE = 1000  # rows whose texts the tokenizer is given together
 
@@ -48,12 +48,14 @@ class Example:
         return np.concatenate([np.full(len(self.prompt) - 1, IGNORED, dtype=np.int32), self.labels])
 
 
-def encode_corpus(rows: Sequence[dict], tasks: Sequence[Task], reader: Reader) -> tuple[list[list[Example]], Cuts]:
+def encode_corpus(
+    rows: Sequence[dict], tasks: Sequence[Task], reader: InputEncoder
+) -> tuple[list[list[Example]], TruncationCounts]:
     """Tokenise every row once: a list of examples a question, one for each task it has a target for.
 
     A task of weight 0 is left out altogether, so that `loss.alpha=0.0` costs no more than a corpus without teachers.
     """
-    cuts = Cuts()
+    cuts = TruncationCounts()
     questions: list[list[Example]] = [[] for _ in rows]
     for first in range(0, len(rows), AT_ONCE):
         part = range(first, min(first + AT_ONCE, len(rows)))

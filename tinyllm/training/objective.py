@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
 from tinyllm.models.loaded import IGNORED, embedded, plain, soft_tokens
-from tinyllm.training import packed_t5 as ragged
-from tinyllm.training.batching import Ragged
+from tinyllm.training import packed_t5 as packed
+from tinyllm.training.batching import PackedBatch
 from tinyllm.training.loss import output_loss, row_losses, task_sums, weighted_loss
-from tinyllm.training.step_collator import Choices
+from tinyllm.training.step_collator import OptionBatch
 from tinyllm.training.tree_attention import has_plain_head
 
 
@@ -20,7 +20,7 @@ class Objective(nn.Module):
     """A student with its loss as a module of its own, so that whatever wraps it for several devices sees one forward pass.
 
     Args:
-        weights: (K,) of the tasks; where teachers' beliefs are learnt, the last is that of the divergence
+        weights: (K,) of the tasks; where teachers' soft_labels are learnt, the last is that of the divergence
         per_token: whether an option's score is its log-likelihood per token
     """
 
@@ -31,16 +31,16 @@ class Objective(nn.Module):
         self.register_buffer("weights", weights, persistent=False)
         self.per_token = per_token
 
-    def forward(self, part: dict[str, Tensor] | Ragged | Choices, counts: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, part: dict[str, Tensor] | PackedBatch | OptionBatch, counts: Tensor) -> tuple[Tensor, Tensor]:
         """Return this part's share of the step's objective and, without a gradient, its losses summed by task (K,).
 
         Args:
-            part: of `steps.Steps`
+            part: of `StepCollator`
             counts: (K,) of the whole step
         """
-        if isinstance(part, Ragged):
-            return self._ragged(part, counts)
-        if isinstance(part, Choices):
+        if isinstance(part, PackedBatch):
+            return self._packed(part, counts)
+        if isinstance(part, OptionBatch):
             sums = torch.zeros_like(counts)
             sums[-1] = self._divergence(part)
         elif "decoder_input_ids" not in part and has_plain_head(self.student):
@@ -50,10 +50,10 @@ class Objective(nn.Module):
             sums = task_sums(losses * part["weights"], part["tasks"], len(counts))
         return weighted_loss(sums, counts, self.weights), sums.detach()
 
-    def _ragged(self, part: Ragged, counts: Tensor) -> tuple[Tensor, Tensor]:
+    def _packed(self, part: PackedBatch, counts: Tensor) -> tuple[Tensor, Tensor]:
         model = plain(self.student)
-        states = ragged.encode(model, part.source_ids, part.source_layout)
-        hidden = ragged.decode(model, part.target_ids, part.target_layout, states, part.sources)
+        states = packed.encode(model, part.source_ids, part.source_layout)
+        hidden = packed.decode(model, part.target_ids, part.target_layout, states, part.sources)
         return self._output(hidden.index_select(0, part.labelled), part.labels, part.tasks, part.weights, counts)
 
     def _causal(self, part: dict[str, Tensor], counts: Tensor) -> tuple[Tensor, Tensor]:
@@ -73,16 +73,16 @@ class Objective(nn.Module):
         loss, each = output_loss(hidden, plain(self.student).get_output_embeddings().weight, labels, scale)
         return loss, task_sums(each * weights, tasks, len(counts))
 
-    def _divergence(self, part: Choices) -> Tensor:
-        """Return the summed KL divergence, in nats, from each row of beliefs to the student's own over the same options."""
+    def _divergence(self, part: OptionBatch) -> Tensor:
+        """Return the summed KL divergence, in nats, from each row of soft_labels to the student's own over the same options."""
         scores = -row_losses(padded_logits(self.student, part.batch), part.batch["labels"])  # (B,)
         if self.per_token:
             scores = scores / part.tokens
-        table = scores.new_full((int(part.question.max()) + 1, part.beliefs.shape[1]), float("-inf"))
+        table = scores.new_full((int(part.question.max()) + 1, part.soft_labels.shape[1]), float("-inf"))
         own = log_softmax(table.index_put((part.question, part.place), scores), dim=1)[part.owner]  # (P, C)
-        believed = part.beliefs > 0
-        log_ratio = part.beliefs.clamp(min=1e-30).log() - own.masked_fill(~believed, 0.0)
-        return (part.beliefs * log_ratio).sum()
+        believed = part.soft_labels > 0
+        log_ratio = part.soft_labels.clamp(min=1e-30).log() - own.masked_fill(~believed, 0.0)
+        return (part.soft_labels * log_ratio).sum()
 
 
 def padded_logits(student: Any, part: dict[str, Tensor]) -> Tensor:

@@ -26,7 +26,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Layout:
+class PackedLayout:
     """Sequences of different length in one row of places: groups one after another, in a group sequence after sequence."""
 
     order: list[int]  # the sequences by index, in the order in which they lie
@@ -49,7 +49,7 @@ class Layout:
         return torch.from_numpy(out)
 
 
-def lay_out(lengths: Sequence[int]) -> Layout:
+def pack(lengths: Sequence[int]) -> PackedLayout:
     """Sort sequences by length and group them so that padding and the number of groups together cost least."""
     order = sorted(range(len(lengths)), key=lambda i: lengths[i])
     groups, starts, place = [], [0] * len(lengths), 0
@@ -62,7 +62,7 @@ def lay_out(lengths: Sequence[int]) -> Layout:
         own = torch.tensor([lengths[i] for i in members])
         padded = torch.arange(longest)[None, :] >= own[:, None]  # (count, length)
         groups.append(Group(len(members), longest, padded if bool(padded.any()) else None))
-    return Layout(order, starts, groups)
+    return PackedLayout(order, starts, groups)
 
 
 def _cheapest_cuts(lengths: Sequence[int]) -> list[tuple[int, int]]:
@@ -90,7 +90,7 @@ class Sources:
     groups: list[Group]  # one for every group of the target's layout
 
 
-def match_sources(target: Layout, source: Layout, of: Sequence[int], lengths: Sequence[int]) -> Sources:
+def match_sources(target: PackedLayout, source: PackedLayout, of: Sequence[int], lengths: Sequence[int]) -> Sources:
     """Return where the sources of the target's groups lie.
 
     Args:

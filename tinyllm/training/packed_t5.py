@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import dropout, scaled_dot_product_attention, softmax
 
-from tinyllm.training.packed_layout import Group, Layout, Sources
+from tinyllm.training.packed_layout import Group, PackedLayout, Sources
 
 
 def can_run(model: Any) -> bool:
@@ -20,7 +20,7 @@ def can_run(model: Any) -> bool:
     return model.config.model_type == "t5"
 
 
-def encode(model: Any, ids: Tensor, layout: Layout) -> Tensor:
+def encode(model: Any, ids: Tensor, layout: PackedLayout) -> Tensor:
     """Return the encoder's states of tokens (N,) laid out so: (N, D)."""
     stack = model.encoder
     biases = _biases(stack, layout, causal=False)
@@ -31,7 +31,7 @@ def encode(model: Any, ids: Tensor, layout: Layout) -> Tensor:
     return stack.dropout(stack.final_layer_norm(hidden))
 
 
-def decode(model: Any, ids: Tensor, layout: Layout, states: Tensor, sources: Sources) -> Tensor:
+def decode(model: Any, ids: Tensor, layout: PackedLayout, states: Tensor, sources: Sources) -> Tensor:
     """Return what the output layer is given for decoder tokens (M,) laid out so: (M, D).
 
     Args:
@@ -49,7 +49,7 @@ def decode(model: Any, ids: Tensor, layout: Layout, states: Tensor, sources: Sou
     return hidden * model.config.d_model**-0.5 if model.config.scale_decoder_outputs else hidden
 
 
-def _biases(stack: Any, layout: Layout, causal: bool) -> list[Tensor]:
+def _biases(stack: Any, layout: PackedLayout, causal: bool) -> list[Tensor]:
     """Return what is added to each group's scores, in every layer: the position bias, and -inf where a token may not look.
 
     Each is (H, L, L), or (n, H, L, L) where sequences of the group are padded; a causal one needs no padding masked, since
@@ -69,7 +69,7 @@ def _biases(stack: Any, layout: Layout, causal: bool) -> list[Tensor]:
     return biases
 
 
-def _self_attention(layer: Any, hidden: Tensor, layout: Layout, biases: list[Tensor]) -> Tensor:
+def _self_attention(layer: Any, hidden: Tensor, layout: PackedLayout, biases: list[Tensor]) -> Tensor:
     attention = layer.SelfAttention
     normed = layer.layer_norm(hidden)
     q, k, v = (project(normed).split(layout.sizes) for project in (attention.q, attention.k, attention.v))
@@ -82,7 +82,7 @@ def _self_attention(layer: Any, hidden: Tensor, layout: Layout, biases: list[Ten
     return hidden + layer.dropout(attention.o(torch.cat(out)))
 
 
-def _cross_attention(layer: Any, hidden: Tensor, layout: Layout, states: Tensor, sources: Sources) -> Tensor:
+def _cross_attention(layer: Any, hidden: Tensor, layout: PackedLayout, states: Tensor, sources: Sources) -> Tensor:
     attention = layer.EncDecAttention
     q = attention.q(layer.layer_norm(hidden)).split(layout.sizes)
     sizes = [group.places for group in sources.groups]

@@ -1,4 +1,4 @@
-"""Train one student: its tasks, its vocabulary, its lessons, and what there is to say of its training."""
+"""Train one student: its tasks, its vocabulary, its samples, and what there is to say of its training."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from tinyllm.models.device import choose_device
 from tinyllm.params.schema import Loss, Params, alpha
 from tinyllm.records.questions import Question
 from tinyllm.student.build import new_student
-from tinyllm.student.encoding import Cuts, Reader
+from tinyllm.student.encoding import InputEncoder, TruncationCounts
 from tinyllm.training.arguments import training_arguments
 from tinyllm.training.examples import Example, Task, encode_corpus
 from tinyllm.training.loss_curve import LossCurve
 from tinyllm.training.objective import Objective
 from tinyllm.training.resume import last_checkpoint
-from tinyllm.training.step_collator import Lesson, Steps
+from tinyllm.training.step_collator import StepCollator, TrainingSample
 from tinyllm.training.trainer import DistillationTrainer, Progress
-from tinyllm.training.validation import ValidJudge
+from tinyllm.training.validation import Validator
 
-BELIEFS = "beliefs"  # the name of the divergence in the loss curve
+SOFT_LABELS = "soft_labels"  # the name of the divergence in the loss curve
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,14 @@ def train_student(params: Params, seed: int, train: Sequence[dict], valid: Seque
     texts = vocabulary_texts(train, tasks)
     with tempfile.TemporaryDirectory(dir=work) as folder:
         model, tokenizer = new_student(student, settings.dropout, texts, Path(folder))
-    reader = Reader(student, model, tokenizer)
+    reader = InputEncoder(student, model, tokenizer)
     examples, cuts = encode_corpus(train, tasks, reader)
-    lessons = with_beliefs(train, examples, reader, student.answer_prefix, len(tasks), params.loss.kd)
-    judge = ValidJudge(valid, reader, params)
+    samples = with_soft_labels(train, examples, reader, student.answer_prefix, len(tasks), params.loss.kd)
+    judge = Validator(valid, reader, params)
     if not settings.epochs:
         model.to(choose_device(params.runtime))
         return Trained(model, tokenizer, _metrics([(0, judge(model))], 0, 1, cuts, len(examples), model), [])
-    trainer = _trainer(params, seed, work, model, tasks, lessons, judge)
+    trainer = _trainer(params, seed, work, model, tasks, samples, judge)
     last = last_checkpoint(work)
     if last:
         print(
@@ -85,17 +85,25 @@ def train_student(params: Params, seed: int, train: Sequence[dict], valid: Seque
 
 
 def _trainer(
-    params: Params, seed: int, work: Path, model: Any, tasks: Sequence[Task], lessons: list[Lesson], judge: ValidJudge
+    params: Params,
+    seed: int,
+    work: Path,
+    model: Any,
+    tasks: Sequence[Task],
+    samples: list[TrainingSample],
+    judge: Validator,
 ) -> DistillationTrainer:
     names, weights = [task.name for task in tasks], [task.weight for task in tasks]
     if params.loss.kd:
-        names, weights = [*names, BELIEFS], [*weights, params.loss.kd]
-    arguments = training_arguments(params, seed, work, len(lessons))
+        names, weights = [*names, SOFT_LABELS], [*weights, params.loss.kd]
+    arguments = training_arguments(params, seed, work, len(samples))
     return DistillationTrainer(
         objective=Objective(model, torch.tensor(weights), params.score.normalize == "tokens"),
         args=arguments,
-        lessons=lessons,
-        steps=Steps(model, len(weights), params.runtime.batch_tokens, arguments.process_index, arguments.world_size),
+        samples=samples,
+        steps=StepCollator(
+            model, len(weights), params.runtime.batch_tokens, arguments.process_index, arguments.world_size
+        ),
         callbacks=[Progress()],
         judge=judge,
         curve=LossCurve(names),
@@ -115,34 +123,39 @@ def vocabulary_texts(rows: Sequence[dict], tasks: Sequence[Task]) -> list[str]:
     return [*questions, *used * len(rows)]
 
 
-def with_beliefs(
+def with_soft_labels(
     rows: Sequence[dict],
     examples: Sequence[list[Example]],
-    reader: Reader,
+    reader: InputEncoder,
     answer_prefix: str,
     task: int,
     weight: float,
-) -> list[Lesson]:
-    """Return each row's lesson; where the divergence has a weight, with its options and the teachers' beliefs in them.
+) -> list[TrainingSample]:
+    """Return each row's sample; where the divergence has a weight, with its options and the teachers' soft_labels in them.
 
     Args:
         task: the index of the divergence among the tasks
     """
-    lessons = []
+    samples = []
     for row, own in zip(rows, examples, strict=True):
         found = list(row.get("option_probabilities", {}).values()) if weight > 0 else []
         options = []
         if found:
-            reading = reader.question(answer_prefix, row["context"], row["input"], Cuts())
-            targets = [reader.target(choice, Cuts(), limit=10**6) for choice in row["choices"]]
+            reading = reader.question(answer_prefix, row["context"], row["input"], TruncationCounts())
+            targets = [reader.target(choice, TruncationCounts(), limit=10**6) for choice in row["choices"]]
             options = [Example(task, reading.source, reading.prompt, target) for target in targets]
-        beliefs = np.array(found, dtype=np.float32) if found else None
-        lessons.append(Lesson(row["id"], own, options, beliefs))
-    return lessons
+        soft_labels = np.array(found, dtype=np.float32) if found else None
+        samples.append(TrainingSample(row["id"], own, options, soft_labels))
+    return samples
 
 
 def _metrics(
-    looks: Sequence[tuple[int, float]], steps: int, steps_per_epoch: float, cuts: Cuts, questions: int, model: Any
+    looks: Sequence[tuple[int, float]],
+    steps: int,
+    steps_per_epoch: float,
+    cuts: TruncationCounts,
+    questions: int,
+    model: Any,
 ) -> dict[str, float | int]:
     best, accuracy = max(looks, key=lambda look: (look[1], -look[0]))
     return {

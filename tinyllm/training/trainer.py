@@ -17,11 +17,11 @@ from tqdm import tqdm
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
 
 from tinyllm.console import progress
-from tinyllm.student.folder import naming
+from tinyllm.student.folder import errors_name
 from tinyllm.training.loss import weighted_loss
 from tinyllm.training.loss_curve import LossCurve
 from tinyllm.training.objective import Objective
-from tinyllm.training.step_collator import Lesson, Step, Steps
+from tinyllm.training.step_collator import Step, StepCollator, TrainingSample
 
 Judge = Callable[[Any], float]  # of a student: its accuracy on valid
 WEIGHTS, PROGRESS, WHOLE = "model.safetensors", "progress.json", "whole"
@@ -32,8 +32,8 @@ class DistillationTrainer(Trainer):
 
     Args:
         objective: the student with its loss
-        lessons: one a question
-        steps: makes an optimizer step's passes of its lessons
+        samples: one a question
+        steps: makes an optimizer step's passes of its samples
         judge: asked at every look at valid
         patience: looks without a better one after which it stops
     """
@@ -42,8 +42,8 @@ class DistillationTrainer(Trainer):
         self,
         *,
         objective: Objective,
-        lessons: Sequence[Lesson],
-        steps: Steps,
+        samples: Sequence[TrainingSample],
+        steps: StepCollator,
         judge: Judge,
         curve: LossCurve,
         patience: int,
@@ -53,7 +53,7 @@ class DistillationTrainer(Trainer):
         super().__init__(model=objective, eval_dataset=[0], **options)  # it wants one; `evaluate` asks the judge
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
-        self.lessons, self.steps, self.judge, self.curve = lessons, steps, judge, curve
+        self.samples, self.steps, self.judge, self.curve = samples, steps, judge, curve
         self.patience, self.batch_size = patience, batch_size
         self.looks: list[tuple[int, float]] = []  # (step, accuracy on valid)
 
@@ -64,11 +64,11 @@ class DistillationTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader:
         """Every process gets every step's questions, and the collator takes its share: no question is dropped or doubled."""
-        length = -(-len(self.lessons) // self.batch_size)  # of an epoch, in steps
-        order = EpochOrder(len(self.lessons), self.args.seed, lambda: self.state.global_step // length)
+        length = -(-len(self.samples) // self.batch_size)  # of an epoch, in steps
+        order = EpochOrder(len(self.samples), self.args.seed, lambda: self.state.global_step // length)
         batches = BatchSampler(order, self.batch_size, drop_last=False)
         # the Trainer looks into a batch for keys, and finds none of those that it knows
-        own = self.lessons
+        own = self.samples
         return DataLoader(own, batch_sampler=batches, collate_fn=lambda part: {"step": self.steps(part)})  # type: ignore[arg-type]
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
@@ -130,7 +130,7 @@ class DistillationTrainer(Trainer):
         if not self.args.should_save:
             return
         folder = Path(output_dir or str(self.args.output_dir))
-        with naming(folder):
+        with errors_name(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self._write_weights(folder / WEIGHTS)
             progress = {"curve": self.curve.state(), "looks": self.looks}
@@ -139,7 +139,7 @@ class DistillationTrainer(Trainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Mark the checkpoint as whole once all of it is written, so that no half of one is ever gone on from."""
         folder = Path(str(self.args.output_dir))
-        with naming(folder):
+        with errors_name(folder):
             super()._save_checkpoint(model, trial)
             (folder / f"checkpoint-{self.state.global_step}" / WHOLE).touch()
 
@@ -156,7 +156,7 @@ class DistillationTrainer(Trainer):
 
     def _write_weights(self, path: Path) -> None:
         partial = path.with_name(f"{path.name}.partial")
-        with naming(path):
+        with errors_name(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             save_file({name: weight.detach().contiguous() for name, weight in self._tuned().items()}, partial)
             partial.rename(path)

@@ -28,23 +28,23 @@ def has_plain_head(student: Any) -> bool:
     return plain(student).config.model_type in PLAIN_HEADS and not soft_tokens(student)
 
 
-def branched_length(examples: Sequence[Example]) -> int:
+def tree_length(examples: Sequence[Example]) -> int:
     """Tokens of a question's row."""
     return examples[0].shared + sum(example.decoder_length - example.shared for example in examples)
 
 
-def split_branched(questions: Sequence[Sequence[Example]], max_tokens: int) -> list[list[Sequence[Example]]]:
+def split_trees(questions: Sequence[Sequence[Example]], max_tokens: int) -> list[list[Sequence[Example]]]:
     """Split a step's questions, those of like length together, into parts of at most `max_tokens` padded tokens."""
     parts: list[list[Sequence[Example]]] = []
-    for examples in sorted(questions, key=branched_length):
-        if parts and branched_length(examples) * (len(parts[-1]) + 1) <= max_tokens:
+    for examples in sorted(questions, key=tree_length):
+        if parts and tree_length(examples) * (len(parts[-1]) + 1) <= max_tokens:
             parts[-1].append(examples)
         else:
             parts.append([examples])
     return parts
 
 
-def branch_out(questions: Sequence[Sequence[Example]], pad_id: int) -> dict[str, Tensor]:
+def build_tree_batch(questions: Sequence[Sequence[Example]], pad_id: int) -> dict[str, Tensor]:
     """Return the tensors of one padded forward pass over B questions, of T tokens with their branches.
 
     They are input_ids, position_ids, labels, tasks, weights (B, T), and attention_mask (B, 1, T, T), to be added to the scores.

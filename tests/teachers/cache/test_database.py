@@ -18,21 +18,21 @@ from typing import Any
 import pytest
 
 from tinyllm.teachers.cache import database as answer_database
-from tinyllm.teachers.cache.store import Answers, answer_key
-from tinyllm.teachers.protocol import Answer, Prompt
+from tinyllm.teachers.cache.store import ResponseCache, answer_key
+from tinyllm.teachers.protocol import Generation, Prompt
 
 ROOT = Path(__file__).resolve().parents[3]
 IDENTITY = {"backend": "server", "model": "toy"}
 START = """
 import itertools, json, sys
 from pathlib import Path
-from tinyllm.teachers.cache.store import Answers, answer_key
-from tinyllm.teachers.protocol import Answer, Prompt
+from tinyllm.teachers.cache.store import ResponseCache, answer_key
+from tinyllm.teachers.protocol import Generation, Prompt
 
 def put(cache, question, text):
     prompt = Prompt("", question)
     return cache.put(answer_key({"backend": "server", "model": "toy"}, prompt), {"backend": "server", "model": "toy"},
-        prompt, Answer(text, "stop", 1, 1))
+        prompt, Generation(text, "stop", 1, 1))
 """
 
 
@@ -44,8 +44,8 @@ def process(script: str, *arguments: object, **options: Any) -> subprocess.Popen
     return subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True, **options)
 
 
-def put(cache: Answers, question: str, text: str = "Fins.") -> Answer:
-    return cache.put(key(question), IDENTITY, Prompt("", question), Answer(text, "stop", 1, 1))
+def put(cache: ResponseCache, question: str, text: str = "Fins.") -> Generation:
+    return cache.put(key(question), IDENTITY, Prompt("", question), Generation(text, "stop", 1, 1))
 
 
 def key(question: str) -> str:
@@ -61,7 +61,7 @@ def check_whole(path: Path) -> None:
 def failure(path: Path) -> str:
     """The line that opening a file ends with."""
     with pytest.raises(ValueError) as caught:
-        Answers(path)
+        ResponseCache(path)
     message = str(caught.value)
     assert message.startswith(f"{path}: ") and "\n" not in message
     return message.removeprefix(f"{path}: ")
@@ -75,7 +75,7 @@ print("ready", flush=True)
 sys.stdin.readline()
 held = {}
 for file in range(15):
-    with Answers(Path(folder) / f"{file}.sqlite") as cache:
+    with ResponseCache(Path(folder) / f"{file}.sqlite") as cache:
         for question in range(8):
             held[f"{file} {question}"] = put(cache, f"{question}", name).text
 print(json.dumps(held))
@@ -95,7 +95,7 @@ def test_processes_that_make_one_file_at_once_agree_on_every_answer(tmp_path: Pa
     held = [json.loads(out) for out, _ in ends]
     assert held[0] == held[1] == held[2] == held[3]
     for file in range(15):
-        with Answers(tmp_path / f"{file}.sqlite") as cache:
+        with ResponseCache(tmp_path / f"{file}.sqlite") as cache:
             kept = cache.get([key(f"{question}") for question in range(8)])
         assert [kept[key(f"{question}")].text for question in range(8)] == [held[0][f"{file} {n}"] for n in range(8)]
         check_whole(tmp_path / f"{file}.sqlite")
@@ -113,7 +113,7 @@ database.execute("ROLLBACK")
 
 
 def test_a_put_waits_for_a_process_that_is_writing(tmp_path: Path) -> None:
-    with Answers(tmp_path / "a.sqlite") as cache:
+    with ResponseCache(tmp_path / "a.sqlite") as cache:
         holder = process(HOLD, tmp_path / "a.sqlite", "BEGIN IMMEDIATE", "SELECT 1")
         assert holder.stdout and holder.stdout.readline() == "held\n"
         start = time.monotonic()
@@ -126,19 +126,19 @@ def test_making_the_file_waits_for_a_process_that_has_begun_to(tmp_path: Path) -
     (tmp_path / "a.sqlite").touch()
     holder = process(HOLD, tmp_path / "a.sqlite", "BEGIN", "CREATE TABLE brief (a)")
     assert holder.stdout and holder.stdout.readline() == "held\n"
-    with Answers(tmp_path / "a.sqlite") as cache:
+    with ResponseCache(tmp_path / "a.sqlite") as cache:
         assert put(cache, "?").text == "Fins."
     assert holder.communicate(timeout=30) == ("", "")
 
 
 def test_a_lock_that_is_never_given_back_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.sqlite"
-    Answers(path).__exit__()
+    ResponseCache(path).__exit__()
     monkeypatch.setattr(answer_database, "BUSY_SECONDS", 0.1)
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     with (
-        Answers(path) as cache,
+        ResponseCache(path) as cache,
         pytest.raises(ValueError, match=r"a\.sqlite: locked by another process for 60 s; end it"),
     ):
         put(cache, "?")
@@ -148,7 +148,7 @@ def test_a_lock_that_is_never_given_back_is_told(tmp_path: Path, monkeypatch: py
 # --- killed ---------------------------------------------------------------------------------------------------------
 
 WRITE = """
-with Answers(Path(sys.argv[1])) as cache, open(sys.argv[3], "ab", buffering=0) as printed:
+with ResponseCache(Path(sys.argv[1])) as cache, open(sys.argv[3], "ab", buffering=0) as printed:
     for number in itertools.count():
         question = f"{sys.argv[2]} {number}"
         put(cache, question, f"{question} " * 100)
@@ -172,7 +172,7 @@ def test_a_process_that_is_killed_loses_no_answer_that_was_kept(tmp_path: Path, 
         for writer in writers:
             assert (writer.communicate(timeout=30), writer.returncode) == (("", ""), -signal.SIGKILL)
         told += printed.read_text(encoding="utf-8").split("\n")[:-1]
-        with Answers(path) as cache:
+        with ResponseCache(path) as cache:
             kept = cache.get([key(question) for question in told])
         assert all(kept[key(question)].text == f"{question} " * 100 for question in told)
     assert len(told) > 10 * rounds
@@ -183,7 +183,7 @@ def test_a_process_that_is_killed_loses_no_answer_that_was_kept(tmp_path: Path, 
 
 FILL = """
 try:
-    with Answers(Path(sys.argv[1])) as cache:
+    with ResponseCache(Path(sys.argv[1])) as cache:
         for number in itertools.count():
             put(cache, f"{number}", "x" * 500)
             print(number, flush=True)
@@ -217,12 +217,12 @@ def test_a_full_disk_is_told_and_every_answer_before_it_is_kept(small_disk: Path
     count, errors = fill(path)
     sentence = "the disk is full; free space and run again, what the cache held is still there"
     assert (count > 3, errors) == (True, f"error: {path}: {sentence}\n")
-    with Answers(path) as cache:  # with the disk still full
+    with ResponseCache(path) as cache:  # with the disk still full
         assert len(cache.get([key(f"{number}") for number in range(count)])) == count
         with pytest.raises(ValueError, match="the disk is full"):
             put(cache, "one more", "x" * 100_000)
     subprocess.run(["mount", "-o", "remount,size=1m", small_disk], check=True)
-    with Answers(path) as cache:
+    with ResponseCache(path) as cache:
         put(cache, "one more", "x" * 100_000)
         assert len(list(cache.entries())) == count + 1
     check_whole(path)
@@ -234,7 +234,7 @@ def test_a_file_that_may_not_grow_is_told_and_every_answer_before_it_is_kept(tmp
     count, errors = fill(path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
     sentence = "disk I/O error; check the disk and its space and run again, what the cache held is still there"
     assert (count > size // 20_000 - 2, errors) == (True, f"error: {path}: {sentence}\n")
-    with Answers(path) as cache:
+    with ResponseCache(path) as cache:
         assert [len(entry.answer.text) for entry in cache.entries()] == [500] * count
         put(cache, "one more")
     check_whole(path)
@@ -267,7 +267,7 @@ def test_a_database_of_another_program_is_told_and_stays(tmp_path: Path) -> None
 
 def test_a_cache_of_a_newer_format_is_told_and_stays(tmp_path: Path) -> None:
     path = tmp_path / "a.sqlite"
-    with Answers(path) as cache:
+    with ResponseCache(path) as cache:
         put(cache, "?")
     other_database(path, "PRAGMA user_version = 2")
     before = path.read_bytes()
@@ -277,12 +277,12 @@ def test_a_cache_of_a_newer_format_is_told_and_stays(tmp_path: Path) -> None:
 
 def test_a_damaged_cache_is_told(tmp_path: Path) -> None:
     path = tmp_path / "a.sqlite"
-    with Answers(path) as cache:
+    with ResponseCache(path) as cache:
         for number in range(50):
             put(cache, f"{number}", "x" * 500)
     whole = path.read_bytes()
     path.write_bytes(whole[:8192] + b"\xff" * (len(whole) - 8192))
-    with Answers(path) as cache, pytest.raises(ValueError, match=r"a\.sqlite: is damaged \(.*\); move it away"):
+    with ResponseCache(path) as cache, pytest.raises(ValueError, match=r"a\.sqlite: is damaged \(.*\); move it away"):
         cache.get([key("1")])
 
 
@@ -294,12 +294,12 @@ def test_a_folder_in_the_place_of_the_file_is_told(tmp_path: Path) -> None:
 def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("")
     with pytest.raises(ValueError, match=r"cache: File exists; set TINYLLM_CACHE to another folder"):
-        Answers(tmp_path / "cache" / "answers.sqlite")
+        ResponseCache(tmp_path / "cache" / "answers.sqlite")
 
 
 def test_an_empty_file_becomes_a_cache(tmp_path: Path) -> None:
     (tmp_path / "a.sqlite").touch()  # what a process that was killed at its very start leaves
-    with Answers(tmp_path / "a.sqlite") as cache:
+    with ResponseCache(tmp_path / "a.sqlite") as cache:
         assert put(cache, "?").text == "Fins."
 
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyllm.project import cache_path
-from tinyllm.teachers.cache.store import Answers, Entry, Holding, answer_key
-from tinyllm.teachers.protocol import Answer, Failure, Prompt
+from tinyllm.teachers.cache.store import Entry, Holding, ResponseCache, answer_key
+from tinyllm.teachers.protocol import Failure, Generation, Prompt
 
 IDENTITY = {
     "backend": "server",
@@ -24,13 +24,13 @@ IDENTITY = {
     "decoding": {"max_new_tokens": 128, "stop": ["\nQuestion:", "END"], "penalties": {"frequency": 0.5}},
 }
 PROMPT = Prompt("Explain.", "Question: which one swims?")
-ANSWER = Answer("A fish has fins.", "stop", 12, 5)
+ANSWER = Generation("A fish has fins.", "stop", 12, 5)
 KEY = answer_key(IDENTITY, PROMPT)
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Iterator[Answers]:
-    with Answers(tmp_path / "answers.sqlite") as cache:
+def cache(tmp_path: Path) -> Iterator[ResponseCache]:
+    with ResponseCache(tmp_path / "answers.sqlite") as cache:
         yield cache
 
 
@@ -153,33 +153,35 @@ def test_an_identity_that_json_cannot_hold_is_refused(identity: dict, message: s
 
 def test_an_answer_comes_back_as_it_was_put_also_from_a_cache_opened_anew(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "folder" / "answers.sqlite"
-    with Answers(path) as cache:
+    with ResponseCache(path) as cache:
         assert cache.get([KEY]) == {}
         assert cache.put(KEY, IDENTITY, PROMPT, ANSWER) == ANSWER
         assert cache.get([KEY, "no such key"]) == {KEY: ANSWER}
-    with Answers(path) as cache:
+    with ResponseCache(path) as cache:
         assert cache.get([KEY]) == {KEY: ANSWER}
 
 
 def test_the_first_writer_wins(tmp_path: Path) -> None:
     path = tmp_path / "answers.sqlite"
-    with Answers(path) as first, Answers(path) as second:
+    with ResponseCache(path) as first, ResponseCache(path) as second:
         assert first.put(KEY, IDENTITY, PROMPT, ANSWER) == ANSWER
-        assert second.put(KEY, IDENTITY, PROMPT, Answer("A stone.", "length", 12, 2)) == ANSWER
+        assert second.put(KEY, IDENTITY, PROMPT, Generation("A stone.", "length", 12, 2)) == ANSWER
         assert first.get([KEY]) == second.get([KEY]) == {KEY: ANSWER}
 
 
-def test_samples_of_one_prompt_are_answers_of_their_own(cache: Answers) -> None:
+def test_samples_of_one_prompt_are_answers_of_their_own(cache: ResponseCache) -> None:
     texts = ["Fins.", "Scales.", "Gills."]
     keys = [answer_key(IDENTITY, PROMPT, sample) for sample in range(3)]
     for sample, (key, text) in enumerate(zip(keys, texts, strict=True)):
-        cache.put(key, IDENTITY, PROMPT, Answer(text, "stop", 12, 1), sample)
+        cache.put(key, IDENTITY, PROMPT, Generation(text, "stop", 12, 1), sample)
     assert [cache.get(keys)[key].text for key in keys] == texts
 
 
-def test_unanswered_attempts_belong_to_the_run_and_are_not_kept(cache: Answers) -> None:
-    assert cache.put(KEY, IDENTITY, PROMPT, Answer("Fins.", "stop", 12, 1, 3)) == Answer("Fins.", "stop", 12, 1, 0)
-    assert cache.get([KEY]) == {KEY: Answer("Fins.", "stop", 12, 1, 0)}
+def test_unanswered_attempts_belong_to_the_run_and_are_not_kept(cache: ResponseCache) -> None:
+    assert cache.put(KEY, IDENTITY, PROMPT, Generation("Fins.", "stop", 12, 1, 3)) == Generation(
+        "Fins.", "stop", 12, 1, 0
+    )
+    assert cache.get([KEY]) == {KEY: Generation("Fins.", "stop", 12, 1, 0)}
 
 
 TEXTS = [
@@ -194,8 +196,8 @@ TEXTS = [
 
 
 @pytest.mark.parametrize("text", [*TEXTS, "long " * 100_000], ids=range(8))
-def test_any_text_comes_back_unchanged(cache: Answers, text: str) -> None:
-    prompt, answer = Prompt(text, text), Answer(text, "stop", 0, 2**63 - 1)
+def test_any_text_comes_back_unchanged(cache: ResponseCache, text: str) -> None:
+    prompt, answer = Prompt(text, text), Generation(text, "stop", 0, 2**63 - 1)
     key = answer_key(IDENTITY, prompt)
     assert cache.put(key, IDENTITY, prompt, answer) == answer
     assert cache.get([key]) == {key: answer}
@@ -203,9 +205,9 @@ def test_any_text_comes_back_unchanged(cache: Answers, text: str) -> None:
     assert (entry.prompt, entry.answer, entry.identity) == (prompt, answer, IDENTITY)
 
 
-def test_ten_thousand_answers_are_found_among_others(cache: Answers) -> None:
+def test_ten_thousand_answers_are_found_among_others(cache: ResponseCache) -> None:
     prompts = [Prompt("", f"question {number}") for number in range(10_500)]
-    answers = [Answer(f"answer {number}", "stop", number, 1) for number in range(10_500)]
+    answers = [Generation(f"answer {number}", "stop", number, 1) for number in range(10_500)]
     entries = [Entry(IDENTITY, prompt, 0, answer, 0.0) for prompt, answer in zip(prompts, answers, strict=True)]
     assert cache.merge(entries) == (10_500, 0, 0)
     wanted = {entry.key: entry.answer for entry in entries[250:10_250]}
@@ -213,8 +215,8 @@ def test_ten_thousand_answers_are_found_among_others(cache: Answers) -> None:
 
 
 @pytest.mark.parametrize("thing", [Failure("refused", "HTTP 401"), None, "A fish has fins.", {"text": "A fish."}])
-def test_only_an_answer_can_be_kept(cache: Answers, thing: Any) -> None:
-    with pytest.raises(TypeError, match=f"{type(thing).__name__} is no Answer; only an answer may be kept"):
+def test_only_an_answer_can_be_kept(cache: ResponseCache, thing: Any) -> None:
+    with pytest.raises(TypeError, match=f"{type(thing).__name__} is no Generation; only an answer may be kept"):
         cache.put(KEY, IDENTITY, PROMPT, thing)
     assert cache.get([KEY]) == {} and cache.holdings() == []
 
@@ -231,14 +233,14 @@ def test_only_an_answer_can_be_kept(cache: Answers, thing: Any) -> None:
         ({"completion_tokens": 2**63}, "completion_tokens 9223372036854775808; allowed is a whole number from 0"),
     ],
 )
-def test_a_damaged_answer_is_refused_aloud(cache: Answers, changes: Mapping[str, Any], message: str) -> None:
+def test_a_damaged_answer_is_refused_aloud(cache: ResponseCache, changes: Mapping[str, Any], message: str) -> None:
     fields = {"text": "Fins.", "finish": "stop", "prompt_tokens": 1, "completion_tokens": 1, **changes}
     with pytest.raises(ValueError, match=message):
-        cache.put(KEY, IDENTITY, PROMPT, Answer(**fields))
+        cache.put(KEY, IDENTITY, PROMPT, Generation(**fields))
     assert cache.get([KEY]) == {} and cache.holdings() == []
 
 
-def test_a_key_of_something_else_is_refused(cache: Answers) -> None:
+def test_a_key_of_something_else_is_refused(cache: ResponseCache) -> None:
     for prompt, identity, sample in (
         (Prompt("", "?"), IDENTITY, 0),
         (PROMPT, {"backend": "x"}, 0),
@@ -249,11 +251,11 @@ def test_a_key_of_something_else_is_refused(cache: Answers) -> None:
     assert cache.get([KEY]) == {}
 
 
-def test_a_merge_keeps_what_is_there_and_counts_what_differs(cache: Answers) -> None:
+def test_a_merge_keeps_what_is_there_and_counts_what_differs(cache: ResponseCache) -> None:
     prompts = [Prompt("", f"{number}") for number in range(4)]
     for prompt in prompts[:2]:
         cache.put(answer_key(IDENTITY, prompt), IDENTITY, prompt, ANSWER)
-    other = Answer("Another.", "stop", 12, 5)
+    other = Generation("Another.", "stop", 12, 5)
     answers = [ANSWER, other, other, other]
     entries = [Entry(IDENTITY, prompt, 0, answer, 7.0) for prompt, answer in zip(prompts, answers, strict=True)]
     assert cache.merge(entries) == (2, 2, 1)
@@ -261,20 +263,20 @@ def test_a_merge_keeps_what_is_there_and_counts_what_differs(cache: Answers) -> 
     assert cache.merge([]) == (0, 0, 0)
 
 
-def test_a_merge_that_fails_half_way_keeps_nothing(cache: Answers) -> None:
+def test_a_merge_that_fails_half_way_keeps_nothing(cache: ResponseCache) -> None:
     failed: Any = Failure("refused", "HTTP 401")
     entries = [Entry({"backend": "new"}, Prompt("", f"{number}"), 0, ANSWER, 7.0) for number in range(3)]
-    with pytest.raises(TypeError, match="Failure is no Answer"):
+    with pytest.raises(TypeError, match="Failure is no Generation"):
         cache.merge([*entries, Entry(IDENTITY, PROMPT, 0, failed, 7.0)])
     assert list(cache.entries()) == [] and cache.holdings() == []
     assert cache.put(KEY, IDENTITY, PROMPT, ANSWER) == ANSWER  # and the cache is usable
 
 
-def test_the_holdings_are_summed_per_teacher_in_the_order_of_their_first_answers(cache: Answers) -> None:
+def test_the_holdings_are_summed_per_teacher_in_the_order_of_their_first_answers(cache: ResponseCache) -> None:
     late, early = {"backend": "local", "model": "late"}, {"backend": "server", "model": "early"}
     rows = [(late, "a", 10, 1, 50.5), (late, "b", 20, 2, 30.0), (early, "a", 3, 4, 20.25), (late, "c", 0, 0, 40.0)]
     cache.merge(
-        Entry(identity, Prompt("", text), 0, Answer("x", "stop", prompt_tokens, completion_tokens), created)
+        Entry(identity, Prompt("", text), 0, Generation("x", "stop", prompt_tokens, completion_tokens), created)
         for identity, text, prompt_tokens, completion_tokens, created in rows
     )
     found = cache.holdings()

@@ -12,24 +12,28 @@ from typing import Any
 
 import pytest
 
-from tinyllm.teachers.cache.store import Answers, Entry, Holding
+from tinyllm.teachers.cache.store import Entry, Holding, ResponseCache
 from tinyllm.teachers.cache.transfer import export_answers, find_teacher, read_entries
-from tinyllm.teachers.protocol import Answer, Prompt
+from tinyllm.teachers.protocol import Generation, Prompt
 
 ROOT = Path(__file__).resolve().parents[3]
 ANNE = {"backend": "server", "model": "anne", "temperature": 0.0, "seed": None, "stop": ["\nQuestion:"], "é": [1, 1.0]}
 BEN = {"backend": "local", "model": "ben", "large": 10**20, "small": 1e-300, "chat": False}
 ENTRIES = [
-    Entry(ANNE, Prompt("Explain.", "Which one swims?"), 0, Answer("Fins.\n", "stop", 12, 5), 1700000000.1234567),
-    Entry(ANNE, Prompt("Explain.", "Which one swims?"), 1, Answer("", "length", 12, 0), 1700000001.0),
+    Entry(ANNE, Prompt("Explain.", "Which one swims?"), 0, Generation("Fins.\n", "stop", 12, 5), 1700000000.1234567),
+    Entry(ANNE, Prompt("Explain.", "Which one swims?"), 1, Generation("", "length", 12, 0), 1700000001.0),
     Entry(
-        BEN, Prompt("", "line\u2028separators\x85and \0 \r\n 🐟"), 0, Answer(' "quoted" \\', "stop", 0, 9), 0.1 + 0.2
+        BEN,
+        Prompt("", "line\u2028separators\x85and \0 \r\n 🐟"),
+        0,
+        Generation(' "quoted" \\', "stop", 0, 9),
+        0.1 + 0.2,
     ),
 ]
 
 
-def cache_with(path: Path, entries: list[Entry]) -> Answers:
-    cache = Answers(path)
+def cache_with(path: Path, entries: list[Entry]) -> ResponseCache:
+    cache = ResponseCache(path)
     cache.merge(entries)
     return cache
 
@@ -142,12 +146,12 @@ EXPORT = """
 import resource, sys
 from pathlib import Path
 from tinyllm.teachers.cache.transfer import export_answers
-from tinyllm.teachers.cache.store import Answers
+from tinyllm.teachers.cache.store import ResponseCache
 
 def memory():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
-with Answers(Path(sys.argv[1])) as cache:
+with ResponseCache(Path(sys.argv[1])) as cache:
     teacher = cache.holdings()[0].digest if sys.argv[3] == "one" else None
     before = memory()
     count = export_answers(cache, Path(sys.argv[2]), teacher)
@@ -164,8 +168,8 @@ def export_process(*arguments: object, **options: Any) -> subprocess.CompletedPr
 @pytest.mark.parametrize("teachers", ["all", "one"])
 def test_memory_does_not_grow_with_what_is_exported(tmp_path: Path, teachers: str) -> None:
     text = "x" * 40_000
-    entries = (Entry(BEN, Prompt("", f"{number}"), 0, Answer(text, "stop", 1, 1), 0.0) for number in range(400))
-    with Answers(tmp_path / "a.sqlite") as cache:
+    entries = (Entry(BEN, Prompt("", f"{number}"), 0, Generation(text, "stop", 1, 1), 0.0) for number in range(400))
+    with ResponseCache(tmp_path / "a.sqlite") as cache:
         cache.merge(entries)
     ended = export_process(tmp_path / "a.sqlite", tmp_path / "a.jsonl", teachers)
     count, kilobytes = map(int, ended.stdout.split())
@@ -177,7 +181,7 @@ def test_an_export_that_cannot_be_written_leaves_the_old_file(tmp_path: Path) ->
     with cache_with(tmp_path / "a.sqlite", ENTRIES) as cache:
         export_answers(cache, tmp_path / "a.jsonl")
         old = (tmp_path / "a.jsonl").read_bytes()
-        entries = [Entry(BEN, Prompt("", f"{n}"), 0, Answer("x" * 1000, "stop", 1, 1), 0.0) for n in range(200)]
+        entries = [Entry(BEN, Prompt("", f"{n}"), 0, Generation("x" * 1000, "stop", 1, 1), 0.0) for n in range(200)]
         cache.merge(entries)
     limit = (100_000, 100_000)
     ended = export_process(

@@ -25,8 +25,8 @@ from tinyllm.console import bars_on_terminals_alone
 from tinyllm.records.questions import input_text
 from tinyllm.teachers.local.backend import Local
 from tinyllm.teachers.local.checkpoint import Checkpoint, context_tokens
-from tinyllm.teachers.local.decoding import Draws, Encoded
-from tinyllm.teachers.protocol import Answer, Backend, Failure, Prompt
+from tinyllm.teachers.local.decoding import Encoded, SeededSampling
+from tinyllm.teachers.protocol import Backend, Failure, Generation, Prompt
 
 TEMPLATE = (
     "{% for m in messages %}{{ '<s>' if loop.first }}{{ m.role }} says {{ m.content }} {% endfor %}assistant says"
@@ -40,7 +40,7 @@ def local(model: Path | str, batch_tokens: int = 2000, **changes: Any) -> Local:
     return Local(settings(model, **changes), runtime(batch_tokens=batch_tokens))
 
 
-def ask(backend: Backend, *prompts: Prompt | str) -> list[Answer | Failure]:
+def ask(backend: Backend, *prompts: Prompt | str) -> list[Generation | Failure]:
     """Every prompt's outcome, in the prompts' order."""
     asked = [Prompt("", prompt) if isinstance(prompt, str) else prompt for prompt in prompts]
     outcomes = list(backend.generate(asked, lambda index: True))
@@ -127,7 +127,7 @@ def test_a_batch_answers_as_token_by_token_decoding_does(kind: str, request: pyt
     answers = ask(backend, *PROMPTS)
     for prompt, answer in zip(PROMPTS, answers, strict=True):
         ids, text = slowly(backend, prompt)
-        assert isinstance(answer, Answer)
+        assert isinstance(answer, Generation)
         assert (answer.text, answer.prompt_tokens) == (text, len(ids))
     assert len({answer.text for answer in answers}) > 8  # else they would be alike however they were batched
     assert {answer.finish for answer in answers} == {"stop", "length"}
@@ -148,7 +148,7 @@ def test_a_draw_depends_on_seed_and_prompt_not_on_batch_or_order(kind: str, requ
 
 def test_draws_come_as_often_as_their_probability_says() -> None:
     scores = torch.log(torch.tensor([[0.5, 0.3, 0.2, 0.0]])).repeat(4000, 1)
-    draws = Draws(settings("any", temperature=0.5), [Encoded(i, [7, i]) for i in range(4000)])
+    draws = SeededSampling(settings("any", temperature=0.5), [Encoded(i, [7, i]) for i in range(4000)])
     drawn = draws(torch.zeros((4000, 1)), scores)
     assert (torch.isfinite(drawn).sum(dim=1) == 1).all()
     counts = torch.bincount(drawn.argmax(dim=1), minlength=4).tolist()
@@ -160,14 +160,14 @@ def test_draws_come_as_often_as_their_probability_says() -> None:
 @pytest.mark.parametrize(
     ("prompt", "expected"),
     [
-        ("tell me dog", Answer(" so it barks.", "stop", 4, 7)),  # cut where STOP begins, ended where it is complete
-        ("tell me cat", Answer(" because cats purr", "stop", 4, 4)),
-        ("bell", Answer(" ding ding ding ding ding ding ding ding", "length", 2, 8)),
-        ("sky", Answer("", "stop", 2, 3)),
-        ("note", Answer(" this: yes\n\nQuestions", "stop", 2, 5)),
+        ("tell me dog", Generation(" so it barks.", "stop", 4, 7)),  # cut where STOP begins, ended where it is complete
+        ("tell me cat", Generation(" because cats purr", "stop", 4, 4)),
+        ("bell", Generation(" ding ding ding ding ding ding ding ding", "length", 2, 8)),
+        ("sky", Generation("", "stop", 2, 3)),
+        ("note", Generation(" this: yes\n\nQuestions", "stop", 2, 5)),
     ],
 )
-def test_the_text_is_what_was_said_up_to_a_new_question(reciter: Path, prompt: str, expected: Answer) -> None:
+def test_the_text_is_what_was_said_up_to_a_new_question(reciter: Path, prompt: str, expected: Generation) -> None:
     assert ask(local(reciter, max_new_tokens=8), prompt) == [expected]
 
 
@@ -194,7 +194,7 @@ def test_an_end_that_only_the_settings_for_generation_name_ends_an_answer(recite
     folder = Path(shutil.copytree(reciter, tmp_path / "reciter"))
     purr = local(reciter).tokenizer.convert_tokens_to_ids("▁purr")
     GenerationConfig(eos_token_id=[2, purr]).save_pretrained(folder)
-    assert ask(local(folder), "cat") == [Answer(" because cats", "stop", 2, 3)]
+    assert ask(local(folder), "cat") == [Generation(" because cats", "stop", 2, 3)]
 
 
 # --- what is asked --------------------------------------------------------------------------------------------------
@@ -251,7 +251,7 @@ def test_batches_are_of_like_length_longest_first_and_within_the_token_budget(ll
 def test_a_prompt_over_the_budget_is_asked_alone(llama: Path) -> None:
     backend = local(llama, batch_tokens=1)
     seen = passes(backend)
-    assert all(isinstance(answer, Answer) for answer in ask(backend, *PROMPTS[:3]))
+    assert all(isinstance(answer, Generation) for answer in ask(backend, *PROMPTS[:3]))
     assert [len(ids) for ids in seen] == [1, 1, 1]
 
 
@@ -261,7 +261,7 @@ def test_a_prompt_too_long_for_the_window_fails_and_is_not_admitted(reciter: Pat
     prompts = [Prompt("", " ".join(["tell"] * words + ["cat"])) for words in (22, 23)]  # with <s> 24 and 25 tokens
     outcomes = dict(backend.generate(prompts, lambda index: not asked.append(index)))
     assert backend.context_tokens == 32
-    assert outcomes[0] == Answer(" because cats purr", "stop", 24, 4)
+    assert outcomes[0] == Generation(" because cats purr", "stop", 24, 4)
     assert outcomes[1] == Failure("too_long", "25 tokens and up to 8 of the answer; the model holds 32")
     assert asked == [0]
 
@@ -285,10 +285,10 @@ def test_the_window_is_the_configurations(config: Any, expected: int | None) -> 
 def test_a_prompt_is_admitted_right_before_its_batch_and_only_once(llama: Path) -> None:
     backend = local(llama, batch_tokens=150, max_new_tokens=10)
     log: list[Any] = []
-    for index, _ in backend.generate(PROMPTS[:5], lambda index: not log.append(f"admit {index}")):
+    for index, _ in backend.generate(PROMPTS[:5], lambda index: not log.append(f"reserve {index}")):
         log.append(index)
     # tokens 7, 11, 13, 17, 23; widths 33 (four fit 150) and 17
-    assert log == ["admit 4", "admit 3", "admit 2", "admit 1", 4, 3, 2, 1, "admit 0", 0]
+    assert log == ["reserve 4", "reserve 3", "reserve 2", "reserve 1", 4, 3, 2, 1, "reserve 0", 0]
 
 
 def test_what_is_not_admitted_is_asked_about_again_after_the_batch_and_then_left(llama: Path) -> None:
@@ -296,11 +296,11 @@ def test_what_is_not_admitted_is_asked_about_again_after_the_batch_and_then_left
     verdicts = iter([True, True, False, True, False, False])
     asked: list[int] = []
 
-    def admit(index: int) -> bool:
+    def reserve(index: int) -> bool:
         asked.append(index)
         return next(verdicts)
 
-    assert [index for index, _ in backend.generate(PROMPTS[:5], admit)] == [4, 3, 2]
+    assert [index for index, _ in backend.generate(PROMPTS[:5], reserve)] == [4, 3, 2]
     assert asked == [4, 3, 2, 2, 1, 1]
 
 
@@ -346,7 +346,7 @@ def test_a_single_prompt_that_does_not_fit_fails_and_the_others_are_answered(lla
         with_kwargs=True,
     )
     outcomes = ask(backend, PROMPTS[8], PROMPTS[9], PROMPTS[7])  # 34, 39 and 38 tokens
-    assert [isinstance(outcome, Answer) for outcome in outcomes] == [True, False, True]
+    assert [isinstance(outcome, Generation) for outcome in outcomes] == [True, False, True]
     detail = "a prompt of 39 tokens with up to 10 of the answer does not fit into the memory of the cpu"
     assert outcomes[1] == Failure("out_of_memory", detail)
 
@@ -403,7 +403,7 @@ def test_all_that_shapes_an_answer_is_in_the_identity(reciter: Path) -> None:
 def test_bf16_is_used_where_it_is_asked_for_and_shows_in_the_identity(t5: Path) -> None:
     backend = Local(settings(t5), runtime(precision="bf16"))
     assert backend.identity == local(t5).identity | {"precision": "bf16"}
-    assert all(isinstance(answer, Answer) for answer in ask(backend, *PROMPTS))
+    assert all(isinstance(answer, Generation) for answer in ask(backend, *PROMPTS))
     assert backend.model.dtype == torch.bfloat16
 
 
@@ -426,7 +426,7 @@ def test_a_hub_model_is_its_id_and_commit(hub: Path, reciter: Path, revision: st
     (cached / "refs/main").write_text(COMMIT)
     backend = local("toys/reciter", revision=revision)
     assert {key: backend.identity[key] for key in ("model", "commit")} == {"model": "toys/reciter", "commit": COMMIT}
-    assert ask(backend, "cat") == [Answer(" because cats purr", "stop", 2, 4)]
+    assert ask(backend, "cat") == [Generation(" because cats purr", "stop", 2, 4)]
     (cached / "refs/main").write_text("f" * 40)  # pushed to meanwhile: what was opened is what is loaded
     assert backend.checkpoint.options["revision"] == COMMIT
 
@@ -573,7 +573,7 @@ def test_a_real_model_from_a_gguf_file_writes_rationales(capfd: pytest.CaptureFi
     prompts = [Prompt("", f"Question: {q}\nExplain in one sentence why the answer is {a}.") for q, a in ASKED]
     answers = ask(backend, *prompts)
     for (_, gold), answer in zip(ASKED, answers, strict=True):
-        assert isinstance(answer, Answer)
+        assert isinstance(answer, Generation)
         assert len(answer.text.split()) >= 3 and gold in answer.text.lower() and "<|im" not in answer.text
     assert [ask(backend, prompt)[0] for prompt in prompts] == answers
     assert capfd.readouterr().err == ""  # the reader of the file draws a bar

@@ -19,12 +19,12 @@ from tests.checkpoint_toys import byte_tokenizer, runtime, save_llama, save_t5, 
 from tests.toys import toy_questions, toy_tokenizer
 from tinyllm.params.schema import Prompting
 from tinyllm.records.questions import Question
-from tinyllm.teachers.cache.store import Answers
+from tinyllm.teachers.cache.store import ResponseCache
 from tinyllm.teachers.cache.transfer import export_answers, read_entries
-from tinyllm.teachers.live import Live
+from tinyllm.teachers.live import CachedTeacher
 from tinyllm.teachers.local.backend import Local
 from tinyllm.teachers.local.option_scores import OptionScores
-from tinyllm.teachers.protocol import Answer, Failure, Prompt, Scored
+from tinyllm.teachers.protocol import Failure, Generation, Prompt, Scored
 
 QUESTIONS = toy_questions(6)  # of three and four options
 TRAIN = [
@@ -67,21 +67,21 @@ def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(tmp_path_factory.mktemp("gpt2"), GPT2LMHeadModel(config))
 
 
-def live(folder: Path, cache: Path, prompting: Prompting = PROMPTING, **changes: Any) -> Live:
+def live(folder: Path, cache: Path, prompting: Prompting = PROMPTING, **changes: Any) -> CachedTeacher:
     backend = Local(settings(folder, **changes), runtime())
-    return Live("toy", backend, cache / "answers.sqlite", prompting, TRAIN, None, None, OptionScores(backend))
+    return CachedTeacher("toy", backend, cache / "answers.sqlite", prompting, TRAIN, None, None, OptionScores(backend))
 
 
-def model_of(teacher: Live) -> Any:
+def model_of(teacher: CachedTeacher) -> Any:
     assert isinstance(teacher.backend, Local)
     return teacher.backend.load()
 
 
-def outcomes(local: Local, *prompts: Scored) -> list[Answer | Failure]:
+def outcomes(local: Local, *prompts: Scored) -> list[Generation | Failure]:
     return [outcome for _, outcome in OptionScores(local).generate(prompts, lambda index: True)]
 
 
-def slowly(teacher: Live, question: Question, model: Any, wording: str) -> list[float]:
+def slowly(teacher: CachedTeacher, question: Question, model: Any, wording: str) -> list[float]:
     """The softmax over the options: each behind the prompt by itself, no cache and no padding.
 
     Of a causal model the prompt's own likelihood counts too; it is the same for all options, and so changes nothing.
@@ -135,7 +135,7 @@ def test_an_option_that_joins_the_prompts_end_in_one_token_is_compared_with_the_
     local, texts = Local(settings(tmp_path), runtime()), ("red", "dog", "blue")
     assert [len(local.encode(Prompt("", "We met a "), text)) for text in ("", "red", "dog")] == [9, 11, 12]
     (found,) = outcomes(local, Scored("", "We met a ", texts))
-    assert isinstance(found, Answer)
+    assert isinstance(found, Generation)
     exact, totals = copy.deepcopy(local.load()).double(), []
     for text in texts:
         ids = torch.tensor(local.tokenizer(f"We met a {text}")["input_ids"])
@@ -218,7 +218,7 @@ def test_the_scores_are_kept_beside_the_rationales_and_under_their_own_name(tmp_
         "precision": "fp32",
         "asked": "log-likelihood of each option",
     }
-    with Answers(tmp_path / "answers.sqlite") as cache:
+    with ResponseCache(tmp_path / "answers.sqlite") as cache:
         assert [(one.identity["model"], one.answers) for one in cache.holdings()] == [(folder_hash, 6)] * 2
         kept = [entry.answer for entry in cache.entries() if "asked" in entry.identity]
     scores = [json.loads(answer.text) for answer in kept]
@@ -228,9 +228,9 @@ def test_the_scores_are_kept_beside_the_rationales_and_under_their_own_name(tmp_
 
 def test_exported_scores_serve_another_cache(tmp_path: Path, llama: Path) -> None:
     told = live(llama, tmp_path / "one").option_probabilities(QUESTIONS)
-    with Answers(tmp_path / "one/answers.sqlite") as cache:
+    with ResponseCache(tmp_path / "one/answers.sqlite") as cache:
         assert export_answers(cache, tmp_path / "answers.jsonl") == 6
-    with Answers(tmp_path / "two/answers.sqlite") as cache:
+    with ResponseCache(tmp_path / "two/answers.sqlite") as cache:
         assert cache.merge(read_entries(tmp_path / "answers.jsonl")) == (6, 0, 0)
     again = live(llama, tmp_path / "two")
     assert again.option_probabilities(QUESTIONS) == told and again.tally.answered == 0
@@ -264,7 +264,7 @@ def test_an_option_too_long_for_the_window_fails_alone_and_is_not_admitted(tmp_p
     asked: list[int] = []
     prompts = [Scored("", "red", ("dog", "x" * letters)) for letters in (20, 40)]
     found = dict(OptionScores(local).generate(prompts, lambda index: not asked.append(index)))
-    assert isinstance(found[0], Answer)
+    assert isinstance(found[0], Generation)
     tokens = len(local.encode(prompts[1], "x" * 40))
     assert found[1] == Failure("too_long", f"{tokens} tokens with the longest option; the model holds 32")
     assert asked == [0]
@@ -310,7 +310,7 @@ def test_a_model_that_keeps_more_than_keys_and_values_is_refused(tmp_path: Path)
 
 def test_a_live_teacher_without_scores_refuses(tmp_path: Path, llama: Path) -> None:
     backend = Local(settings(llama), runtime())
-    teacher = Live("endpoint", backend, tmp_path / "answers.sqlite", PROMPTING, TRAIN, None, None)
+    teacher = CachedTeacher("endpoint", backend, tmp_path / "answers.sqlite", PROMPTING, TRAIN, None, None)
     message = (
         "^teacher endpoint: its backend cannot tell how likely it finds an option; "
         "set corpus.option_probabilities to false$"

@@ -21,7 +21,7 @@ import pytest
 from tests.endpoint import Endpoint, answer_to, running
 from tinyllm.params.load import load_params
 from tinyllm.params.schema import Price, ServerTeacher
-from tinyllm.teachers.protocol import Answer, Failure, Prompt
+from tinyllm.teachers.protocol import Failure, Generation, Prompt
 from tinyllm.teachers.server import scheduler as sending
 from tinyllm.teachers.server.client import Server, checked_url, proxy_of, read_key
 from tinyllm.teachers.server.responses import estimate_tokens, retry_after
@@ -44,7 +44,7 @@ SETTINGS = ServerTeacher(
 RUNTIME = load_params(Path(__file__).resolve().parents[3] / "params.yaml").runtime.model_copy(
     update={"concurrency": 16, "deadline": 10.0, "retries": 1, "max_cost": None}
 )
-Outcome = Answer | Failure
+Outcome = Generation | Failure
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_each_misbehaviour_has_its_outcome(
     before = time.monotonic()
     (outcome,) = ask(server(endpoint.url, deadline), text).values()
     assert time.monotonic() - before < 2 * DEADLINE + 2.0  # two seconds for a machine that is busy
-    if isinstance(outcome, Answer):
+    if isinstance(outcome, Generation):
         assert (OK, answer_to(text), "stop") == (expected, outcome.text, outcome.finish)
     else:
         assert outcome.reason == expected
@@ -176,7 +176,7 @@ def test_what_is_under_way_when_it_ends_is_still_told(endpoint: Endpoint) -> Non
     with pytest.raises(ValueError, match="HTTP 401"):
         for index, outcome in server(endpoint.url).generate(prompts("[[slow]] 1", "[[status 401]] 2"), always):
             told.append((index, outcome))
-    assert [(index, type(outcome)) for index, outcome in told] == [(0, Answer)]
+    assert [(index, type(outcome)) for index, outcome in told] == [(0, Generation)]
 
 
 def test_a_server_that_is_down_ends_it_after_ten_prompts() -> None:
@@ -216,19 +216,19 @@ def test_retry_after_holds_back_every_prompt(endpoint: Endpoint) -> None:
 
 def test_a_burst_of_push_backs_costs_one_prompt_an_attempt_and_not_all(endpoint: Endpoint) -> None:
     found = ask(server(endpoint.url, retries=0), *(f"[[status 503 1]] burst {i}" for i in range(16)))
-    assert sorted(type(outcome).__name__ for outcome in found.values()) == ["Answer"] * 15 + ["Failure"]
+    assert sorted(type(outcome).__name__ for outcome in found.values()) == ["Failure"] + ["Generation"] * 15
 
 
 def test_what_is_left_is_sent_after_an_ordered_wait_with_nothing_under_way(endpoint: Endpoint) -> None:
     found = ask(server(endpoint.url, retries=0, concurrency=1), "[[status 429 1 0.2]] alone", "left")
-    assert [type(outcome) for outcome in found.values()] == [Failure, Answer]
+    assert [type(outcome) for outcome in found.values()] == [Failure, Generation]
 
 
 @pytest.mark.slow
 def test_more_than_the_server_has_room_for_is_answered_in_the_end() -> None:
     with running("--limit", "1", "--latency", "0.01") as narrow:
         found = ask(server(narrow.url, retries=6, concurrency=6), *(f"p {i}" for i in range(10)))
-        assert {type(outcome) for outcome in found.values()} == {Answer}
+        assert {type(outcome) for outcome in found.values()} == {Generation}
         assert [status for _, status, _ in narrow.get("log")].count(503) > 3
 
 
@@ -273,16 +273,16 @@ def test_the_key_is_in_no_log_line_and_no_output(
 @pytest.mark.parametrize(
     ("act", "expected"),
     [
-        ("plain", Answer(answer_to("plain"), "stop", 1, 15)),
-        ("[[length]]", Answer(answer_to("[[length]]"), "length", 1, 15)),
-        ("[[runs_on]]", Answer("Short.", "stop", 1, 6)),
-        ("[[nothing]]", Answer("", "stop", 1, 0)),
-        ("[[no_usage]]", Answer(answer_to("[[no_usage]]"), "stop", 24, 21)),
-        ("[[false_usage]]", Answer(answer_to("[[false_usage]]"), "stop", 25, 21)),
+        ("plain", Generation(answer_to("plain"), "stop", 1, 15)),
+        ("[[length]]", Generation(answer_to("[[length]]"), "length", 1, 15)),
+        ("[[runs_on]]", Generation("Short.", "stop", 1, 6)),
+        ("[[nothing]]", Generation("", "stop", 1, 0)),
+        ("[[no_usage]]", Generation(answer_to("[[no_usage]]"), "stop", 24, 21)),
+        ("[[false_usage]]", Generation(answer_to("[[false_usage]]"), "stop", 25, 21)),
     ],
 )
 @pytest.mark.parametrize("api", ["chat", "completions"])
-def test_an_answer_is_the_one_written_out(endpoint: Endpoint, api: str, act: str, expected: Answer) -> None:
+def test_an_answer_is_the_one_written_out(endpoint: Endpoint, api: str, act: str, expected: Generation) -> None:
     assert ask(server(endpoint.url, api=api), act) == {act: expected}
 
 
@@ -362,12 +362,12 @@ def test_an_interrupt_while_it_waits_comes_through(endpoint: Endpoint) -> None:
 def test_a_prompt_is_admitted_once_and_right_before_it_is_sent(endpoint: Endpoint) -> None:
     events: list[tuple[str, int]] = []
 
-    def admit(index: int) -> bool:
+    def reserve(index: int) -> bool:
         events.append(("admitted", index))
         return True
 
-    texts = ["[[status 500 1]] admit", "admit 1", "admit 2"]
-    for index, _ in server(endpoint.url, concurrency=1).generate(prompts(*texts), admit):
+    texts = ["[[status 500 1]] reserve", "reserve 1", "reserve 2"]
+    for index, _ in server(endpoint.url, concurrency=1).generate(prompts(*texts), reserve):
         events.append(("came back", index))
     assert [index for event, index in events if event == "admitted"] == [0, 1, 2]
     assert events.index(("came back", 1)) < events.index(("admitted", 2))
@@ -376,14 +376,14 @@ def test_a_prompt_is_admitted_once_and_right_before_it_is_sent(endpoint: Endpoin
 def test_what_is_not_admitted_is_asked_for_again_when_one_has_come_back(endpoint: Endpoint) -> None:
     asked, under_way = [], set()
 
-    def admit(index: int) -> bool:
+    def reserve(index: int) -> bool:
         asked.append(index)
         if len(under_way) < 2:
             under_way.add(index)
             return True
         return False
 
-    for index, _ in server(endpoint.url).generate(prompts(*(f"two {i}" for i in range(6))), admit):
+    for index, _ in server(endpoint.url).generate(prompts(*(f"two {i}" for i in range(6))), reserve):
         under_way.remove(index)
     assert sorted(set(asked)) == list(range(6))
     assert len(asked) <= 6 + 6  # each came back at most once between two questions

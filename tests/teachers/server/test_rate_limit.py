@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tinyllm.teachers.server.rate_limit import LONGEST_ORDERED_PAUSE, Pace
+from tinyllm.teachers.server.rate_limit import LONGEST_ORDERED_PAUSE, RateLimiter
 
 Limit = Callable[[float], bool]  # whether a request that arrives now is let through
 
@@ -52,7 +52,7 @@ def simulate(
     limit: Limit, seconds: float, latency: float = 0.05, concurrency: int = 64, ordered: float | None = None
 ) -> list[tuple[float, bool]]:
     """Return (arrival, let through) of every request that a pace sends when there is always another one to send."""
-    chance, pace, now = random.Random(1), Pace(concurrency), 0.0
+    chance, pace, now = random.Random(1), RateLimiter(concurrency), 0.0
     events: list[tuple[float, int, float, bool | None]] = []  # time, number, when it started, None on arrival
     log: list[tuple[float, bool]] = []
     number = 0
@@ -131,7 +131,7 @@ def test_a_limit_that_drops_is_followed() -> None:
 
 
 def test_pauses_double_while_nothing_gets_through_and_end_with_the_first_success() -> None:
-    pace, now, gaps = Pace(1), 0.0, []
+    pace, now, gaps = RateLimiter(1), 0.0, []
     for _ in range(12):
         pace.start(now)
         assert pace.push_back(now + 0.01, now, ordered=False)
@@ -146,7 +146,7 @@ def test_pauses_double_while_nothing_gets_through_and_end_with_the_first_success
 
 
 def test_an_ordered_wait_holds_for_everything_and_no_longer_than_the_longest() -> None:
-    pace = Pace(8)
+    pace = RateLimiter(8)
     pace.hold(100.0, 7.0)
     assert pace.wait(100.0) == 7.0
     pace.hold(101.0, 2.0)  # a shorter one does not end a longer one
@@ -156,7 +156,7 @@ def test_an_ordered_wait_holds_for_everything_and_no_longer_than_the_longest() -
 
 
 def test_one_burst_of_push_backs_is_one_piece_of_news() -> None:
-    pace = Pace(16)
+    pace = RateLimiter(16)
     for _ in range(16):
         pace.start(0.0)
     news = [pace.push_back(0.05, 0.0, ordered=False) for _ in range(16)]
@@ -169,7 +169,7 @@ def test_one_burst_of_push_backs_is_one_piece_of_news() -> None:
 
 
 def test_a_success_gives_its_place_back_and_one_more() -> None:
-    pace = Pace(33)
+    pace = RateLimiter(33)
     for _ in range(32):
         pace.start(0.0)
     assert math.isinf(pace.wait(0.0))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tinyllm.teachers.cache.database import open_database, told, transaction
-from tinyllm.teachers.protocol import Answer, Prompt
+from tinyllm.teachers.protocol import Generation, Prompt
 
 FORMAT = 1  # of what a key is computed from; another number makes every answer unknown
 CHUNK = 900  # keys in one statement; older SQLite takes at most 999 variables
@@ -33,7 +33,7 @@ class Entry:
     identity: Mapping[str, Any]  # of the teacher
     prompt: Prompt
     sample: int
-    answer: Answer
+    answer: Generation
     created: float  # Unix time
 
     @cached_property
@@ -77,8 +77,8 @@ def check_entry(entry: Entry) -> None:
         ValueError: a field has a value that no answer has.
     """
     answer = entry.answer
-    if not isinstance(answer, Answer):
-        raise TypeError(f"{type(answer).__name__} is no Answer; only an answer may be kept")
+    if not isinstance(answer, Generation):
+        raise TypeError(f"{type(answer).__name__} is no Generation; only an answer may be kept")
     for name, text in (("system", entry.prompt.system), ("prompt", entry.prompt.text), ("text", answer.text)):
         if not isinstance(text, str):
             raise ValueError(f"{name} is {type(text).__name__}; allowed is text")
@@ -91,7 +91,7 @@ def check_entry(entry: Entry) -> None:
             raise ValueError(f"{name} {count!r}; allowed is a whole number from 0")
 
 
-class Answers:
+class ResponseCache:
     """An open cache. Every method raises a ValueError that names the file where it cannot be read or written."""
 
     def __init__(self, path: Path) -> None:
@@ -105,7 +105,7 @@ class Answers:
     def __exit__(self, *exception: object) -> None:
         self._database.close()
 
-    def get(self, keys: Sequence[str]) -> dict[str, Answer]:
+    def get(self, keys: Sequence[str]) -> dict[str, Generation]:
         """Return the answers that are there, by key; a key without one is left out."""
         found = {}
         with told(self.path):
@@ -113,10 +113,12 @@ class Answers:
                 chunk = keys[start : start + CHUNK]
                 query = f"SELECT {ANSWER}, key FROM answers WHERE key IN ({', '.join('?' * len(chunk))})"
                 for *fields, key in self._database.execute(query, chunk):
-                    found[key] = Answer(*fields)
+                    found[key] = Generation(*fields)
         return found
 
-    def put(self, key: str, identity: Mapping[str, Any], prompt: Prompt, answer: Answer, sample: int = 0) -> Answer:
+    def put(
+        self, key: str, identity: Mapping[str, Any], prompt: Prompt, answer: Generation, sample: int = 0
+    ) -> Generation:
         """Keep an answer and return the one that the cache now holds: that of the first who came with the key.
 
         Once this returns, the answer outlives the process. Its count of unanswered attempts is not kept: they belong to
@@ -168,7 +170,7 @@ class Answers:
         with told(self.path):
             for row in self._database.execute(f"{query}{chosen} ORDER BY key", {"teacher": teacher}):
                 *fields, identity, system, prompt, sample, created = row
-                yield Entry(json.loads(identity), Prompt(system, prompt), sample, Answer(*fields), created)
+                yield Entry(json.loads(identity), Prompt(system, prompt), sample, Generation(*fields), created)
 
     def _insert(self, entry: Entry) -> bool:
         """Return whether the entry was new. Outside a transaction, each statement is kept as soon as it is done."""

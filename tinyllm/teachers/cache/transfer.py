@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tinyllm.records.jsonl import read_jsonl, replacing
-from tinyllm.teachers.cache.store import Answers, Entry, Holding, check_entry
-from tinyllm.teachers.protocol import Answer, Prompt
+from tinyllm.records.jsonl import atomic_write, read_jsonl
+from tinyllm.teachers.cache.store import Entry, Holding, ResponseCache, check_entry
+from tinyllm.teachers.protocol import Generation, Prompt
 
 FIELDS = {
     "key": str,
@@ -25,14 +25,14 @@ FIELDS = {
 }
 
 
-def export_answers(cache: Answers, path: Path, teacher: str | None = None) -> int:
+def export_answers(cache: ResponseCache, path: Path, teacher: str | None = None) -> int:
     """Write the entries, or those of the teacher with this digest, to a file of JSON lines; return how many.
 
     The file is written whole or not at all, entry by entry: memory does not grow with the cache. Caches that hold the same
     give the same bytes.
     """
     count = 0
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         for entry in cache.entries(teacher):
             file.write(json.dumps(_row(entry), ensure_ascii=False) + "\n")
             count += 1
@@ -89,7 +89,7 @@ def _entry(row: dict, where: str) -> Entry:
             raise ValueError(f"{where}: {field} is {type(row[field]).__name__}; allowed is {kind.__name__}")
     if not 0 <= row["created"] < 253402300800:  # the year 10000, beyond which there is no date; NaN is refused too
         raise ValueError(f"{where}: created {row['created']}; allowed is a Unix time")
-    answer = Answer(row["text"], row["finish"], row["prompt_tokens"], row["completion_tokens"])
+    answer = Generation(row["text"], row["finish"], row["prompt_tokens"], row["completion_tokens"])
     entry = Entry(row["identity"], Prompt(row["system"], row["prompt"]), row["sample"], answer, row["created"])
     try:
         check_entry(entry)

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 from tinyllm.models.device import choose_device
 from tinyllm.params.schema import LocalTeacher, Runtime
 from tinyllm.teachers.local.checkpoint import context_tokens, load_weights, open_checkpoint
-from tinyllm.teachers.local.decoding import Draws, Encoded, Ending
-from tinyllm.teachers.protocol import STOP, Answer, Failure, Prompt
+from tinyllm.teachers.local.decoding import Encoded, SeededSampling, StopCriterion
+from tinyllm.teachers.protocol import STOP, Failure, Generation, Prompt
 
 T = TypeVar("T")
 
@@ -76,8 +76,8 @@ class Local:
         return self.model
 
     def generate(
-        self, prompts: Sequence[Prompt], admit: Callable[[int], bool]
-    ) -> Iterator[tuple[int, Answer | Failure]]:
+        self, prompts: Sequence[Prompt], reserve: Callable[[int], bool]
+    ) -> Iterator[tuple[int, Generation | Failure]]:
         """Yield every answer once its batch is done, longest prompts first: what does not fit into memory shows at once.
 
         Raises:
@@ -92,19 +92,19 @@ class Local:
             else:
                 waiting.append(item)
         admitted: set[int] = set()
-        while batch := self._next_batch(waiting, admitted, admit):
+        while batch := self._next_batch(waiting, admitted, reserve):
             for item, answer in zip(
                 batch, self._answer_or_halve(batch), strict=False
             ):  # halved, there is no answer yet
                 waiting.popleft()
                 yield item.index, answer
 
-    def _next_batch(self, waiting: deque[Encoded], admitted: set[int], admit: Callable[[int], bool]) -> list[Encoded]:
+    def _next_batch(self, waiting: deque[Encoded], admitted: set[int], reserve: Callable[[int], bool]) -> list[Encoded]:
         """Return from the head as many as fit the token budget, at least one, and are admitted."""
         batch: list[Encoded] = []
         room = max(1, self.batch_tokens // self._width(waiting[0])) if waiting else 0
         for item in islice(waiting, room):
-            if item.index not in admitted and not admit(item.index):
+            if item.index not in admitted and not reserve(item.index):
                 break
             admitted.add(item.index)
             batch.append(item)
@@ -113,7 +113,7 @@ class Local:
     def _width(self, item: Encoded) -> int:
         return len(item.ids) + self.max_new_tokens
 
-    def _answer_or_halve(self, batch: Sequence[Encoded]) -> Sequence[Answer | Failure]:
+    def _answer_or_halve(self, batch: Sequence[Encoded]) -> Sequence[Generation | Failure]:
         """Return the batch's answers; where it does not fit into memory, none, and halve the token budget for good."""
         self.load()
         answers = within_memory(lambda: self._answer(batch))
@@ -125,7 +125,7 @@ class Local:
         self.batch_tokens = len(batch) // 2 * self._width(batch[0])
         return []
 
-    def _answer(self, batch: Sequence[Encoded]) -> list[Answer]:
+    def _answer(self, batch: Sequence[Encoded]) -> list[Generation]:
         import torch
 
         in_place = not self.checkpoint.config.is_encoder_decoder  # the answer follows the prompt in the same row
@@ -136,24 +136,24 @@ class Local:
             columns = slice(width - len(item.ids), None) if in_place else slice(len(item.ids))
             ids[row, columns], mask[row, columns] = torch.tensor(item.ids), 1
         start = width if in_place else 1  # a decoder starts with a token that is no part of the answer
-        ending = Ending(self.tokenizer, self.model.generation_config.eos_token_id, start, len(batch))
+        ending = StopCriterion(self.tokenizer, self.model.generation_config.eos_token_id, start, len(batch))
         with torch.inference_mode():
             out = self.model.generate(
                 input_ids=ids.to(self.device),
                 attention_mask=mask.to(self.device),
                 max_new_tokens=self.max_new_tokens,
-                logits_processor=[Draws(self.settings, batch)] if self.settings.temperature > 0 else [],
+                logits_processor=[SeededSampling(self.settings, batch)] if self.settings.temperature > 0 else [],
                 stopping_criteria=[ending],
             )
         rows = zip(batch, out[:, start:].tolist(), ending.lengths, strict=True)  # (B, T)
         return [self._finish(item, tokens, length, in_place) for item, tokens, length in rows]
 
-    def _finish(self, item: Encoded, row: list[int], length: int | None, in_place: bool) -> Answer:
+    def _finish(self, item: Encoded, row: list[int], length: int | None, in_place: bool) -> Generation:
         tokens = row[:length]
         ended = tokens[-1] in self.model.generation_config.eos_token_id
         text = _decode(self.tokenizer, tokens[:-1] if ended else tokens, after="a" if in_place else "")
         finish = "length" if length is None else "stop"
-        return Answer(text.partition(STOP)[0], finish, len(item.ids), len(tokens))
+        return Generation(text.partition(STOP)[0], finish, len(item.ids), len(tokens))
 
     def _templated(self, prompt: Prompt) -> str:
         from jinja2 import TemplateError

@@ -18,7 +18,7 @@ class Encoded:
     ids: list[int]
 
 
-class Ending:
+class StopCriterion:
     """Ends each row of a batch at an end-of-sequence token, or where STOP is complete, and notes its length.
 
     The library's own stop strings cost a table over the whole vocabulary for every call; here only a row whose newest
@@ -45,7 +45,7 @@ class Ending:
         return ":" in self.tokenizer.decode(tail[-1:]) and STOP in self.tokenizer.decode(tail)
 
 
-class Draws:
+class SeededSampling:
     """Draws each row's next token at a temperature, from a stream that its seed and prompt alone decide.
 
     What is drawn is left as the only possible token, so that greedy decoding takes it.

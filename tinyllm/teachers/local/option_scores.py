@@ -9,7 +9,7 @@ from os.path import commonprefix
 from typing import Any
 
 from tinyllm.teachers.local.backend import Local, within_memory
-from tinyllm.teachers.protocol import Answer, Failure, Prompt, Scored
+from tinyllm.teachers.protocol import Failure, Generation, Prompt, Scored
 
 DECODING = ("max_new_tokens", "temperature", "seed")  # parts of a local teacher's identity that shape no likelihood
 IGNORED = -100  # fills a row behind its option
@@ -33,8 +33,8 @@ class OptionScores:
         return self.local.count_tokens(prompt)
 
     def generate(
-        self, prompts: Sequence[Prompt], admit: Callable[[int], bool]
-    ) -> Iterator[tuple[int, Answer | Failure]]:
+        self, prompts: Sequence[Prompt], reserve: Callable[[int], bool]
+    ) -> Iterator[tuple[int, Generation | Failure]]:
         """Yield what became of each prompt, in their order.
 
         Raises:
@@ -47,7 +47,7 @@ class OptionScores:
             if self.context_tokens is not None and tokens > self.context_tokens:
                 detail = f"{tokens} tokens with the longest option; the model holds {self.context_tokens}"
                 yield index, Failure("too_long", detail)
-            elif not admit(index):
+            elif not reserve(index):
                 return
             else:
                 yield index, self._answer(head, options)
@@ -62,7 +62,7 @@ class OptionScores:
         shared = len(commonprefix([head, *wholes]))  # less than the prompt where its end and an option make one token
         return wholes[0][:shared], [whole[shared:] for whole in wholes]
 
-    def _answer(self, head: list[int], options: list[list[int]]) -> Answer | Failure:
+    def _answer(self, head: list[int], options: list[list[int]]) -> Generation | Failure:
         self.local.load()
         scores = within_memory(lambda: log_likelihoods(self.local.model, head, options))
         if scores is None:
@@ -71,7 +71,7 @@ class OptionScores:
         if not all(map(math.isfinite, scores)):
             return Failure("not_finite", "the model's likelihoods are no finite numbers; its weights may be damaged")
         text = json.dumps([round(score, 6) for score in scores])
-        return Answer(text, "stop", len(head), sum(map(len, options)))
+        return Generation(text, "stop", len(head), sum(map(len, options)))
 
 
 def log_likelihoods(model: Any, head: Sequence[int], options: Sequence[Sequence[int]]) -> list[float]:

@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from tinyllm.params.schema import Runtime, ServerTeacher
-from tinyllm.teachers.protocol import STOP, Answer, Failure, Prompt
-from tinyllm.teachers.server.rate_limit import Pace
-from tinyllm.teachers.server.responses import Outcome, Passing, estimate_tokens, one_line, read_answer, read_refusal
-from tinyllm.teachers.server.scheduler import Sender
+from tinyllm.teachers.protocol import STOP, Failure, Generation, Prompt
+from tinyllm.teachers.server.rate_limit import RateLimiter
+from tinyllm.teachers.server.responses import Outcome, Retryable, estimate_tokens, one_line, read_answer, read_refusal
+from tinyllm.teachers.server.scheduler import RequestScheduler
 
 if TYPE_CHECKING:  # a third of a second to import, and only who asks an endpoint needs it
     import aiohttp
@@ -54,8 +54,8 @@ class Server:
         return estimate_tokens(prompt.system) + estimate_tokens(prompt.text) + 2 * MESSAGE_TOKENS
 
     def generate(
-        self, prompts: Sequence[Prompt], admit: Callable[[int], bool]
-    ) -> Iterator[tuple[int, Answer | Failure]]:
+        self, prompts: Sequence[Prompt], reserve: Callable[[int], bool]
+    ) -> Iterator[tuple[int, Generation | Failure]]:
         """Yield each answer as it arrives; closing the generator drops what is under way.
 
         Whatever may pass is tried again, `runtime.retries` times and with growing pauses; a push-back counts only where it
@@ -71,9 +71,11 @@ class Server:
             def attempt(index: int) -> Coroutine[Any, Any, Outcome]:
                 return self._attempt(session, prompts[index])
 
-            sender = Sender(loop, attempt, Pace(self._runtime.concurrency), self._runtime.retries, self._url)
+            sender = RequestScheduler(
+                loop, attempt, RateLimiter(self._runtime.concurrency), self._runtime.retries, self._url
+            )
             try:
-                yield from sender.send(len(prompts), admit)
+                yield from sender.send(len(prompts), reserve)
             finally:
                 loop.run_until_complete(sender.cancel())
 
@@ -117,11 +119,11 @@ class Server:
                 async with session.post(address, data=body, allow_redirects=False) as response:
                     outcome = await self._read(response, prompt)
         except TimeoutError:
-            return Passing("timeout", f"no whole answer within {deadline:g} s", charged=True)
+            return Retryable("timeout", f"no whole answer within {deadline:g} s", charged=True)
         except aiohttp.ClientConnectorError as error:
-            return Passing("unreachable", self._told(error), charged=False)
+            return Retryable("unreachable", self._told(error), charged=False)
         except (aiohttp.ClientError, OSError) as error:
-            return Passing("disconnected", self._told(error), charged=True)
+            return Retryable("disconnected", self._told(error), charged=True)
         return outcome
 
     async def _read(self, response: aiohttp.ClientResponse, prompt: Prompt) -> Outcome:
@@ -163,11 +165,11 @@ class Server:
 
     def _without_key(self, outcome: Outcome) -> Outcome:
         """Servers may send back what they were sent, headers and all."""
-        if isinstance(outcome, Answer):
+        if isinstance(outcome, Generation):
             if len(self._key) >= SECRET and self._key in outcome.text:
                 return Failure("holds_key", "the answer repeats the key", unanswered=1)
             return outcome
-        if isinstance(outcome, (Failure, Passing)):
+        if isinstance(outcome, (Failure, Retryable)):
             return replace(outcome, detail=self._masked(outcome.detail))
         return replace(outcome, message=self._masked(outcome.message))
 

@@ -17,7 +17,7 @@ OUTAGE = 2.0  # s; a pause as long is no sign of a rate any more, the endpoint i
 LONGEST_ORDERED_PAUSE = 120.0  # s; a Retry-After that asks for more is cut to this
 
 
-class Pace:
+class RateLimiter:
     """The window and the rate of one endpoint; every method is told the time, in seconds on any steady clock.
 
     The window grows by one a success until the first push-back (429, 503 and the like), then by a few a windowful,

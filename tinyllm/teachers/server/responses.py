@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from tinyllm.records.jsonl import HALF_CHARACTER
-from tinyllm.teachers.protocol import STOP, Answer, Failure
+from tinyllm.teachers.protocol import STOP, Failure, Generation
 
 PUSH_BACK = (429, 503, 529)  # too much, for now
 MAY_PASS = (408, 409, 425, 500, 502, 504, *PUSH_BACK)
@@ -25,7 +25,7 @@ SHOWN = 200  # characters of a server's message
 
 
 @dataclass(frozen=True)
-class Passing:
+class Retryable:
     """An attempt that failed in a way that may pass."""
 
     reason: str
@@ -36,16 +36,16 @@ class Passing:
 
 
 @dataclass(frozen=True)
-class Hopeless:
+class Fatal:
     """No prompt can be answered."""
 
     message: str
 
 
-Outcome = Answer | Failure | Passing | Hopeless
+Outcome = Generation | Failure | Retryable | Fatal
 
 
-def read_answer(body: bytes, model: str, prompt_tokens: int) -> Answer | Failure | Passing:
+def read_answer(body: bytes, model: str, prompt_tokens: int) -> Generation | Failure | Retryable:
     """Return what the body of a reply with status 200 holds.
 
     Nothing is taken for an answer but a text that ended on its own or at the limit, from the model that was asked for.
@@ -58,10 +58,10 @@ def read_answer(body: bytes, model: str, prompt_tokens: int) -> Answer | Failure
     try:
         reply = json.loads(body)
     except (ValueError, RecursionError):
-        return Passing("not_json", f"HTTP 200, but no JSON: {one_line(body.decode(errors='replace'))}", charged=True)
+        return Retryable("not_json", f"HTTP 200, but no JSON: {one_line(body.decode(errors='replace'))}", charged=True)
     choices = reply.get("choices") if isinstance(reply, dict) else None
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        return Passing("no_choices", f"HTTP 200, but without choices: {one_line(str(reply))}", charged=True)
+        return Retryable("no_choices", f"HTTP 200, but without choices: {one_line(str(reply))}", charged=True)
     named = reply.get("model") or model
     if not isinstance(named, str) or not _same_model(named, model):
         return Failure("wrong_model", f"asked for model {model}, answered by {one_line(str(named))}", unanswered=1)
@@ -76,18 +76,18 @@ def read_refusal(status: int, headers: Mapping[str, str], body: bytes, key_varia
     said = f"HTTP {status} {_phrase(status)}" + (f" ({message})" if message else "")
     if status == 401:  # its message is left out: servers quote parts of the key in it
         key = f"the key in {key_variable}" if key_variable else "key_variable, which names no variable"
-        return Hopeless(f"HTTP 401 Unauthorized; check {key}")
+        return Fatal(f"HTTP 401 Unauthorized; check {key}")
     if status in (402, 403) or OUT_OF_MONEY.search(f"{code} {message}"):
-        return Hopeless(f"{said}; check the account that the key belongs to, and what it may use")
+        return Fatal(f"{said}; check the account that the key belongs to, and what it may use")
     if status == 404 and "model" in f"{code} {message}".lower():
-        return Hopeless(f"{said}; check the teacher's model")
+        return Fatal(f"{said}; check the teacher's model")
     if 300 <= status < 400:
         to = one_line(headers.get("Location", "nowhere"))
-        return Hopeless(f"HTTP {status}, a redirect to {to}; none is followed with a key, so give its url instead")
+        return Fatal(f"HTTP {status}, a redirect to {to}; none is followed with a key, so give its url instead")
     if status in MAY_PASS:
         reason = "rate_limited" if status == 429 else "server_error"
         wait = retry_after(headers.get("Retry-After"), datetime.now(UTC))
-        return Passing(reason, said, charged=False, pushed_back=status in PUSH_BACK, wait=wait)
+        return Retryable(reason, said, charged=False, pushed_back=status in PUSH_BACK, wait=wait)
     if status in (400, 413, 422) and (code.startswith("context_length_exceeded") or TOO_LONG.search(message)):
         return Failure("context_too_long", said)
     return Failure("refused", said)
@@ -122,7 +122,7 @@ def estimate_tokens(text: str) -> int:
     return sum(-(-len(word) // 4) for word in words) + len(rest.encode(errors="replace"))
 
 
-def _answer(text: Any, finish: Any, usage: Any, prompt_tokens: int) -> Answer | Failure:
+def _answer(text: Any, finish: Any, usage: Any, prompt_tokens: int) -> Generation | Failure:
     if finish == "content_filter":
         return Failure("content_filter", "the server's content filter withheld the answer", unanswered=1)
     if not isinstance(text, str):
@@ -136,7 +136,7 @@ def _answer(text: Any, finish: Any, usage: Any, prompt_tokens: int) -> Answer | 
     cut, stop, _ = text.partition(STOP)
     counts = usage if isinstance(usage, dict) else {}
     asked, given = _count(counts.get("prompt_tokens")), _count(counts.get("completion_tokens"))
-    return Answer(
+    return Generation(
         text=cut,
         finish="stop" if stop else FINISH[finish],
         prompt_tokens=prompt_tokens if asked is None else asked,

@@ -11,9 +11,9 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tinyllm.teachers.protocol import Answer, Failure
-from tinyllm.teachers.server.rate_limit import Pace
-from tinyllm.teachers.server.responses import Hopeless, Outcome, Passing
+from tinyllm.teachers.protocol import Failure, Generation
+from tinyllm.teachers.server.rate_limit import RateLimiter
+from tinyllm.teachers.server.responses import Fatal, Outcome, Retryable
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # s; before the first retry, doubled each time
 PATIENCE = 1800.0  # s; a prompt that is still pushed back so long after its first start is given up
@@ -34,26 +34,26 @@ class Sent:
     charged: int = 0
 
 
-class Sender:
+class RequestScheduler:
     """Sends prompts through one event loop, which runs only while the caller waits for the next answer."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, attempt: Attempt, pace: Pace, retries: int, endpoint: str
+        self, loop: asyncio.AbstractEventLoop, attempt: Attempt, pace: RateLimiter, retries: int, endpoint: str
     ) -> None:
         self._loop, self._attempt, self._pace, self._retries = loop, attempt, pace, retries
         self._endpoint = endpoint
         self._under_way: dict[asyncio.Task[Outcome], Sent] = {}
         self._done: deque[asyncio.Task[Outcome]] = deque()
         self._waiting: list[tuple[float, int, Sent]] = []  # a heap by the time of the next attempt
-        self._held = False  # admit has said: not now
+        self._held = False  # reserve has said: not now
         self._down = 0  # prompts in a row without an answer
         self._end: str | None = None  # why nothing is sent any more
         self._chance = random.Random()
 
-    def send(self, count: int, admit: Callable[[int], bool]) -> Iterator[tuple[int, Answer | Failure]]:
+    def send(self, count: int, reserve: Callable[[int], bool]) -> Iterator[tuple[int, Generation | Failure]]:
         """Yield what becomes of the prompts 0 to count - 1, as `Backend.generate` does."""
         fresh = deque(range(count))
-        self._start(fresh, admit)
+        self._start(fresh, reserve)
         while self._under_way or (not self._end and (self._waiting or (fresh and not self._held))):
             self._run_until_done(fresh)
             while self._done:
@@ -63,8 +63,8 @@ class Sender:
                 if found is not None:
                     self._held = False
                     yield sent.index, found
-                    self._start(fresh, admit)  # at once: while the caller works, the endpoint does
-            self._start(fresh, admit)
+                    self._start(fresh, reserve)  # at once: while the caller works, the endpoint does
+            self._start(fresh, reserve)
         if self._end:
             raise ValueError(f"{self._endpoint}: {self._end}")
 
@@ -75,13 +75,13 @@ class Sender:
             task.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)
 
-    def _start(self, fresh: deque[int], admit: Callable[[int], bool]) -> None:
+    def _start(self, fresh: deque[int], reserve: Callable[[int], bool]) -> None:
         while not self._end and self._pace.wait(now := self._loop.time()) == 0:
             if self._waiting and self._waiting[0][0] <= now:
                 sent = heapq.heappop(self._waiting)[2]
                 sent.started = now
             elif fresh and not self._held:
-                self._held = not admit(fresh[0])
+                self._held = not reserve(fresh[0])
                 if self._held:
                     return
                 sent = Sent(fresh.popleft(), now, now)
@@ -107,19 +107,19 @@ class Sender:
         if timer:
             timer.cancel()
 
-    def _judge(self, sent: Sent, outcome: Outcome) -> Answer | Failure | None:
+    def _judge(self, sent: Sent, outcome: Outcome) -> Generation | Failure | None:
         """Return what became of a prompt, or None while it may still be answered."""
         now = self._loop.time()
-        if isinstance(outcome, Passing):
+        if isinstance(outcome, Retryable):
             return self._retry(sent, outcome, now)
-        if isinstance(outcome, Hopeless):
+        if isinstance(outcome, Fatal):
             self._pace.fail()
             self._end = self._end or outcome.message
             return None
         self._pace.succeed()  # a prompt that was refused used up its share of the rate, too
         return self._final(replace(outcome, unanswered=sent.charged + outcome.unanswered))
 
-    def _retry(self, sent: Sent, outcome: Passing, now: float) -> Answer | Failure | None:
+    def _retry(self, sent: Sent, outcome: Retryable, now: float) -> Generation | Failure | None:
         sent.charged += outcome.charged
         counts = True
         if outcome.pushed_back:
@@ -137,8 +137,8 @@ class Sender:
         heapq.heappush(self._waiting, (due, sent.index, sent))
         return None
 
-    def _final(self, found: Answer | Failure) -> Answer | Failure:
-        if isinstance(found, Answer) or found.reason in PROMPTS_OWN:
+    def _final(self, found: Generation | Failure) -> Generation | Failure:
+        if isinstance(found, Generation) or found.reason in PROMPTS_OWN:
             self._down = 0
             return found
         self._down += 1
