@@ -24,7 +24,7 @@ from tinyllm.records.predictions import probabilities
 from tinyllm.records.questions import Question, input_text
 from tinyllm.report.contents import MOST_EXPLAINED, MOST_QUESTIONS, explained, gather
 from tinyllm.report.run_files import Rationale, Results, read_results
-from tinyllm.student.explanations import explain
+from tinyllm.student.explanations import write_rationales
 from tinyllm.student.folder import save_student
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -307,7 +307,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
 def test_the_student_explains_under_each_teachers_prefix(student: tuple[Any, Any]) -> None:
     model, tokenizer = student
     questions = toy_questions(4)
-    found = explain(model, tokenizer, questions, ["ann", "bob"], toy_params(student__max_target_tokens=8))
+    found = write_rationales(model, tokenizer, questions, ["ann", "bob"], toy_params(student__max_target_tokens=8))
     for question in questions:
         for teacher in ("ann", "bob"):
             context = f"{question.context}\n" if question.context else ""
@@ -371,7 +371,7 @@ def test_the_stage_writes_the_page_and_its_figures_the_same_every_time(
     assert str(run).encode() not in b"".join(written[0].values())
     assert capsys.readouterr().out.splitlines() == ["report/index.html: 7 questions, 10 figures"] * 2
     told = {q["id"]: q.get("explanations") for q in shown(written[0]["index.html"].decode())}
-    asked = explain(*student, TEST, TEACHERS, toy_params(student__max_target_tokens=8))
+    asked = write_rationales(*student, TEST, TEACHERS, toy_params(student__max_target_tokens=8))
     assert told == {q.id: list(asked[q.id].values()) for q in TEST} | {q.id: None for q in TRAIN}
 
 
@@ -384,7 +384,7 @@ def test_a_teacher_of_weight_0_is_not_asked_of_the_student(
         lines = curve.read_text(encoding="utf-8").splitlines(keepends=True)
         curve.write_text("".join(line for line in lines if "\tann\t" not in line), encoding="utf-8")
     report_stage(run, monkeypatch)
-    asked = explain(*student, TEST, ["bob"], toy_params(student__max_target_tokens=8))
+    asked = write_rationales(*student, TEST, ["bob"], toy_params(student__max_target_tokens=8))
     told = shown((run / "report/index.html").read_text(encoding="utf-8"))
     assert [q["explanations"] for q in told if q["split"] == "test"] == [[None, asked[q.id]["bob"]] for q in TEST]
     assert not (run / "report/loss_ann.svg").exists() and (run / "report/loss_bob.svg").exists()
