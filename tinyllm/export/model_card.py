@@ -129,9 +129,9 @@ def _front(params: Params, teachers: Sequence[str], free: bool) -> str:
 
 def _teacher(name: str, params: Params) -> dict[str, Any]:
     what, terms = teacher_terms(name, params)
-    exam = Path(f"metrics/exam/{name}.json")
-    found = read_json(exam) if exam.is_file() else {"examined": False}
-    return {"name": name, "weight": alpha(params.loss, name), "what": what, "terms": terms, "exam": found}
+    path = Path(f"metrics/exam/{name}.json")
+    exam = read_json(path) if path.is_file() else {"examined": False}
+    return {"name": name, "weight": alpha(params.loss, name), "what": what, "terms": terms, "exam": exam}
 
 
 def _data(params: Params) -> str:

@@ -114,8 +114,8 @@ def _calibration(results: Results) -> Calibration | None:
 def _lengths(rationales: Mapping[str, Sequence[Rationale]]) -> Lengths:
     """Of the kept rationales of train."""
     words = {
-        teacher: sorted(len((rationale.text or "").split()) for rationale in found if rationale.status == "ok")
-        for teacher, found in rationales.items()
+        teacher: sorted(len((rationale.text or "").split()) for rationale in of_teacher if rationale.status == "ok")
+        for teacher, of_teacher in rationales.items()
     }
     every = sorted(length for lengths in words.values() for length in lengths)
     longest = every[int(0.99 * (len(every) - 1))] if every else 0
@@ -131,8 +131,8 @@ def _lengths(rationales: Mapping[str, Sequence[Rationale]]) -> Lengths:
 
 
 def _histogram(lengths: Sequence[int], width: int, bins: int) -> list[int]:
-    found = Counter(min(length // width, bins - 1) for length in lengths)
-    return [found[number] for number in range(bins)]
+    counts = Counter(min(length // width, bins - 1) for length in lengths)
+    return [counts[number] for number in range(bins)]
 
 
 def _plain(question: Question, split: str) -> dict[str, object]:
@@ -147,8 +147,8 @@ def _shown_train(results: Results) -> list[dict]:
     most = MOST_QUESTIONS - min(len(results.test), MOST_TEST)
     shown = []
     for i in _sample(len(results.train), most):
-        given = [[found[i].status, found[i].text] for found in results.rationales.values()]
-        shown.append(_plain(results.train[i], "train") | {"rationales": given})
+        rationales = [[of_teacher[i].status, of_teacher[i].text] for of_teacher in results.rationales.values()]
+        shown.append(_plain(results.train[i], "train") | {"rationales": rationales})
     return shown
 
 
