@@ -57,8 +57,6 @@ def _files(params: Params) -> dict[str, str]:
         files["data.hub.path"] = params.data.hub.path
     if params.student.origin == "local":
         files["student.model"] = params.student.model or ""
-    if params.runtime.accelerate_config is not None:
-        files["runtime.accelerate_config"] = params.runtime.accelerate_config
     for name in params.corpus.teachers:
         teacher = params.teachers[name]
         if teacher.backend == "local" and Path(teacher.model).is_dir():

@@ -243,7 +243,6 @@ class Runtime(Section):
     precision: Literal["fp32", "bf16"]
     batch_tokens: Count
     processes: Count
-    accelerate_config: Text | None
     checkpoint_steps: Count
     concurrency: Count
     deadline: Positive
