@@ -37,18 +37,18 @@ def estimate(live: CachedTeacher, questions: Sequence[Question], forced: bool) -
         nonlocal too_long
         keys = [None if prompt is None else answer_key(live.backend.identity, prompt) for prompt in prompts]
         too_long += keys.count(None)
-        with ResponseCache(live.cache) as answers:
-            known = answers.get([key for key in keys if key])
+        with ResponseCache(live.cache) as cache:
+            known = cache.get([key for key in keys if key])
         cached.update(known)
         waiting.update({k: p for k, p in zip(keys, prompts, strict=True) if k and p and k not in known})
         return [known[key] if key in known else Failure("not_asked", "an estimate asks nothing") for key in keys]
 
-    fitted = live.fit(questions, forced, look_up)
+    fitted = live.build_prompts(questions, forced, look_up)
     unknown_rationales = len(waiting) > 0
-    look_up([one.prompt for one in fitted])
+    look_up([fit.prompt for fit in fitted])
     calls, longest = len(waiting), live.backend.max_new_tokens
     prompt_tokens = sum(live.backend.count_tokens(prompt) for prompt in waiting.values())
     if unknown_rationales:
         prompt_tokens += len(fitted) * live.prompting.examples * longest
-    cost = live.budget.most(prompt_tokens, calls * longest)
+    cost = live.budget.cost(prompt_tokens, calls * longest)
     return Estimate(calls, len(cached), too_long, prompt_tokens, calls * longest, cost)
