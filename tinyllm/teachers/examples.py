@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tinyllm.params.schema import Prompting
 from tinyllm.records.questions import Question, question_key
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # From this share of common words on (Jaccard index of the word sets of context and question) two questions count as one.
 # OBQA's `What do some animals do to adjust to hot temperatures?` and `... use to adapt to ...` have 0.7; two reports of the
@@ -68,8 +71,8 @@ def _words(question: Question) -> frozenset[str]:
     return frozenset(question_key(question).split())
 
 
-def _is_near(one: frozenset[str], other: frozenset[str]) -> bool:
-    return len(one & other) >= NEAR_DUPLICATE * len(one | other)  # true of two without a word, whose keys are equal
+def _is_near(words: frozenset[str], other: frozenset[str]) -> bool:
+    return len(words & other) >= NEAR_DUPLICATE * len(words | other)  # true of two without a word, whose keys are equal
 
 
 def _rng(question: Question, seed: int) -> Random:
@@ -102,8 +105,8 @@ def _by_similarity(questions: Sequence[Question], train: Sequence[Question]) -> 
         yield from map(_nearest, (asked @ known).toarray().round(9))  # (BLOCK, N)
 
 
-def _nearest(scores: Any) -> Iterator[int]:
-    """Yield the places of the scores, highest first, ties in order."""
+def _nearest(scores: np.ndarray) -> Iterator[int]:
+    """Yield the places of the scores (N,), highest first, ties in order."""
     import numpy as np
 
     few = min(NEAREST, len(scores))

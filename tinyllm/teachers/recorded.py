@@ -21,8 +21,8 @@ class Recorded:
             ValueError: there is no such file, or a row of it is faulty.
         """
         if not path.is_file():
-            found = ", ".join(sorted(other.stem for other in path.parent.glob("*.jsonl"))) or "none"
-            raise ValueError(f"{source}: no rationales of teacher {path.stem}; recorded with these questions: {found}")
+            names = ", ".join(sorted(other.stem for other in path.parent.glob("*.jsonl"))) or "none"
+            raise ValueError(f"{source}: no rationales of teacher {path.stem}; recorded with these questions: {names}")
         self.rows = {row["id"]: row for row in read_rationales(path)}
 
     def complete(self, questions: Sequence[Question]) -> list[TeacherOutput]:

@@ -1,4 +1,4 @@
-"""The SQLite file behind the answer cache: made by whichever process comes first, its faults told in one line.
+"""The SQLite file behind the answer cache: made by whichever process comes first, its faults in one line each.
 
 Several processes may use the file at once, on one machine: SQLite's write-ahead log needs memory they share, so the folder
 must be on a local disk. The log is the file of the same name that ends in `-wal`; while there is one, it belongs to the cache.

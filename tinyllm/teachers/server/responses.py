@@ -1,4 +1,4 @@
-"""What a reply of an endpoint means: an answer, a failure for good, one that may pass, or the end of all asking."""
+"""What an endpoint's reply means: an answer, a failure for good, a failure that may pass, or the end of the query."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any
 
 from tinyllm.records.jsonl import HALF_CHARACTER
 from tinyllm.teachers.protocol import STOP, Failure, Generation
@@ -122,7 +121,7 @@ def estimate_tokens(text: str) -> int:
     return sum(-(-len(word) // 4) for word in words) + len(rest.encode(errors="replace"))
 
 
-def _answer(text: Any, finish: Any, usage: Any, prompt_tokens: int) -> Generation | Failure:
+def _answer(text: object, finish: object, usage: object, prompt_tokens: int) -> Generation | Failure:
     if finish == "content_filter":
         return Failure("content_filter", "the server's content filter withheld the answer", unanswered=1)
     if not isinstance(text, str):
@@ -135,21 +134,21 @@ def _answer(text: Any, finish: Any, usage: Any, prompt_tokens: int) -> Generatio
         return Failure("half_character", "the answer holds half a character, which UTF-8 cannot hold", unanswered=1)
     cut, stop, _ = text.partition(STOP)
     counts = usage if isinstance(usage, dict) else {}
-    asked, given = _count(counts.get("prompt_tokens")), _count(counts.get("completion_tokens"))
+    prompt_count, completion_count = _count(counts.get("prompt_tokens")), _count(counts.get("completion_tokens"))
     return Generation(
         text=cut,
         finish="stop" if stop else FINISH[finish],
-        prompt_tokens=prompt_tokens if asked is None else asked,
-        completion_tokens=estimate_tokens(text) if given is None else given,
+        prompt_tokens=prompt_tokens if prompt_count is None else prompt_count,
+        completion_tokens=estimate_tokens(text) if completion_count is None else completion_count,
     )
 
 
-def _same_model(one: str, other: str) -> bool:
-    first, second = (name.rstrip("/").rpartition("/")[2].casefold() for name in (one, other))
+def _same_model(named: str, requested: str) -> bool:
+    first, second = (name.rstrip("/").rpartition("/")[2].casefold() for name in (named, requested))
     return bool(first and second) and (first in second or second in first)
 
 
-def _count(value: Any) -> int | None:
+def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
