@@ -87,7 +87,7 @@ def test_the_round_trip_is_exact(tmp_path: Path, exported: Path) -> None:
 
 def test_one_teacher_can_be_exported_alone(tmp_path: Path) -> None:
     with cache_with(tmp_path / "a.sqlite", ENTRIES) as cache:
-        (ben,) = [holding.digest for holding in cache.totals() if holding.identity == BEN]
+        (ben,) = [teacher.digest for teacher in cache.totals() if teacher.identity == BEN]
         assert export_answers(cache, tmp_path / "ben.jsonl", ben) == 1
     assert read_entries(tmp_path / "ben.jsonl") == ENTRIES[2:]
 
