@@ -24,7 +24,7 @@ from tinyllm.records.predictions import probabilities
 from tinyllm.records.questions import Question, input_text
 from tinyllm.report.contents import MOST_EXPLAINED, MOST_QUESTIONS, explained, gather
 from tinyllm.report.run_files import Rationale, Results, read_results
-from tinyllm.student.explanations import explain
+from tinyllm.student.explanations import write_rationales
 from tinyllm.student.folder import save_student
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,6 +46,12 @@ def test_a_run_on_disk_is_read_as_it_was_written(run: Path) -> None:
 def test_only_the_teachers_and_seeds_asked_for_are_read(run: Path) -> None:
     found = read_results(["bob"], [7], run)
     assert (list(found.rationales), list(found.predictions), list(found.curves)) == (["bob"], [7], [7])
+
+
+def test_a_seed_that_was_not_scored_is_named(run: Path) -> None:
+    (run / "metrics/loss/9.tsv").write_text("step\ttask\tloss\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="/data/predictions.jsonl: no row of seed 9; run dvc repro score$"):
+        read_results(TEACHERS, [3, 9], run)
 
 
 def test_a_run_without_exams_is_read_too(run: Path) -> None:
@@ -96,15 +102,16 @@ def drop_line(path: str, number: int) -> Callable[[Path], None]:
     [
         (
             drop_line("data/predictions.jsonl", 5),
-            "data/predictions.jsonl: 3 rows of seed 7, but 4 test questions; run dvc repro score",
+            "data/predictions.jsonl: seed 7 has no answer to 1 of 4 questions of data/questions/test.jsonl ('e2'); "
+            "run `dvc repro`",
         ),
         (
             change("data/predictions.jsonl", '"id": "e2"', '"id": "e9"'),
-            "data/predictions.jsonl: seed 3 has 'e9' where test has 'e2'; run dvc repro score",
+            "data/predictions.jsonl:2: no question 'e9' in data/questions/test.jsonl; run `dvc repro`",
         ),
         (
             change("data/predictions.jsonl", "[-1.0, -1.0]", "[-1.0]"),
-            "data/predictions.jsonl: seed 3, question 'e2': 1 scores, but 2 choices; run dvc repro score",
+            "data/predictions.jsonl:2: scores [-1.0]; allowed are 2 numbers; run `dvc repro`",
         ),
         (
             drop_line("data/corpus/train.jsonl", 1),
@@ -300,7 +307,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
 def test_the_student_explains_under_each_teachers_prefix(student: tuple[Any, Any]) -> None:
     model, tokenizer = student
     questions = toy_questions(4)
-    found = explain(model, tokenizer, questions, ["ann", "bob"], toy_params(student__max_target_tokens=8))
+    found = write_rationales(model, tokenizer, questions, ["ann", "bob"], toy_params(student__max_target_tokens=8))
     for question in questions:
         for teacher in ("ann", "bob"):
             context = f"{question.context}\n" if question.context else ""
@@ -364,7 +371,7 @@ def test_the_stage_writes_the_page_and_its_figures_the_same_every_time(
     assert str(run).encode() not in b"".join(written[0].values())
     assert capsys.readouterr().out.splitlines() == ["report/index.html: 7 questions, 10 figures"] * 2
     told = {q["id"]: q.get("explanations") for q in shown(written[0]["index.html"].decode())}
-    asked = explain(*student, TEST, TEACHERS, toy_params(student__max_target_tokens=8))
+    asked = write_rationales(*student, TEST, TEACHERS, toy_params(student__max_target_tokens=8))
     assert told == {q.id: list(asked[q.id].values()) for q in TEST} | {q.id: None for q in TRAIN}
 
 
@@ -377,7 +384,7 @@ def test_a_teacher_of_weight_0_is_not_asked_of_the_student(
         lines = curve.read_text(encoding="utf-8").splitlines(keepends=True)
         curve.write_text("".join(line for line in lines if "\tann\t" not in line), encoding="utf-8")
     report_stage(run, monkeypatch)
-    asked = explain(*student, TEST, ["bob"], toy_params(student__max_target_tokens=8))
+    asked = write_rationales(*student, TEST, ["bob"], toy_params(student__max_target_tokens=8))
     told = shown((run / "report/index.html").read_text(encoding="utf-8"))
     assert [q["explanations"] for q in told if q["split"] == "test"] == [[None, asked[q.id]["bob"]] for q in TEST]
     assert not (run / "report/loss_ann.svg").exists() and (run / "report/loss_bob.svg").exists()
