@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from tinyllm.console import one_line
 from tinyllm.params.schema import Runtime, ServerTeacher
 from tinyllm.teachers.protocol import STOP, Failure, Generation, Prompt
 from tinyllm.teachers.server.rate_limit import RateLimiter
-from tinyllm.teachers.server.responses import Outcome, Retryable, estimate_tokens, one_line, read_answer, read_refusal
+from tinyllm.teachers.server.responses import SHOWN, Outcome, Retryable, estimate_tokens, read_answer, read_refusal
 from tinyllm.teachers.server.scheduler import RequestScheduler
 
 if TYPE_CHECKING:  # a third of a second to import, and only who asks an endpoint needs it
@@ -162,7 +163,7 @@ class Server:
         return json.dumps(fields).encode()
 
     def _describe(self, error: Exception) -> str:
-        return one_line(self._masked(f"{type(error).__name__}: {error}"))
+        return one_line(self._masked(f"{type(error).__name__}: {error}"), SHOWN)
 
     def _masked(self, text: str) -> str:
         return text.replace(self._key, "***") if self._key else text

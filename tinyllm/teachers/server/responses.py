@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
+from tinyllm.console import one_line
 from tinyllm.records.jsonl import HALF_CHARACTER
 from tinyllm.teachers.protocol import STOP, Failure, Generation
 
@@ -57,13 +58,17 @@ def read_answer(body: bytes, model: str, prompt_tokens: int) -> Generation | Fai
     try:
         reply = json.loads(body)
     except (ValueError, RecursionError):
-        return Retryable("not_json", f"HTTP 200, but no JSON: {one_line(body.decode(errors='replace'))}", charged=True)
+        return Retryable(
+            "not_json", f"HTTP 200, but no JSON: {one_line(body.decode(errors='replace'), SHOWN)}", charged=True
+        )
     choices = reply.get("choices") if isinstance(reply, dict) else None
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        return Retryable("no_choices", f"HTTP 200, but without choices: {one_line(str(reply))}", charged=True)
+        return Retryable("no_choices", f"HTTP 200, but without choices: {one_line(str(reply), SHOWN)}", charged=True)
     named = reply.get("model") or model
     if not isinstance(named, str) or not _same_model(named, model):
-        return Failure("wrong_model", f"asked for model {model}, answered by {one_line(str(named))}", unanswered=1)
+        return Failure(
+            "wrong_model", f"asked for model {model}, answered by {one_line(str(named), SHOWN)}", unanswered=1
+        )
     message = choices[0].get("message")
     text = message.get("content") if isinstance(message, dict) else choices[0].get("text")
     return _answer(text, choices[0].get("finish_reason"), reply.get("usage"), prompt_tokens)
@@ -81,7 +86,7 @@ def read_refusal(status: int, headers: Mapping[str, str], body: bytes, key_varia
     if status == 404 and "model" in f"{code} {message}".lower():
         return Fatal(f"{said}; check the teacher's model")
     if 300 <= status < 400:
-        to = one_line(headers.get("Location", "nowhere"))
+        to = one_line(headers.get("Location", "nowhere"), SHOWN)
         return Fatal(f"HTTP {status}, a redirect to {to}; none is followed with a key, so give its url instead")
     if status in MAY_PASS:
         reason = "rate_limited" if status == 429 else "server_error"
@@ -103,12 +108,6 @@ def retry_after(value: str | None, now: datetime) -> float | None:
     except ValueError:
         return None
     return max(0.0, ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds())
-
-
-def one_line(text: str) -> str:
-    """A server's words as they may stand in a message: one line, not long, without control signs."""
-    folded = "".join(sign if sign.isprintable() else "?" for sign in " ".join(text.split()))
-    return folded if len(folded) <= SHOWN else folded[:SHOWN] + "..."
 
 
 def estimate_tokens(text: str) -> int:
@@ -163,10 +162,10 @@ def _error(body: bytes) -> tuple[str, str]:
         error = json.loads(body)
     except (ValueError, RecursionError):
         text = body.decode(errors="replace")
-        return "", "" if text.lstrip().startswith("<") else one_line(text)  # nobody reads HTML in one line
+        return "", "" if text.lstrip().startswith("<") else one_line(text, SHOWN)  # nobody reads HTML in one line
     if isinstance(error, dict):
         error = error.get("error", error)
     if isinstance(error, dict):
         code = " ".join(str(error[name]) for name in ("code", "type") if error.get(name))
-        return code, one_line(str(error.get("message") or error.get("detail") or code))
-    return "", one_line(str(error))
+        return code, one_line(str(error.get("message") or error.get("detail") or code), SHOWN)
+    return "", one_line(str(error), SHOWN)
