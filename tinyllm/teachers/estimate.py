@@ -1,4 +1,4 @@
-"""What asking a live teacher would come to: calls, tokens and money, counted on the very prompts; none is sent."""
+"""What it would cost to ask a live teacher: calls, tokens and money, counted on the very prompts. None is sent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tinyllm.teachers.protocol import Failure, Generation, Prompt
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is still to be asked. Tokens and cost are the most it can be, as long as no request has to be sent twice."""
+    """What is still to be asked. Tokens and cost are the highest there can be, unless a request has to be sent twice."""
 
     calls: int
     cached: int
@@ -27,7 +27,7 @@ class Estimate:
 def estimate(live: CachedTeacher, questions: Sequence[Question], forced: bool) -> Estimate:
     """Return what `live` has yet to be asked about the questions: for rationales, or without the gold answer for an exam.
 
-    An example's rationale that is yet to be asked counts in each prompt that shows it as the longest there can be.
+    A prompt that shows an example whose rationale is yet to be asked counts the longest rationale there can be.
     """
     waiting: dict[str, Prompt] = {}
     cached: set[str] = set()

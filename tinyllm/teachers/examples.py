@@ -1,4 +1,4 @@
-"""Which worked questions stand in a prompt: some of train for each question, none of which gives its answer away."""
+"""Which worked questions a prompt shows: some of train for each question. None of them gives its answer away."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ def choose_examples(
 ) -> list[list[Question]]:
     """Return `settings.examples` questions of train for each question.
 
-    None is the question itself, by id or by text, nor a near-duplicate of it or of another example. Selection `random`
-    depends on the seed and on the id and text of the question; `similar` takes the nearest by the cosine of TF-IDF vectors,
-    ties in the order of train, and puts the nearest last, next to the question. Neither looks at an answer, nor at the
-    other questions: the same question and train give the same examples, and so the same prompt, in any company.
+    No example is the question itself, by id or by text, or a near-duplicate of it or of another example. Selection `random`
+    depends on the seed and on the id and text of the question. Selection `similar` takes the nearest by the cosine of TF-IDF
+    vectors, ties in the order of train. It puts the nearest last, next to the question.
+
+    Neither looks at an answer or at the other questions. So the same question and train always give the same prompt.
 
     Raises:
         ValueError: too few in train differ enough.

@@ -1,4 +1,4 @@
-"""From a teacher's params to the teacher, and from its completions to rows of its rationale file."""
+"""From a teacher's params to the teacher, and from its outputs to the rows of its rationale file."""
 
 from __future__ import annotations
 

@@ -10,12 +10,12 @@ from tinyllm.records.rationales import TeacherOutput, read_rationales
 
 
 class Recorded:
-    """Gives back the rationale that was recorded with a question, or `missing`."""
+    """Returns the rationale that was recorded with a question, or status `missing`."""
 
     def __init__(self, path: Path, source: str) -> None:
         """
         Args:
-            source: where the rationales came from, as the user knows it
+            source: what an error calls the place that the rationales came from
 
         Raises:
             ValueError: there is no such file, or a row of it is faulty.

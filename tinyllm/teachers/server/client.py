@@ -52,7 +52,7 @@ class Server:
         }
 
     def count_tokens(self, prompt: Prompt) -> int:
-        """An estimate, rather too many than too few: only the endpoint knows its tokenizer."""
+        """Return an estimate, rather too high than too low: only the endpoint knows its tokenizer."""
         return estimate_tokens(prompt.system) + estimate_tokens(prompt.text) + 2 * MESSAGE_TOKENS
 
     def generate(
@@ -84,7 +84,7 @@ class Server:
 
     @contextmanager
     def _session(self) -> Iterator[tuple[asyncio.AbstractEventLoop, aiohttp.ClientSession]]:
-        """A loop of our own and a client in it; at the end neither a connection nor a thread is left."""
+        """Yield an event loop of our own and a client in it; at the end neither a connection nor a thread is left."""
         import aiohttp
 
         async def connect() -> aiohttp.ClientSession:
@@ -169,7 +169,7 @@ class Server:
         return text.replace(self._key, "***") if self._key else text
 
     def _without_key(self, outcome: Outcome) -> Outcome:
-        """Servers may send back what they were sent, headers and all."""
+        """Refuse an answer that holds the key, and mask the key in a message: a server may send back what it was sent."""
         if isinstance(outcome, Generation):
             if len(self._key) >= SECRET and self._key in outcome.text:
                 return Failure("holds_key", "the answer repeats the key", unanswered=1)

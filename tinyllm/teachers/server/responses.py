@@ -48,12 +48,12 @@ Outcome = Generation | Failure | Retryable | Fatal
 def read_answer(body: bytes, model: str, prompt_tokens: int) -> Generation | Failure | Retryable:
     """Return what the body of a reply with status 200 holds.
 
-    Nothing is taken for an answer but a text that ended on its own or at the limit, from the model that was asked for.
+    An answer is a text from the requested model that ended by itself or at the limit. Anything else is none.
 
     Args:
-        model: as requested. A reply that names another one is a failure, unless one name's last part holds the other's:
-            servers resolve `gpt-4o` to `gpt-4o-2024-08-06`, or say a path.
-        prompt_tokens: estimated, for a reply that does not say
+        model: as requested. A reply that names another model is a failure, unless one name's last part contains the other's:
+            servers resolve `gpt-4o` to `gpt-4o-2024-08-06`, or give a path.
+        prompt_tokens: estimated, for a reply without a count
     """
     try:
         reply = json.loads(body)
@@ -98,7 +98,7 @@ def read_refusal(status: int, headers: Mapping[str, str], body: bytes, key_varia
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
-    """The seconds that a Retry-After header orders, as a number or as a date; None where it is neither."""
+    """Return the seconds that a Retry-After header orders, as a number or as a date; None where it is neither."""
     if value is None:
         return None
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value.strip()):
@@ -111,9 +111,9 @@ def retry_after(value: str | None, now: datetime) -> float | None:
 
 
 def estimate_tokens(text: str) -> int:
-    """Tokens of a text that nobody has counted, rather too many than too few.
+    """Return an estimate of a text's tokens, rather too high than too low.
 
-    One for each four letters of an English word and for each digit and sign, one for each byte of anything else.
+    It counts a token for each four letters of an English word, for each digit and sign, and for each byte of anything else.
     """
     words = re.findall("[A-Za-z]+", text)
     rest = re.sub("[A-Za-z ]+", "", text)
@@ -152,12 +152,12 @@ def _count(value: object) -> int | None:
 
 
 def _phrase(status: int) -> str:
-    """The standard's words, not the server's: those could hold anything."""
+    """Return the standard's words for a status, not the server's: those could hold anything."""
     return HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "of its own"
 
 
 def _error(body: bytes) -> tuple[str, str]:
-    """(code, message) of an error's body: OpenAI's {"error": {...}}, FastAPI's {"detail": ...}, or plain text."""
+    """Return code and message of an error's body: OpenAI's {"error": {...}}, FastAPI's {"detail": ...}, or plain text."""
     try:
         error = json.loads(body)
     except (ValueError, RecursionError):
