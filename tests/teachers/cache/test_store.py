@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -131,22 +131,11 @@ def test_only_an_answer_can_be_kept(cache: ResponseCache, thing: Any) -> None:
     assert cache.get([KEY]) == {} and cache.totals() == []
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"text": None}, "text is NoneType; allowed is str"),
-        ({"text": "half \ud83d"}, r"text holds \\ud83d, half a character, which UTF-8 cannot hold"),
-        ({"finish": "content_filter"}, "finish 'content_filter'; allowed are stop, length"),
-        ({"prompt_tokens": -1}, "prompt_tokens -1; allowed is a whole number from 0"),
-        ({"prompt_tokens": True}, "prompt_tokens is bool; allowed is int"),
-        ({"completion_tokens": None}, "completion_tokens is NoneType; allowed is int"),
-        ({"completion_tokens": 2**63}, "completion_tokens 9223372036854775808; allowed is a whole number from 0"),
-    ],
-)
-def test_a_damaged_answer_is_refused_aloud(cache: ResponseCache, changes: Mapping[str, Any], message: str) -> None:
-    fields = {"text": "Fins.", "finish": "stop", "prompt_tokens": 1, "completion_tokens": 1, **changes}
-    with pytest.raises(ValueError, match=message):
-        cache.put(KEY, IDENTITY, PROMPT, Generation(**fields))
+def test_a_damaged_answer_is_refused_aloud(cache: ResponseCache) -> None:
+    with pytest.raises(ValueError, match=r"^text holds \\ud83d, half a character, which UTF-8 cannot hold$"):
+        cache.put(KEY, IDENTITY, PROMPT, Generation("half \ud83d", "stop", 1, 1))
+    with pytest.raises(ValueError, match="^prompt_tokens -1; allowed is a whole number from 0$"):
+        cache.put(KEY, IDENTITY, PROMPT, Generation("Fins.", "stop", -1, 1))
     assert cache.get([KEY]) == {} and cache.totals() == []
 
 
