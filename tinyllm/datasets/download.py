@@ -13,10 +13,14 @@ import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
 import platformdirs
+
+if TYPE_CHECKING:  # with stamina 0.2 s, so only where a file is really fetched
+    import requests
 
 COMMIT = "9f5bebec8b22037f80ffa8d17bfeb01a2a524a3b"
 SOURCE = f"https://raw.githubusercontent.com/YikunHan42/TinyLLM/{COMMIT}"
@@ -140,7 +144,7 @@ def _read_file(url: str) -> bytes:
 
 def _download(url: str) -> bytes:
     """Return the body. What may pass is tried again after about 1 and 2 seconds, `TRIES` times in all."""
-    import requests  # with stamina 0.2 s, so only where a file is really fetched
+    import requests
     import stamina
 
     try:
@@ -163,10 +167,9 @@ def _may_pass(error: Exception) -> bool:
     return isinstance(error, (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError))
 
 
-def _reason(error: Exception) -> str:
-    response = getattr(error, "response", None)
-    if response is not None:
-        return f"HTTP {response.status_code} {response.reason}"
+def _reason(error: requests.RequestException) -> str:
+    if error.response is not None:
+        return f"HTTP {error.response.status_code} {error.response.reason}"
     return f"{type(error).__name__} ({' '.join(str(error).split())})"
 
 
