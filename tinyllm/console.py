@@ -88,8 +88,18 @@ def report_errors(stopped: str = "") -> Iterator[None]:
 
 
 def in_short(error: BaseException) -> str:
-    """Return a library's error as it may stand in a message: one line, not long, never empty."""
-    return " ".join(str(error).split())[:MOST] or type(error).__name__
+    """Return a library's error as it may stand in a message: as `one_line`, and never empty."""
+    return one_line(str(error), MOST) or type(error).__name__
+
+
+def one_line(text: str, most: int) -> str:
+    """Return foreign text as it may stand in a message: without line breaks and what a terminal would obey.
+
+    Args:
+        most: characters that are shown; a longer text ends in `...`
+    """
+    line = printable(" ".join(text.split()))
+    return line if len(line) <= most else f"{line[:most]}..."
 
 
 def printable(text: str) -> str:

@@ -104,7 +104,7 @@ def fill(path: Path, entries: list[Entry]) -> dict[str, str]:
     """Put the entries into the cache; return the short digest of each teacher's model."""
     with ResponseCache(path) as cache:
         cache.merge(entries)
-        return {holding.identity["model"]: holding.digest[:10] for holding in cache.totals()}
+        return {teacher.identity["model"]: teacher.digest[:10] for teacher in cache.totals()}
 
 
 def refuse(*arguments: str) -> str:

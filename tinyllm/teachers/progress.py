@@ -1,4 +1,4 @@
-"""What is seen while a teacher is asked, and Ctrl-C that lets what is under way come home."""
+"""What is shown while a teacher is asked, and Ctrl-C that waits for the prompts under way."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def query_progress(
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Yield a function that tells whether Ctrl-C was pressed; pressed once more, it interrupts at once.
+    """Yield a function that returns whether Ctrl-C was pressed; the second Ctrl-C interrupts at once.
 
-    Outside the main thread signals cannot be caught, and Ctrl-C does what it always does.
+    Outside the main thread signals cannot be caught: there Ctrl-C does what it always does.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False

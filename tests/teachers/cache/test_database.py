@@ -163,7 +163,7 @@ with ResponseCache(Path(sys.argv[1])) as cache, open(sys.argv[3], "ab", bufferin
 def test_a_process_that_is_killed_loses_no_answer_that_was_kept(tmp_path: Path, rounds: int) -> None:
     rng = random.Random(rounds)
     path, printed = tmp_path / "a.sqlite", tmp_path / "printed"
-    told: list[str] = []
+    reported: list[str] = []
     for number in range(rounds):
         with open(printed, "w", encoding="utf-8") as file:
             writers = [process(WRITE, path, f"{number}{name}", printed) for name in "ab"]
@@ -174,11 +174,11 @@ def test_a_process_that_is_killed_loses_no_answer_that_was_kept(tmp_path: Path, 
                 writer.send_signal(signal.SIGKILL)
         for writer in writers:
             assert (writer.communicate(timeout=30), writer.returncode) == (("", ""), -signal.SIGKILL)
-        told += printed.read_text(encoding="utf-8").split("\n")[:-1]
+        reported += printed.read_text(encoding="utf-8").split("\n")[:-1]
         with ResponseCache(path) as cache:
-            kept = cache.get([key(question) for question in told])
-        assert all(kept[key(question)].text == f"{question} " * 100 for question in told)
-    assert len(told) > 10 * rounds
+            kept = cache.get([key(question) for question in reported])
+        assert all(kept[key(question)].text == f"{question} " * 100 for question in reported)
+    assert len(reported) > 10 * rounds
     check_whole(path)
 
 

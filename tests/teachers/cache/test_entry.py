@@ -1,4 +1,4 @@
-"""What an answer is found by: keys that nothing shares."""
+"""One row of the answer cache: a key that nothing else has, and rows that are refused."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyllm.teachers.cache.entry import answer_key
-from tinyllm.teachers.protocol import Prompt
+from tests.cached import cache_entry
+from tinyllm.teachers.cache.entry import answer_key, check_entry
+from tinyllm.teachers.protocol import Generation, Prompt
 
 IDENTITY = {
     "backend": "server",
@@ -24,6 +25,7 @@ IDENTITY = {
 }
 PROMPT = Prompt("Explain.", "Question: which one swims?")
 KEY = answer_key(IDENTITY, PROMPT)
+ROW = dict(cache_entry(IDENTITY, PROMPT, 0, Generation("A fish has fins.", "stop", 12, 5), 1700000000.5))
 
 OTHERS: list[Any] = [None, True, False, 0, 1, 0.0, 1.0, 1e16, 10**16, "", "0", "1", "null", "true", "[]", [], {}, [[]]]
 OTHERS += [[1], ["1"], [1, 1], {"": 1}, {"1": 1}, {"a": {"b": 1}}, {"a": {"b": 1.0}}, "é", "e\u0301", " ", "\0", "\n"]
@@ -112,3 +114,45 @@ def test_the_key_is_the_sha256_of_the_json_written_out() -> None:
 def test_an_identity_that_json_cannot_hold_is_refused(identity: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         answer_key(identity, PROMPT)
+
+
+def test_a_row_is_an_entry_with_an_answer() -> None:
+    entry = check_entry(ROW)
+    assert (entry.key, entry.answer) == (KEY, Generation("A fish has fins.", "stop", 12, 5))
+    assert (
+        list(ROW) == ("key identity system prompt sample text finish prompt_tokens completion_tokens created").split()
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"finish": ...}, "no field 'finish'; an answer has key, identity, system, prompt, sample, text, finish, "),
+        ({"price": 1}, "unknown field 'price'; an answer has key, identity, "),
+        ({"identity": "anne"}, "identity is str; allowed is dict"),
+        ({"identity": {"a": float("inf")}}, "identity.a is inf; allowed are finite numbers"),
+        ({"text": None}, "text is NoneType; allowed is str"),
+        ({"text": "half \ud83d"}, r"text holds \ud83d, half a character, which UTF-8 cannot hold"),
+        ({"sample": True}, "sample is bool; allowed is int"),
+        ({"sample": -1}, "sample -1; allowed is a whole number from 0"),
+        ({"prompt_tokens": True}, "prompt_tokens is bool; allowed is int"),
+        ({"completion_tokens": None}, "completion_tokens is NoneType; allowed is int"),
+        ({"completion_tokens": -1}, "completion_tokens -1; allowed is a whole number from 0"),
+        ({"prompt_tokens": 2**63}, "prompt_tokens 9223372036854775808; allowed is a whole number from 0"),
+        ({"finish": "error"}, "finish 'error'; allowed are stop, length"),
+        ({"created": -1.0}, "created -1.0; allowed is a Unix time"),
+        ({"created": float("nan")}, "created nan; allowed is a Unix time"),
+        ({"created": 253402300800.0}, "created 253402300800.0; allowed is a Unix time"),
+        ({"created": "2024"}, "created is str; allowed is float"),
+        ({"key": "0" * 64}, f"key '{'0' * 64}', but what it holds has "),
+        ({"prompt": "Which one sinks?"}, "key '"),
+        ({"system": ""}, "key '"),
+        ({"sample": 7}, "key '"),
+        ({"identity": {**IDENTITY, "temperature": 0}}, "key '"),
+    ],
+)
+def test_a_faulty_row_is_refused_in_one_line(changes: dict[str, Any], message: str) -> None:
+    row = {field: value for field, value in {**ROW, **changes}.items() if value is not ...}
+    with pytest.raises(ValueError) as caught:
+        check_entry(row)
+    assert str(caught.value).startswith(message) and "\n" not in str(caught.value)

@@ -49,15 +49,6 @@ def exported(tmp_path: Path) -> Path:
     return tmp_path / "a.jsonl"
 
 
-def changed(path: Path, line: int, **changes: Any) -> Path:
-    """A copy of the file with fields of one line changed; ... takes a field out."""
-    rows = [json.loads(row) for row in path.read_text(encoding="utf-8").split("\n")[:-1]]
-    rows[line - 1] = {name: value for name, value in {**rows[line - 1], **changes}.items() if value is not ...}
-    copy = path.with_name("changed.jsonl")
-    copy.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return copy
-
-
 def test_a_row_holds_everything_by_name(tmp_path: Path) -> None:
     with cache_with(tmp_path / "a.sqlite", ENTRIES[:1]) as cache:
         export_answers(cache, tmp_path / "a.jsonl")
@@ -87,38 +78,17 @@ def test_the_round_trip_is_exact(tmp_path: Path, exported: Path) -> None:
 
 def test_one_teacher_can_be_exported_alone(tmp_path: Path) -> None:
     with cache_with(tmp_path / "a.sqlite", ENTRIES) as cache:
-        (ben,) = [holding.digest for holding in cache.totals() if holding.identity == BEN]
+        (ben,) = [teacher.digest for teacher in cache.totals() if teacher.identity == BEN]
         assert export_answers(cache, tmp_path / "ben.jsonl", ben) == 1
     assert read_entries(tmp_path / "ben.jsonl") == ENTRIES[2:]
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"finish": ...}, "no field 'finish'; an answer has key, identity, system, prompt, sample, text, finish, "),
-        ({"price": 1}, "unknown field 'price'; an answer has key, identity, "),
-        ({"identity": "anne"}, "identity is str; allowed is dict"),
-        ({"identity": {"a": float("inf")}}, "identity.a is inf; allowed are finite numbers"),
-        ({"text": None}, "text is NoneType; allowed is str"),
-        ({"sample": True}, "sample is bool; allowed is int"),
-        ({"sample": -1}, "sample -1; allowed is a whole number from 0"),
-        ({"prompt_tokens": 2**63}, "prompt_tokens 9223372036854775808; allowed is a whole number from 0"),
-        ({"finish": "error"}, "finish 'error'; allowed are stop, length"),
-        ({"created": -1.0}, "created -1.0; allowed is a Unix time"),
-        ({"created": float("nan")}, "created nan; allowed is a Unix time"),
-        ({"created": "2024"}, "created is str; allowed is float"),
-        ({"key": "0" * 64}, f"key '{'0' * 64}', but what it holds has "),
-        ({"prompt": "Which one sinks?"}, "key '"),
-        ({"system": ""}, "key '"),
-        ({"sample": 7}, "key '"),
-        ({"identity": {**ANNE, "temperature": 0}}, "key '"),
-    ],
-)
-def test_a_faulty_row_is_told_with_its_line(exported: Path, changes: dict, message: str) -> None:
-    path = changed(exported, 2, **changes)
-    with pytest.raises(ValueError) as caught:
-        read_entries(path)
-    assert str(caught.value).startswith(f"{path}:2: {message}")
+def test_a_faulty_row_is_told_with_its_line(exported: Path) -> None:
+    first, second, *rest = exported.read_text(encoding="utf-8").split("\n")
+    changed = json.dumps(json.loads(second) | {"sample": -1})
+    exported.write_text("\n".join([first, changed, *rest]), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"a\.jsonl:2: sample -1; allowed is a whole number from 0$"):
+        read_entries(exported)
 
 
 def test_a_file_that_was_cut_is_told(exported: Path) -> None:

@@ -86,7 +86,7 @@ def slowly(teacher: CachedTeacher, question: Question, model: Any, wording: str)
 
     Of a causal model the prompt's own likelihood counts too; it is the same for all options, and so changes nothing.
     """
-    (fitted,) = teacher.fit([question], forced=False, ask=teacher.ask)
+    (fitted,) = teacher.build_prompts([question], forced=False, generate=teacher.generate)
     assert fitted.prompt is not None and isinstance(teacher.backend, Local)
     tokenizer, totals = teacher.backend.tokenizer, []
     for option in question.choices:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from tinyllm.teachers.protocol import Generation, Prompt
 
@@ -114,11 +115,11 @@ def _encodable(text: str, where: str) -> str:
     return text
 
 
-def _sentence(error: Any) -> str:
+def _sentence(error: ErrorDetails) -> str:
     """Return one of pydantic's errors in our words: the field, its value, what is allowed."""
     if error["type"] == "value_error":  # one of our own
         return str(error["ctx"]["error"])
-    field, value = error["loc"][0], error["input"]
+    field, value = str(error["loc"][0]), error["input"]
     if error["type"] in ("missing", "extra_forbidden"):
         fault = "no field" if error["type"] == "missing" else "unknown field"
         return f"{fault} {field!r}; an answer has {', '.join(Entry.model_fields)}"

@@ -54,14 +54,14 @@ class ResponseCache:
 
     def get(self, keys: Sequence[str]) -> dict[str, Generation]:
         """Return the answers that are there, by key; a key without one is left out."""
-        found = {}
+        answers = {}
         with database_errors(self.path):
             for start in range(0, len(keys), CHUNK):
                 chunk = keys[start : start + CHUNK]
                 query = f"SELECT {', '.join(ANSWER)}, key FROM answers WHERE key IN ({', '.join('?' * len(chunk))})"
                 for *fields, key in self._database.execute(query, chunk):
-                    found[key] = Generation(*fields)
-        return found
+                    answers[key] = Generation(*fields)
+        return answers
 
     def put(
         self, key: str, identity: Mapping[str, Any], prompt: Prompt, answer: Generation, sample: int = 0
