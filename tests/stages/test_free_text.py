@@ -432,7 +432,6 @@ def test_many_gold_answers_leave_the_confusion_out() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("browser")
 def test_a_browser_shows_gold_and_what_every_seed_writes(tmp_path: Path) -> None:
     report = gather(free_results(), "toy", {})
     (tmp_path / "index.html").write_text(render(report, draw(report)), encoding="utf-8")

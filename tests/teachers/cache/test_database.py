@@ -159,7 +159,7 @@ with ResponseCache(Path(sys.argv[1])) as cache, open(sys.argv[3], "ab", bufferin
 """
 
 
-@pytest.mark.parametrize("rounds", [4, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [4, pytest.param(40, marks=pytest.mark.nightly)])
 def test_a_process_that_is_killed_loses_no_answer_that_was_kept(tmp_path: Path, rounds: int) -> None:
     rng = random.Random(rounds)
     path, printed = tmp_path / "a.sqlite", tmp_path / "printed"
