@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,13 +14,26 @@ MARGIN = 0.01  # nats by which a rationale has to raise the gold answer's log-pr
 Weights = np.ndarray  # (rows, teachers), 0 where a rationale is not to be learnt from
 
 
-def rationale_weights(kind: str, judged: Iterable[AuditedQuestion]) -> Weights:
+def keep_selected(kind: str, audited: Iterable[AuditedQuestion]) -> Iterator[AuditedQuestion]:
+    """Yield the questions with those of their rationales that the selection `kind` keeps; `all` keeps what passed the audit.
+
+    Raises:
+        ValueError: `helpful` is asked of questions without options.
+    """
+    if kind == "all":
+        yield from audited
+    else:
+        everything = list(audited)  # one rationale is measured by others
+        yield from map(select, everything, rationale_weights(kind, everything))
+
+
+def rationale_weights(kind: str, judged: Sequence[AuditedQuestion]) -> Weights:
     """Return the weight of every teacher's rationale, row by row, as the selection `kind` has it.
 
     Raises:
         ValueError: `helpful` is asked of questions without options.
     """
-    return {"best": select_most_similar, "helpful": select_helpful}[kind](list(judged))
+    return {"best": select_most_similar, "helpful": select_helpful}[kind](judged)
 
 
 def select(judged: AuditedQuestion, weights: Sequence[float]) -> AuditedQuestion:
