@@ -13,7 +13,7 @@ from tests.judging import LIMITS, finding
 from tinyllm.casebook.rule_teachers import Expert
 from tinyllm.casebook.world import World, make_splits
 from tinyllm.corpus.assemble import AuditedQuestion, assemble
-from tinyllm.corpus.helpfulness import helpfulness, without_options
+from tinyllm.corpus.helpfulness import helpfulness, read_cases, without_options
 from tinyllm.corpus.selection import rationale_weights, select, select_helpful, select_most_similar
 from tinyllm.records.questions import Question
 
@@ -47,7 +47,7 @@ def cases() -> list[AuditedQuestion]:
 
 @pytest.fixture(scope="module")
 def measured(cases: list[AuditedQuestion]) -> np.ndarray:
-    return helpfulness(cases)
+    return helpfulness(read_cases(cases))
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +87,8 @@ def test_the_order_of_the_questions_changes_nothing_but_digits(
 ) -> None:
     order = list(range(len(cases)))
     random.Random(1).shuffle(order)
-    found = helpfulness([cases[row] for row in order])
-    np.testing.assert_allclose(found, measured[order], atol=1e-3)
+    reordered = helpfulness(read_cases([cases[row] for row in order]))
+    np.testing.assert_allclose(reordered, measured[order], atol=1e-3)
 
 
 def test_the_gold_answer_of_valid_teaches_no_probe(cases: list[AuditedQuestion], measured: np.ndarray) -> None:
@@ -100,12 +100,12 @@ def test_the_gold_answer_of_valid_teaches_no_probe(cases: list[AuditedQuestion],
         for one in cases
     ]
     train = [one.split == "train" for one in cases]
-    np.testing.assert_array_equal(helpfulness(wrong)[train], measured[train])
+    np.testing.assert_array_equal(helpfulness(read_cases(wrong))[train], measured[train])
 
 
 def test_an_options_text_is_no_part_of_what_is_measured() -> None:
-    question = Question("q", "What burns?", ("paper", "wet stone", "stone"), 0)
-    assert without_options("Paper, not wet stone: dry paper catches fire.", question) == ("catches", "dry", "fire")
+    options = ("paper", "wet stone", "stone")
+    assert without_options("Paper, not wet stone: dry paper catches fire.", options) == ("catches", "dry", "fire")
 
 
 def test_helpful_needs_options() -> None:

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyllm.params.schema import Price, Prompting
-from tinyllm.parsing.cleaning import clean
-from tinyllm.parsing.stated_answer import extract_answer
+from tinyllm.parsing import parse_question, parse_rationale
 from tinyllm.records.questions import Question
 from tinyllm.records.rationales import TeacherOutput
 from tinyllm.teachers.budget import Budget
@@ -136,9 +135,10 @@ class CachedTeacher:
         outcomes = ask([self._fit(example, [], forced=True).prompt for example in examples])
         rationales = {}
         for example, outcome in zip(examples, outcomes, strict=True):
-            text = clean(outcome.text) if isinstance(outcome, Generation) else ""
-            if text and extract_answer(text, example) in (None, example.answer):
-                rationales[example.id] = text
+            written = outcome.text if isinstance(outcome, Generation) else ""
+            rationale = parse_rationale(written, parse_question(example))
+            if rationale.text and rationale.stated in (None, example.answer):
+                rationales[example.id] = rationale.text
         return rationales
 
     def _fit(self, question: Question, examples: Sequence[Shown], forced: bool) -> Fitted:
