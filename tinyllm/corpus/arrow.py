@@ -1,12 +1,13 @@
-"""Rows of any number: they lie in an Arrow file that is mapped into memory, and are found by their ids.
+"""Rows of any number: they lie in an Arrow file, of which a batch is read at a time, and are found by their ids.
 
-Memory holds the pages that were read last and 8 bytes an id, so it hardly grows with the rows.
+Memory holds a batch and 8 bytes an id, so it hardly grows with the rows. The file is not mapped into memory: where rows are
+read in no order, most of its pages would soon count as memory in use.
 """
 
 from __future__ import annotations
 
-import mmap
 import tempfile
+import weakref
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,8 +20,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pyarrow
 
-BATCH = 10_000  # rows; writing holds as many
-FORGET = 10_000  # rows read, after which the pages of the file leave memory
+BATCH = 100  # rows that are written and read together; where no order holds, that many are read for one
 ROW = 0xFFFFFFFF  # the lower half of a key is the row's number, the upper half is of the id's hash
 
 
@@ -39,20 +39,18 @@ class ArrowRows(Sequence[dict[str, Any]]):
         import pyarrow as pa  # slow to import
 
         schema, rows = pa.schema(list(columns.items())), iter(rows)
-        with tempfile.TemporaryFile() as file:
-            writer = pa.ipc.new_file(file, schema)
-            while batch := list(islice(rows, BATCH)):
-                with _needing_room():
-                    writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # it stays open while the rows are in use
+        weakref.finalize(self, self._file.close)
+        writer, self._length = pa.ipc.new_file(self._file, schema), 0
+        while batch := list(islice(rows, BATCH)):
             with _needing_room():
-                writer.close()
-                file.flush()
-            self._pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        reader = pa.ipc.open_file(pa.py_buffer(self._pages))
-        self._batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
-        self._names = schema.names
-        self._length = sum(batch.num_rows for batch in self._batches)
-        self._reads = 0
+                writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))
+            self._length += len(batch)
+        with _needing_room():
+            writer.close()
+            self._file.flush()
+        self._reader = pa.ipc.open_file(self._file)
+        self._held: tuple[int, Any] = (-1, None)  # number of the batch that was read last, and the batch
 
     def __len__(self) -> int:
         return self._length
@@ -60,21 +58,18 @@ class ArrowRows(Sequence[dict[str, Any]]):
     def __getitem__(self, row: int) -> dict[str, Any]:  # type: ignore[override]  # no slices
         if not 0 <= row < self._length:
             raise IndexError(row)
-        self._reads += 1
-        if self._reads % FORGET == 0:
-            self._forget()
-        batch, place = self._batches[row // BATCH], row % BATCH
-        return {name: batch.column(number)[place].as_py() for number, name in enumerate(self._names)}
+        batch = self._batch(row // BATCH)
+        return {name: batch.column(name)[row % BATCH].as_py() for name in batch.schema.names}
 
     def column(self, name: str) -> Iterator[Any]:
         """Yield one field of every row."""
-        for batch in self._batches:
-            yield from batch.column(self._names.index(name)).to_pylist()
-            self._forget()
+        for number in range(self._reader.num_record_batches):
+            yield from self._reader.get_batch(number).column(name).to_pylist()
 
-    def _forget(self) -> None:
-        """Give the file's pages back: all that was ever read would count as memory in use."""
-        self._pages.madvise(mmap.MADV_DONTNEED)
+    def _batch(self, number: int) -> pyarrow.RecordBatch:
+        if self._held[0] != number:
+            self._held = number, self._reader.get_batch(number)
+        return self._held[1]
 
 
 class IdIndex:
