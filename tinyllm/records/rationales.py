@@ -76,10 +76,10 @@ def check_fits(row: dict, question: Question, where: str) -> None:
     Raises:
         ValueError: there are not as many; the message starts with `where`.
     """
-    given = row.get("option_probabilities")
-    if given is not None and len(given) != len(question.choices):
+    probabilities = row.get("option_probabilities")
+    if probabilities is not None and len(probabilities) != len(question.choices):
         raise ValueError(
-            f"{where}: {len(given)} option_probabilities, but question {question.id!r} has {len(question.choices)}"
+            f"{where}: {len(probabilities)} option_probabilities, but question {question.id!r} has {len(question.choices)}"
             " choices; allowed is one for each, or null"
         )
 
@@ -106,14 +106,16 @@ def _check_each(rows: Iterable[tuple[int, dict]], source: str) -> Iterator[tuple
         yield number, row
 
 
-def _check_probabilities(given: object, where: str) -> None:
-    if not isinstance(given, list):
-        raise ValueError(f"{where}: option_probabilities is {type(given).__name__}; allowed is a list or null")
-    for value in given:
+def _check_probabilities(probabilities: object, where: str) -> None:
+    if not isinstance(probabilities, list):
+        raise ValueError(f"{where}: option_probabilities is {type(probabilities).__name__}; allowed is a list or null")
+    for value in probabilities:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
             raise ValueError(f"{where}: option_probabilities has {value!r}; allowed are numbers from 0 to 1")
-    if abs(sum(given) - 1) > SLACK:
-        raise ValueError(f"{where}: option_probabilities sum to {sum(given):.6g}; allowed is 1, give or take {SLACK:g}")
+    if abs(sum(probabilities) - 1) > SLACK:
+        raise ValueError(
+            f"{where}: option_probabilities sum to {sum(probabilities):.6g}; allowed is 1, give or take {SLACK:g}"
+        )
 
 
 @dataclass(frozen=True)
