@@ -39,7 +39,7 @@ from tinyllm.corpus.audit import find_fault
 from tinyllm.datasets.release import load_release
 from tinyllm.models.loaded import IGNORED, pad
 from tinyllm.params.load import load_params
-from tinyllm.parsing.cleaning import clean
+from tinyllm.parsing import parse_question, parse_rationale
 from tinyllm.records.questions import input_text
 from tinyllm.student.encoding import InputEncoder
 from tinyllm.training.examples import Example, Task, encode_corpus, target_counts
@@ -86,9 +86,10 @@ def corpus_rows(name: str, count: int) -> list[dict]:
     for question in random.Random(1).sample(release.splits["train"], count):
         targets = {"answer": question.gold}
         for teacher in TEACHERS:
-            text = clean(texts[teacher][question.id] or "")
-            if text and find_fault(text, question, limits) is None:
-                targets[teacher] = text
+            parsed = parse_question(question)
+            rationale = parse_rationale(texts[teacher][question.id] or "", parsed)
+            if rationale.text and find_fault(rationale, parsed, limits) is None:
+                targets[teacher] = rationale.text
         rows.append({"id": question.id, "context": question.context, "input": input_text(question), "targets": targets})
     return rows
 

@@ -14,6 +14,7 @@ from tinyllm.casebook.rule_teachers import Expert
 from tinyllm.casebook.world import World, make_splits, read_clues, read_words
 from tinyllm.corpus.audit import find_fault
 from tinyllm.params.load import load_params
+from tinyllm.parsing import parse_question, parse_rationale
 from tinyllm.parsing.cleaning import clean
 from tinyllm.records.questions import Question
 from tinyllm.records.rationales import TeacherOutput
@@ -110,7 +111,8 @@ def test_every_rationale_passes_the_audit_as_it_stands_and_names_the_gold_cause_
     for case, completion in zip(cases, completions, strict=True):
         text = completion.text
         assert text is not None and clean(text) == text
-        assert find_fault(text, case, limits) is None
+        asked = parse_question(case)
+        assert find_fault(parse_rationale(text, asked), asked, limits) is None
         assert [choice for choice in case.choices if choice in text] == [case.gold]
         assert set(cited(completion)) <= set(read_words(case.context))
 
@@ -177,7 +179,9 @@ def test_the_audit_drops_just_the_wrong_answers_of_an_expert_that_was_not_forced
     ):
         if completion.text is not None:
             right = completion.text.endswith(f" to {case.gold}.")
-            assert find_fault(completion.text, case, limits) == (None if right else "states_other_option")
+            asked = parse_question(case)
+            rationale = parse_rationale(completion.text, asked)
+            assert find_fault(rationale, asked, limits) == (None if right else "states_other_option")
             dropped += not right
     assert near(dropped, 1000, 0.3 * 3 / 4)
 

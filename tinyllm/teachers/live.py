@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyllm.params.schema import Price, Prompting
-from tinyllm.parsing.cleaning import clean
-from tinyllm.parsing.stated_answer import extract_answer
+from tinyllm.parsing import parse_question, parse_rationale
 from tinyllm.records.questions import Question
 from tinyllm.records.rationales import TeacherOutput
 from tinyllm.teachers.budget import Budget
@@ -141,9 +140,10 @@ class CachedTeacher:
         outcomes = generate([self._build_prompt(example, [], forced=True).prompt for example in examples])
         rationales = {}
         for example, outcome in zip(examples, outcomes, strict=True):
-            text = clean(outcome.text) if isinstance(outcome, Generation) else ""
-            if text and extract_answer(text, example) in (None, example.answer):
-                rationales[example.id] = text
+            written = outcome.text if isinstance(outcome, Generation) else ""
+            rationale = parse_rationale(written, parse_question(example))
+            if rationale.text and rationale.stated in (None, example.answer):
+                rationales[example.id] = rationale.text
         return rationales
 
     def _build_prompt(self, question: Question, examples: Sequence[Shown], forced: bool) -> Fitted:
