@@ -131,7 +131,7 @@ def train_one(params: Params, one: dict) -> dict:
         trained = train_student(params, one["seed"], corpus, splits["valid"], Path(work))
     run = {**one, "valid": trained.metrics["valid_accuracy"], "best_epoch": trained.metrics["best_epoch"]}
     if one["seed"] != TUNING_SEED:
-        rows = predict(trained.model, trained.tokenizer, splits["test"], params)
+        rows = predict(trained.model, splits["test"], params)
         run["test"] = round(float(np.mean([row["choice"] == row["gold"] for row in rows])), 4)
     return run
 

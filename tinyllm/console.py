@@ -12,6 +12,7 @@ from functools import partialmethod
 from tqdm import tqdm
 
 EVERY = 10.0  # seconds between two plain lines
+MOST = 300  # characters that are shown of a library's own error
 
 
 @contextmanager
@@ -69,6 +70,11 @@ def report_errors(stopped: str = "") -> Iterator[None]:
         if stopped:
             print(stopped, file=sys.stderr)
         sys.exit(130)
+
+
+def in_short(error: BaseException) -> str:
+    """Return a library's error as it may stand in a message: one line, not long, never empty."""
+    return " ".join(str(error).split())[:MOST] or type(error).__name__
 
 
 def _sentence(error: ValueError | OSError) -> str:

@@ -23,6 +23,7 @@ from tests.runs import TEST
 from tests.toys import toy_causal, toy_model, toy_tokenizer
 from tinyllm.cli.main import main
 from tinyllm.export.folder import check_lock, export, git_state
+from tinyllm.models.loaded import loaded_model
 from tinyllm.params.schema import Params
 from tinyllm.records.questions import write_questions
 from tinyllm.student.folder import load_student, save_student
@@ -37,7 +38,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A student's folder; its weights are noise, for as initialised a T5 repeats its start token whatever it is asked."""
     root = tmp_path_factory.mktemp("students")
     tokenizer = toy_tokenizer(root / "vocabulary")
-    save_student(noisy(toy_model(tokenizer)), tokenizer, root / "3", 8)
+    save_student(loaded_model(noisy(toy_model(tokenizer)), tokenizer), root / "3", 8)
     return root / "3"
 
 
@@ -213,8 +214,9 @@ def put_student(kind: str, root: Path) -> Params:
     params = params.model_copy(update={"student": params.student.model_copy(update={"lora": lora})})
     tokenizer = toy_tokenizer(root / "vocabulary")
     tokenizer.chat_template = CHAT if params.student.chat else None
-    save_student(noisy(make(tokenizer)), tokenizer, root / "base", 8)
-    save_student(noisy(tune(load_student(root / "base")[0], params.student)), tokenizer, STUDENT, 8)
+    save_student(loaded_model(noisy(make(tokenizer)), tokenizer), root / "base", 8)
+    tuned = noisy(tune(load_student(root / "base").plain, params.student))
+    save_student(loaded_model(tuned, tokenizer), STUDENT, 8)
     return params
 
 
@@ -244,7 +246,7 @@ def test_the_cards_own_code_answers_as_we_do_without_us(kind: str, normalize: st
     )
     shutil.copytree(tmp_path / "base", "out/base")  # where an adapter's card says it is
     answer, scores = run_card(Path("out"), "print([scores[option] for option in options])")
-    (expected,) = predict(*load_student(STUDENT), [question], params)
+    (expected,) = predict(load_student(STUDENT), [question], params)
     assert answer == question.choices[expected["choice"]]
     assert [float(score) for score in scores.strip("[]").split(",")] == pytest.approx(expected["scores"], abs=1e-3)
 
@@ -264,5 +266,5 @@ def test_the_cards_own_call_goes_on_from_the_question(kind: str, tmp_path: Path)
     call = f"{call.removesuffix(')').partition(', max_new_tokens')[0]}, max_new_tokens=4)"
     (_, written) = run_card(Path("out"), f"print(tokenizer.decode({call}[0], skip_special_tokens=True))")
     short = params.model_copy(update={"score": params.score.model_copy(update={"max_new_tokens": 4})})
-    (expected,) = predict(*load_student(STUDENT), [question], short)
+    (expected,) = predict(load_student(STUDENT), [question], short)
     assert expected["text"] and written.endswith(expected["text"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
+from tinyllm.models.loaded import LoadedModel, loaded_model
 from tinyllm.training.batching import collate, pack_examples
 from tinyllm.training.examples import Example, target_counts
 from tinyllm.training.objective import Objective
@@ -49,6 +51,10 @@ def model(gated: bool) -> Any:
     return T5ForConditionalGeneration(config).train()
 
 
+def loaded(student: Any) -> LoadedModel:
+    return loaded_model(student, SimpleNamespace(pad_token_id=0))
+
+
 def gradients(student: Any) -> dict[str, torch.Tensor]:
     found = {name: weight.grad.clone() for name, weight in student.named_parameters()}
     student.zero_grad()
@@ -74,7 +80,7 @@ def test_end_to_end_the_loss_and_every_gradient_are_those_of_one_sequence_at_a_t
     slow.backward()
     expected = gradients(student)
 
-    loss, sums = Objective(student, WEIGHTS)(pack_examples(EXAMPLES), counts)
+    loss, sums = Objective(loaded(student), WEIGHTS)(pack_examples(EXAMPLES), counts)
     loss.backward()
     assert loss.item() == pytest.approx(slow.item(), abs=1e-4)
     assert (WEIGHTS * sums / counts).sum().item() == pytest.approx(slow.item(), abs=1e-4)
@@ -85,7 +91,7 @@ def test_end_to_end_the_loss_and_every_gradient_are_those_of_one_sequence_at_a_t
 
 def test_padded_and_end_to_end_agree_on_shared_encoders_too() -> None:
     student, counts = model(False), target_counts(EXAMPLES, 3)
-    objective = Objective(student, WEIGHTS)
+    objective = Objective(loaded(student), WEIGHTS)
     padded, sums = objective(collate(EXAMPLES, pad_id=0), counts)
     padded.backward()
     expected = gradients(student)
@@ -99,9 +105,9 @@ def test_padded_and_end_to_end_agree_on_shared_encoders_too() -> None:
 
 def test_in_bfloat16_the_loss_is_the_same_to_two_digits() -> None:
     student, counts = model(False), target_counts(EXAMPLES, 3)
-    exact, _ = Objective(student, WEIGHTS)(pack_examples(EXAMPLES), counts)
+    exact, _ = Objective(loaded(student), WEIGHTS)(pack_examples(EXAMPLES), counts)
     with torch.autocast("cpu", torch.bfloat16):
-        rounded, _ = Objective(student, WEIGHTS)(pack_examples(EXAMPLES), counts)
+        rounded, _ = Objective(loaded(student), WEIGHTS)(pack_examples(EXAMPLES), counts)
     rounded.backward()
     assert rounded.item() == pytest.approx(exact.item(), rel=1e-2)
     assert all(weight.grad is not None and torch.isfinite(weight.grad).all() for weight in student.parameters())
@@ -112,7 +118,7 @@ def test_dropout_is_on_in_training_alone() -> None:
     for module in student.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.5
-    part, objective = pack_examples(EXAMPLES), Objective(student, WEIGHTS)
+    part, objective = pack_examples(EXAMPLES), Objective(loaded(student), WEIGHTS)
     assert objective(part, counts)[0].item() != objective(part, counts)[0].item()
     student.eval()
     assert objective(part, counts)[0].item() == objective(part, counts)[0].item()

@@ -12,6 +12,7 @@ import torch
 from transformers import TrainingArguments
 
 from tests.toys import toy_model, toy_params, toy_questions, toy_rows, toy_tokenizer
+from tinyllm.models.loaded import LoadedModel, loaded_model
 from tinyllm.params.schema import Loss
 from tinyllm.student.encoding import InputEncoder
 from tinyllm.student.folder import save_student
@@ -85,16 +86,16 @@ def slow_objective(model: Any, tokenizer: Any) -> torch.Tensor:
     return total
 
 
-def samples(model: Any, tokenizer: Any) -> list[TrainingSample]:
-    examples, _ = encode_corpus(ROWS, TASKS, InputEncoder(toy_params().student, model, tokenizer))
+def samples(model: LoadedModel) -> list[TrainingSample]:
+    examples, _ = encode_corpus(ROWS, TASKS, InputEncoder(toy_params().student, model))
     return [TrainingSample(row["id"], own) for row, own in zip(ROWS, examples, strict=True)]
 
 
-def steps(model: Any, batch_tokens: int) -> StepCollator:
+def steps(model: LoadedModel, batch_tokens: int) -> StepCollator:
     return StepCollator(model, len(TASKS), batch_tokens)
 
 
-def trainer(model: Any, folder: Path) -> DistillationTrainer:
+def trainer(model: LoadedModel, folder: Path) -> DistillationTrainer:
     return DistillationTrainer(
         objective=Objective(model, torch.tensor([task.weight for task in TASKS])),
         args=TrainingArguments(output_dir=str(folder), use_cpu=True, report_to="none"),
@@ -117,9 +118,10 @@ def test_a_steps_gradient_is_that_of_the_objective_however_it_is_split(
     expected = {name: weight.grad.clone() for name, weight in model.named_parameters()}
     model.zero_grad()
 
-    step = steps(model, batch_tokens)(samples(model, tokenizer))
+    student = loaded_model(model, tokenizer)
+    step = steps(student, batch_tokens)(samples(student))
     assert len(step.parts) == parts or parts is None and 1 < len(step.parts) < 44
-    loss = trainer(model, tmp_path).training_step(Objective(model, torch.tensor([1.0, 0.5, 2.0])), {"step": step})
+    loss = trainer(student, tmp_path).training_step(Objective(student, torch.tensor([1.0, 0.5, 2.0])), {"step": step})
 
     assert loss.item() == pytest.approx(slow.item(), abs=1e-5)
     for name, weight in model.named_parameters():
@@ -135,13 +137,13 @@ def test_a_seed_gives_the_same_student_twice_and_another_seed_another(tmp_path: 
     first, again, other = (run(tmp_path / name, seed) for name, seed in (("a", 3), ("b", 3), ("c", 4)))
     assert same_weights(first, again)
     assert (first.metrics, first.curve) == (again.metrics, again.curve)
-    assert first.tokenizer.get_vocab() == again.tokenizer.get_vocab() == other.tokenizer.get_vocab()
+    assert first.model.tokenizer.get_vocab() == again.model.tokenizer.get_vocab() == other.model.tokenizer.get_vocab()
     assert not same_weights(first, other)
 
 
 @pytest.mark.slow
 def test_seeds_of_one_checkpoint_differ_in_the_order_of_the_questions(tokenizer: Any, tmp_path: Path) -> None:
-    save_student(toy_model(tokenizer), tokenizer, tmp_path / "start", max_new_tokens=4)
+    save_student(loaded_model(toy_model(tokenizer), tokenizer), tmp_path / "start", max_new_tokens=4)
     start = {"student__origin": "local", "student__model": str(tmp_path / "start"), "train__dropout": 0.0}
     first, again, other = (run(tmp_path / name, seed, **start) for name, seed in (("a", 3), ("b", 3), ("c", 4)))
     assert same_weights(first, again) and not same_weights(first, other)
@@ -151,7 +153,7 @@ def test_seeds_of_one_checkpoint_differ_in_the_order_of_the_questions(tokenizer:
 def test_alpha_zero_is_training_without_teachers(tmp_path: Path) -> None:
     silent = run(tmp_path / "a", loss__alpha=0.0)
     absent = run(tmp_path / "b", rows=toy_rows(TRAIN), corpus__teachers=())
-    assert silent.tokenizer.get_vocab() == absent.tokenizer.get_vocab()
+    assert silent.model.tokenizer.get_vocab() == absent.model.tokenizer.get_vocab()
     assert same_weights(silent, absent)
     assert (silent.metrics, silent.curve) == (absent.metrics, absent.curve)
     assert {row["task"] for row in silent.curve} == {"answer"}
@@ -162,7 +164,7 @@ def test_alpha_zero_is_training_without_teachers(tmp_path: Path) -> None:
 def test_the_batch_budget_changes_no_result_beyond_rounding(tmp_path: Path) -> None:
     whole, split = (run(tmp_path / str(n), runtime__batch_tokens=n, train__dropout=0.0) for n in (10**6, 300))
     assert whole.metrics == split.metrics
-    for one, two in zip(whole.model.parameters(), split.model.parameters(), strict=True):
+    for one, two in zip(whole.model.plain.parameters(), split.model.plain.parameters(), strict=True):
         torch.testing.assert_close(one, two, rtol=1e-2, atol=1e-3)
 
 
@@ -172,7 +174,7 @@ def looks(output: str) -> list[float]:
 
 
 def accuracy(trained: Trained, params: Any) -> float:
-    rows = predict(trained.model, trained.tokenizer, VALID, params)
+    rows = predict(trained.model, VALID, params)
     return sum(row["choice"] == row["gold"] for row in rows) / len(rows)
 
 

@@ -6,32 +6,43 @@ position bias depends on distances within a sequence alone, so nothing of the mo
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import dropout, scaled_dot_product_attention, softmax
+from transformers import PreTrainedModel, T5ForConditionalGeneration
+from transformers.models.t5.modeling_t5 import (
+    T5Attention,
+    T5Block,
+    T5DenseGatedActDense,
+    T5LayerCrossAttention,
+    T5LayerFF,
+    T5LayerSelfAttention,
+    T5Stack,
+)
 
 from tinyllm.training.packed_layout import Group, PackedLayout, Sources
 
 
-def can_run(model: Any) -> bool:
+def can_run(model: PreTrainedModel) -> bool:
     """Whether this model is a T5 (FLAN-T5 too), the one architecture that is rebuilt here."""
     return model.config.model_type == "t5"
 
 
-def encode(model: Any, ids: Tensor, layout: PackedLayout) -> Tensor:
+def encode(model: T5ForConditionalGeneration, ids: Tensor, layout: PackedLayout) -> Tensor:
     """Return the encoder's states of tokens (N,) laid out so: (N, D)."""
     stack = model.encoder
     biases = _biases(stack, layout, causal=False)
     hidden = stack.dropout(stack.embed_tokens(ids))  # (N, D)
     for block in stack.block:
-        hidden = _self_attention(block.layer[0], hidden, layout, biases)
-        hidden = _feed_forward(block.layer[1], hidden, stack.config.is_gated_act)
+        attention, feed_forward = _layers(block)
+        hidden = _self_attention(attention, hidden, layout, biases)
+        hidden = _feed_forward(feed_forward, hidden)
     return stack.dropout(stack.final_layer_norm(hidden))
 
 
-def decode(model: Any, ids: Tensor, layout: PackedLayout, states: Tensor, sources: Sources) -> Tensor:
+def decode(
+    model: T5ForConditionalGeneration, ids: Tensor, layout: PackedLayout, states: Tensor, sources: Sources
+) -> Tensor:
     """Return what the output layer is given for decoder tokens (M,) laid out so: (M, D).
 
     Args:
@@ -42,21 +53,29 @@ def decode(model: Any, ids: Tensor, layout: PackedLayout, states: Tensor, source
     biases = _biases(stack, layout, causal=True)
     hidden = stack.dropout(stack.embed_tokens(ids))
     for block in stack.block:
-        hidden = _self_attention(block.layer[0], hidden, layout, biases)
-        hidden = _cross_attention(block.layer[1], hidden, layout, states, sources)
-        hidden = _feed_forward(block.layer[2], hidden, stack.config.is_gated_act)
+        attention, cross_attention, feed_forward = _layers(block)
+        hidden = _self_attention(attention, hidden, layout, biases)
+        hidden = _cross_attention(cross_attention, hidden, layout, states, sources)
+        hidden = _feed_forward(feed_forward, hidden)
     hidden = stack.dropout(stack.final_layer_norm(hidden))
     return hidden * model.config.d_model**-0.5 if model.config.scale_decoder_outputs else hidden
 
 
-def _biases(stack: Any, layout: PackedLayout, causal: bool) -> list[Tensor]:
+def _layers(block: nn.Module) -> list[nn.Module]:
+    assert isinstance(block, T5Block)
+    return list(block.layer)
+
+
+def _biases(stack: T5Stack, layout: PackedLayout, causal: bool) -> list[Tensor]:
     """Return what is added to each group's scores, in every layer: the position bias, and -inf where a token may not look.
 
     Each is (H, L, L), or (n, H, L, L) where sequences of the group are padded; a causal one needs no padding masked, since
     that lies ahead of every token.
     """
     longest = max(group.length for group in layout.groups)
-    whole = stack.block[0].layer[0].SelfAttention.compute_bias(longest, longest)[0]  # (H, L, L)
+    first = _layers(stack.block[0])[0]
+    assert isinstance(first, T5LayerSelfAttention)
+    whole = first.SelfAttention.compute_bias(longest, longest)[0]  # (H, L, L)
     if causal:
         ahead = torch.ones(longest, longest, dtype=torch.bool, device=whole.device).triu(1)
         whole = whole.masked_fill(ahead, float("-inf"))
@@ -69,7 +88,8 @@ def _biases(stack: Any, layout: PackedLayout, causal: bool) -> list[Tensor]:
     return biases
 
 
-def _self_attention(layer: Any, hidden: Tensor, layout: PackedLayout, biases: list[Tensor]) -> Tensor:
+def _self_attention(layer: nn.Module, hidden: Tensor, layout: PackedLayout, biases: list[Tensor]) -> Tensor:
+    assert isinstance(layer, T5LayerSelfAttention)
     attention = layer.SelfAttention
     normed = layer.layer_norm(hidden)
     q, k, v = (project(normed).split(layout.sizes) for project in (attention.q, attention.k, attention.v))
@@ -82,7 +102,10 @@ def _self_attention(layer: Any, hidden: Tensor, layout: PackedLayout, biases: li
     return hidden + layer.dropout(attention.o(torch.cat(out)))
 
 
-def _cross_attention(layer: Any, hidden: Tensor, layout: PackedLayout, states: Tensor, sources: Sources) -> Tensor:
+def _cross_attention(
+    layer: nn.Module, hidden: Tensor, layout: PackedLayout, states: Tensor, sources: Sources
+) -> Tensor:
+    assert isinstance(layer, T5LayerCrossAttention)
     attention = layer.EncDecAttention
     q = attention.q(layer.layer_norm(hidden)).split(layout.sizes)
     sizes = [group.places for group in sources.groups]
@@ -102,12 +125,16 @@ def _cross_attention(layer: Any, hidden: Tensor, layout: PackedLayout, states: T
     return hidden + layer.dropout(attention.o(torch.cat(out)))
 
 
-def _feed_forward(layer: Any, hidden: Tensor, gated: bool) -> Tensor:
+def _feed_forward(layer: nn.Module, hidden: Tensor) -> Tensor:
+    assert isinstance(layer, T5LayerFF)
     inner = layer.DenseReluDense
     normed = layer.layer_norm(hidden)
-    activated = inner.act(inner.wi_0(normed)) * inner.wi_1(normed) if gated else inner.act(inner.wi(normed))
+    if isinstance(inner, T5DenseGatedActDense):
+        activated = inner.act(inner.wi_0(normed)) * inner.wi_1(normed)
+    else:
+        activated = inner.act(inner.wi(normed))
     return hidden + layer.dropout(inner.wo(inner.dropout(activated)))
 
 
-def _heads(x: Tensor, group: Group, attention: Any) -> Tensor:
+def _heads(x: Tensor, group: Group, attention: T5Attention) -> Tensor:
     return x.view(group.count, group.length, attention.n_heads, -1).transpose(1, 2)  # (n, H, L, d)

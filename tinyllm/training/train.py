@@ -6,13 +6,13 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from transformers import set_seed
 
 from tinyllm.models.device import choose_device
+from tinyllm.models.loaded import LoadedModel, move
 from tinyllm.params.schema import Loss, Params, alpha
 from tinyllm.records.questions import Question
 from tinyllm.student.build import new_student
@@ -33,8 +33,7 @@ SOFT_LABELS = "soft_labels"  # the name of the divergence in the loss curve
 class Trained:
     """A trained student and what there is to say of its training."""
 
-    model: Any
-    tokenizer: Any
+    model: LoadedModel
     metrics: dict[str, float | int]
     curve: list[dict]  # rows of `step`, `task`, `loss`
 
@@ -63,14 +62,14 @@ def train_student(params: Params, seed: int, train: Sequence[dict], valid: Seque
     tasks = tasks_of(params.corpus.teachers, params.loss, student.answer_prefix, student.rationale_prefix)
     texts = vocabulary_texts(train, tasks)
     with tempfile.TemporaryDirectory(dir=work) as folder:
-        model, tokenizer = new_student(student, settings.dropout, texts, Path(folder))
-    reader = InputEncoder(student, model, tokenizer)
+        model = new_student(student, settings.dropout, texts, Path(folder))
+    reader = InputEncoder(student, model)
     examples, cuts = encode_corpus(train, tasks, reader)
     samples = with_soft_labels(train, examples, reader, student.answer_prefix, len(tasks), params.loss.kd)
     judge = Validator(valid, reader, params)
     if not settings.epochs:
-        model.to(choose_device(params.runtime))
-        return Trained(model, tokenizer, _metrics([(0, judge(model))], 0, 1, cuts, len(examples), model), [])
+        move(model, choose_device(params.runtime))
+        return Trained(model, _metrics([(0, judge(model))], 0, 1, cuts, len(examples), model), [])
     trainer = _trainer(params, seed, work, model, tasks, samples, judge)
     last = last_checkpoint(work)
     if last:
@@ -81,14 +80,14 @@ def train_student(params: Params, seed: int, train: Sequence[dict], valid: Seque
     steps, steps_per_epoch = trainer.state.global_step, trainer.state.max_steps / settings.epochs
     trainer.load_best()
     metrics = _metrics(trainer.looks, steps, steps_per_epoch, cuts, len(examples), model)
-    return Trained(model, tokenizer, metrics, trainer.curve.rows(steps))
+    return Trained(model, metrics, trainer.curve.rows(steps))
 
 
 def _trainer(
     params: Params,
     seed: int,
     work: Path,
-    model: Any,
+    model: LoadedModel,
     tasks: Sequence[Task],
     samples: list[TrainingSample],
     judge: Validator,
@@ -155,7 +154,7 @@ def _metrics(
     steps_per_epoch: float,
     cuts: TruncationCounts,
     questions: int,
-    model: Any,
+    model: LoadedModel,
 ) -> dict[str, float | int]:
     best, accuracy = max(looks, key=lambda look: (look[1], -look[0]))
     return {
@@ -164,7 +163,7 @@ def _metrics(
         "epochs": round(steps / steps_per_epoch),
         "steps": steps,
         "questions": questions,
-        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "parameters": sum(weight.numel() for weight in model.wrapped.parameters()),
         "inputs_cut": cuts.inputs_cut,
         "inputs_over_limit": cuts.inputs_over_limit,
         "targets_cut": cuts.targets_cut,
