@@ -42,7 +42,7 @@ def run(folder: Path, seed: int = 1, rows: list[dict] = ROWS, **changes: Any) ->
 
 
 def same_weights(first: Trained, second: Trained) -> bool:
-    one, two = first.model.state_dict(), second.model.state_dict()
+    one, two = first.model.plain.state_dict(), second.model.plain.state_dict()
     return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 
 
@@ -217,9 +217,9 @@ def test_training_stops_when_patience_is_at_its_end(tmp_path: Path, capsys: pyte
 def test_the_metrics_are_the_ones_written_out(tmp_path: Path) -> None:
     trained = run(tmp_path, train__epochs=2, student__max_target_tokens=9)
     accuracy_, parameters = trained.metrics.pop("valid_accuracy"), trained.metrics.pop("parameters")
-    assert 0 <= accuracy_ <= 1 and parameters == sum(weight.numel() for weight in trained.model.parameters())
+    assert 0 <= accuracy_ <= 1 and parameters == sum(weight.numel() for weight in trained.model.wrapped.parameters())
     assert trained.metrics.pop("best_epoch") in (1, 2)
-    long = [row for row in ROWS for text in row["targets"].values() if len(trained.tokenizer(text)["input_ids"]) > 9]
+    long = [row for row in ROWS for text in row["targets"].values() if len(trained.model.tokenizer(text)["input_ids"]) > 9]
     assert trained.metrics == {
         "epochs": 2,
         "steps": 8,
@@ -243,8 +243,8 @@ def test_a_part_that_does_not_fit_into_memory_ends_in_one_line(tokenizer: Any, t
         def forward(self, part: Any, counts: torch.Tensor) -> Any:
             return torch.empty(10**15), counts
 
-    model = toy_model(tokenizer)
-    step = steps(model, 10**6)(samples(model, tokenizer)[:9])
+    model = loaded_model(toy_model(tokenizer), tokenizer)
+    step = steps(model, 10**6)(samples(model)[:9])
     with pytest.raises(ValueError) as error:
         trainer(model, tmp_path).training_step(Huge(model, torch.ones(3)), {"step": step})
     questions = ", ".join(f"train-{i}" for i in range(8))
@@ -256,7 +256,7 @@ def test_a_part_that_does_not_fit_into_memory_ends_in_one_line(tokenizer: Any, t
 
 
 def test_a_scratch_students_vocabulary_knows_the_prefixes_in_use_whole(tmp_path: Path) -> None:
-    tokenizer = run(tmp_path, student__rationale_prefix="erklaere wie {teacher}: ", train__epochs=1).tokenizer
+    tokenizer = run(tmp_path, student__rationale_prefix="erklaere wie {teacher}: ", train__epochs=1).model.tokenizer
     assert tokenizer.tokenize("predict: red") == ["▁predict", ":", "▁red"]
     for teacher in ("ann", "bob"):
         assert tokenizer.tokenize(f"erklaere wie {teacher}: red") == ["▁erklaere", "▁wie", f"▁{teacher}", ":", "▁red"]

@@ -87,8 +87,8 @@ def _distinct_sources(examples: Sequence[Example]) -> tuple[list[np.ndarray], li
     """Return the arrays that examples read, each once, and by example which it is."""
     places: dict[int, int] = {}
     rows = [places.setdefault(id(example.source), len(places)) for example in examples]
-    found = {id(example.source): example.source for example in examples}
-    return list(found.values()), rows
+    distinct = {id(example.source): example.source for example in examples}
+    return list(distinct.values()), rows
 
 
 @dataclass(frozen=True)

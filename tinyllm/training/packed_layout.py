@@ -59,8 +59,8 @@ def pack(lengths: Sequence[int]) -> PackedLayout:
         for i in members:
             starts[i] = place
             place += longest
-        own = torch.tensor([lengths[i] for i in members])
-        padded = torch.arange(longest)[None, :] >= own[:, None]  # (count, length)
+        filled = torch.tensor([lengths[i] for i in members])
+        padded = torch.arange(longest)[None, :] >= filled[:, None]  # (count, length)
         groups.append(Group(len(members), longest, padded if bool(padded.any()) else None))
     return PackedLayout(order, starts, groups)
 
@@ -101,10 +101,10 @@ def match_sources(target: PackedLayout, source: PackedLayout, of: Sequence[int],
     for group in target.groups:
         members = [of[i] for i in target.order[first : first + group.count]]
         first += group.count
-        own = torch.tensor([lengths[i] for i in members])
-        longest = int(own.max())
+        filled = torch.tensor([lengths[i] for i in members])
+        longest = int(filled.max())
         offsets = torch.arange(longest)[None, :]
-        padded = offsets >= own[:, None]
+        padded = offsets >= filled[:, None]
         begin = torch.tensor([source.starts[i] for i in members])[:, None]
         places.append((begin + offsets.masked_fill(padded, 0)).flatten())
         groups.append(Group(group.count, longest, padded if bool(padded.any()) else None))
