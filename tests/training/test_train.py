@@ -219,7 +219,9 @@ def test_the_metrics_are_the_ones_written_out(tmp_path: Path) -> None:
     accuracy_, parameters = trained.metrics.pop("valid_accuracy"), trained.metrics.pop("parameters")
     assert 0 <= accuracy_ <= 1 and parameters == sum(weight.numel() for weight in trained.model.wrapped.parameters())
     assert trained.metrics.pop("best_epoch") in (1, 2)
-    long = [row for row in ROWS for text in row["targets"].values() if len(trained.model.tokenizer(text)["input_ids"]) > 9]
+    long = [
+        row for row in ROWS for text in row["targets"].values() if len(trained.model.tokenizer(text)["input_ids"]) > 9
+    ]
     assert trained.metrics == {
         "epochs": 2,
         "steps": 8,

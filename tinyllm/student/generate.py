@@ -91,7 +91,7 @@ def _generate(model: LoadedModel, inputs: Sequence[EncodedInput], max_new_tokens
         arguments, prompts = right_padded(model, inputs)
         arguments["decoder_input_ids"] = prompts
         before = prompts.shape[1]
-    out: Tensor = model.plain.generate(  # type: ignore[operator]
+    out: Tensor = model.plain.generate(  # type: ignore[operator]  # its type lacks it
         **arguments,
         max_new_tokens=max_new_tokens,
         do_sample=False,

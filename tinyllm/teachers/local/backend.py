@@ -140,7 +140,7 @@ class Local:
         ends: list[int] = model.plain.generation_config.eos_token_id
         ending = StopCriterion(self.tokenizer, ends, start, len(batch))
         with torch.inference_mode():
-            out: Tensor = model.plain.generate(  # type: ignore[operator]
+            out: Tensor = model.plain.generate(  # type: ignore[operator]  # its type lacks it
                 input_ids=ids.to(self.device),
                 attention_mask=mask.to(self.device),
                 max_new_tokens=self.max_new_tokens,

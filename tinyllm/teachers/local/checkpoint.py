@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import file_digest, sha256
 from pathlib import Path
 
@@ -38,21 +38,17 @@ def open_teacher_checkpoint(settings: LocalTeacher) -> TeacherCheckpoint:
     silence_library()
     folder = _folder(settings)
     source = Source("local", settings.model, folder, settings.gguf_file, None, settings.trust_remote_code)
-    if folder:
-        opened = open_checkpoint(source)
-        identity = {"model": _contents(settings, folder)}
-    else:
-        with errors_start(source):
-            commit = _commit(settings)  # all from the same commit, whatever is pushed meanwhile
-        opened = open_checkpoint(
-            Source("local", settings.model, None, settings.gguf_file, commit, settings.trust_remote_code)
-        )
-        identity = {"model": settings.model, "commit": commit}
+    with errors_start(source):
+        if folder is None:  # all from the same commit, whatever is pushed meanwhile
+            source = replace(source, revision=_commit(settings))
+    opened = open_checkpoint(source)
+    with errors_start(source):
+        identity = _identity(source)
     if settings.chat and not opened.tokenizer.chat_template:
         raise ValueError(
             f"local: chat is true, but the tokenizer of {settings.model} has no chat template; set it to false"
         )
-    return TeacherCheckpoint(opened, {**identity, "gguf_file": settings.gguf_file})
+    return TeacherCheckpoint(opened, identity)
 
 
 def load_teacher(checkpoint: Checkpoint, device: str, precision: str) -> LoadedModel:
@@ -118,10 +114,16 @@ def _commit(settings: LocalTeacher) -> str:
     return Path(path).as_posix().partition("/snapshots/")[2].partition("/")[0]
 
 
-def _contents(settings: LocalTeacher, folder: Path) -> str:
+def _identity(source: Source) -> dict[str, str | None]:
+    if source.folder:
+        return {"model": _contents(source, source.folder), "gguf_file": source.gguf_file}
+    return {"model": source.name, "commit": source.revision, "gguf_file": source.gguf_file}
+
+
+def _contents(source: Source, folder: Path) -> str:
     """Return one hash over the names and contents of all files that shape an answer; 1 GB takes a second or two."""
-    weights = [folder / settings.gguf_file] if settings.gguf_file else folder.glob("*.safetensors")
-    patterns = [*DESCRIBING, *(["*.py"] if settings.trust_remote_code else [])]
+    weights = [folder / source.gguf_file] if source.gguf_file else folder.glob("*.safetensors")
+    patterns = [*DESCRIBING, *(["*.py"] if source.trust_remote_code else [])]
     whole = sha256()
     for path in sorted({*weights, *(path for pattern in patterns for path in folder.glob(pattern))}):
         with open(path, "rb") as file:
