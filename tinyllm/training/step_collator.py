@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -132,3 +133,16 @@ class StepCollator:
             soft_labels,
             torch.tensor([i for i, _ in rows]),
         )
+
+
+def to_device(part: Any, device: torch.device) -> Any:  # whatever is nested in a Part
+    """Return the part with every tensor in it on the device."""
+    if isinstance(part, Tensor):
+        return part.to(device)
+    if isinstance(part, dict):
+        return {name: to_device(value, device) for name, value in part.items()}
+    if isinstance(part, list):
+        return [to_device(value, device) for value in part]
+    if is_dataclass(part) and not isinstance(part, type):
+        return replace(part, **{field.name: to_device(getattr(part, field.name), device) for field in fields(part)})
+    return part

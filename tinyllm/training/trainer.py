@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ from tinyllm.student.folder import errors_name
 from tinyllm.training.loss import weighted_loss
 from tinyllm.training.loss_curve import LossCurve
 from tinyllm.training.objective import Objective
-from tinyllm.training.step_collator import Part, Step, StepCollator, TrainingSample
+from tinyllm.training.step_collator import Part, Step, StepCollator, TrainingSample, to_device
 
 Judge = Callable[[LoadedModel], float]  # of a student: its accuracy on valid
 WEIGHTS, PROGRESS, WHOLE = "model.safetensors", "progress.json", "whole"
@@ -225,19 +224,6 @@ class Progress(TrainerCallback):
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         self.open.close()
-
-
-def to_device(part: Any, device: torch.device) -> Any:  # whatever is nested in a Part
-    """Return the part with every tensor in it on the device."""
-    if isinstance(part, Tensor):
-        return part.to(device)
-    if isinstance(part, dict):
-        return {name: to_device(value, device) for name, value in part.items()}
-    if isinstance(part, list):
-        return [to_device(value, device) for value in part]
-    if is_dataclass(part) and not isinstance(part, type):
-        return replace(part, **{field.name: to_device(getattr(part, field.name), device) for field in fields(part)})
-    return part
 
 
 def _where(step: int, batch: Step) -> str:
