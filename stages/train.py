@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stages import run
 from tinyllm.params import load_params
-from tinyllm.records import atomic_write, read_jsonl, read_questions, write_json
+from tinyllm.records import atomic_write, read_questions, write_json
 
 INPUTS = ("data/corpus/train.jsonl", "data/questions/valid.jsonl")
 
@@ -29,10 +29,10 @@ def main(seed: str) -> None:
         return
     from tinyllm.models import prepare_torch
     from tinyllm.student import save_student
-    from tinyllm.training import checkpoint_folder, train_student, training_key
+    from tinyllm.training import CorpusFile, checkpoint_folder, train_student, training_key
 
     prepare_torch(params.train.threads)
-    train, valid = read_jsonl(INPUTS[0]), read_questions(INPUTS[1])
+    train, valid = CorpusFile(INPUTS[0]), read_questions(INPUTS[1])
     cache = Path(os.environ.get("DVC_ROOT", ".")) / ".cache"
     with checkpoint_folder(cache, training_key(params, int(seed), INPUTS)) as work:
         trained = train_student(params, int(seed), train, valid, work)

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,16 +103,38 @@ def copy_of_this(folder: Path, changes: dict[str, dict[str, Any]]) -> Clone:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
     if changes:
-        yaml = YAML()
-        values = yaml.load((folder / "params.yaml").read_text(encoding="utf-8"))
-        for section, new in changes.items():
-            place = values
-            for key in section.split("."):
-                place = place[key]
-            place.update(new)
-        with open(folder / "params.yaml", "w", encoding="utf-8") as file:
-            yaml.dump(values, file)
+        set_params(folder, flat(changes))
     return started(folder)
+
+
+def set_params(folder: Path, changes: dict[str, Any]) -> None:
+    """Change values of params.yaml by their dotted keys, in place; the rest of the file stays as it is."""
+    yaml = YAML()
+    values = yaml.load((folder / "params.yaml").read_text(encoding="utf-8"))
+    for path, value in changes.items():
+        *sections, last = path.split(".")
+        section = values
+        for key in sections:
+            section = section[key]
+        section[last] = value
+    with open(folder / "params.yaml", "w", encoding="utf-8") as file:
+        yaml.dump(values, file)
+
+
+def flat(sections: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The same changes by dotted keys."""
+    return {f"{section}.{key}": value for section, changes in sections.items() for key, value in changes.items()}
+
+
+def parsed(overrides: Sequence[str]) -> dict[str, Any]:
+    """What `dvc exp run -S` makes of `data.take={train:8}`."""
+    pairs = (override.split("=", 1) for override in overrides)
+    return {key: YAML(typ="safe").load(value) for key, value in pairs}
+
+
+def options(overrides: Sequence[str]) -> list[str]:
+    """The overrides as options of `dvc exp run`."""
+    return [part for override in overrides for part in ("-S", override)]
 
 
 def stages_run(output: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What README, docs and experiments say exists, exists: files, their functions, params, `tinyllm`'s subcommands, links."""
+"""What a page says exists, exists: files, their functions, params, `tinyllm`'s subcommands, links and their headings."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ from tinyllm.cli.main import main
 from tinyllm.params.schema import Params
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ["README.md", "experiments/README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
-PARAMS = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 FOLDERS = "benchmarks|docs|examples|experiments|stages|tests|tinyllm"  # those of which all is committed
+PAGES = ["README.md", "CONTRIBUTING.md", "data/README.md"] + sorted(
+    path.relative_to(ROOT).as_posix()
+    for folder in ("docs", "experiments", "examples")
+    for path in (ROOT / folder).rglob("*.md")
+)
+PARAMS = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 FILE = re.compile(rf"(?:(?:{FOLDERS})/[\w./-]*|[\w/]+\.py(?:::[\w.]+)?)")
 KEY = re.compile(rf"(?:{'|'.join(Params.model_fields)})(?:\.[\w-]+)+(?=$|=|:|\.\*)")
 OVERRIDE = re.compile(r"(?:-S|--set-param) '?([+~]*)((?:[\w-]+\.)+[\w-]+)")
@@ -126,3 +130,26 @@ def test_a_link_within_the_project_leads_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     links = [link for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text) if "://" not in link]
     assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that a page's headings have in links: lower case, a hyphen for a space, other marks left out."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def test_headings_become_anchors(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# To change X, open Y\n```\n# a comment\n```\n## 6. Is it any good? The `dvc` way\n", encoding="utf-8"
+    )
+    assert anchors(page) == {"to-change-x-open-y", "6-is-it-any-good-the-dvc-way"}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_link_to_a_heading_leads_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)\s]*)#([^)\s]+)\)", text) if "://" not in link[0]]
+    found = {link: (ROOT / page).parent / link[0] if link[0] else ROOT / page for link in links}
+    assert [link for link, target in found.items() if link[1] not in anchors(target)] == []

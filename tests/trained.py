@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
+from tests.processes import Order, start_stage
 from tests.toys import toy_params, toy_questions, toy_rows
 from tinyllm.records.jsonl import write_jsonl
 from tinyllm.records.questions import write_questions
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def set_up(folder: Path, train: int = 48, teachers: tuple[str, ...] = ("signs", "care"), **changes: Any) -> None:
@@ -32,22 +29,18 @@ def listed(value: Any) -> Any:
     return [listed(item) for item in value] if isinstance(value, tuple) else value
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
-    """Start the training in a process group of its own."""
-    hidden = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-    environment = {name: value for name, value in os.environ.items() if name not in hidden} | {"PYTHONPATH": str(ROOT)}
-    environment["DVC_ROOT"] = str(folder)
-    command = [sys.executable, "-m", "stages.train", "3"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=folder, env=environment, text=True, start_new_session=True, **pipes)
+def start(folder: Path, warm: bool = True) -> BaseProcess:
+    """Start the training in a process of its own; what it prints goes to the file `printed` in its folder."""
+    return start_stage(Order("train 3", folder, folder / "printed", {"DVC_ROOT": str(folder)}), warm)
 
 
-def finish(folder: Path) -> str:
+def finish(folder: Path, warm: bool = True) -> str:
     """Train to the end and return what was printed."""
-    process = start(folder)
-    out, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    return out
+    process = start(folder, warm)
+    process.join(timeout=300)
+    printed = (folder / "printed").read_text(encoding="utf-8")
+    assert process.exitcode == 0, printed
+    return printed
 
 
 def outcome(folder: Path) -> dict[str, bytes]:

@@ -1,11 +1,11 @@
-"""What a person sees of work under way: progress, and a mistake in one line."""
+"""What a person sees on the terminal: progress, tables, and a mistake in one line."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partialmethod
 
@@ -75,6 +75,28 @@ def report_errors(stopped: str = "") -> Iterator[None]:
 def in_short(error: BaseException) -> str:
     """Return a library's error as it may stand in a message: one line, not long, never empty."""
     return " ".join(str(error).split())[:MOST] or type(error).__name__
+
+
+def printable(text: str) -> str:
+    """Return the text without what a terminal would obey."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
+    """Return the rows in columns as wide as their longest cell, a line a row.
+
+    Args:
+        rows: all of the same length; the first may hold the columns' heads
+        right: the columns that are set to the right, such as numbers
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            f"{cell:>{width}}" if place in right else f"{cell:<{width}}"
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
 
 
 def _sentence(error: ValueError | OSError) -> str:

@@ -71,7 +71,7 @@ def test_check_ends_in_one_line_for_a_typo(tmp_path: Path, monkeypatch: pytest.M
     assert "did you mean patience?" in str(error.value)
 
 
-# --- answers --------------------------------------------------------------------------------------------------------
+# --- the answer cache --------------------------------------------------------------------------------------------------------
 
 ANNE = {"backend": "server", "model": "anne/chat-7b"}
 BEN = {"backend": "local", "model": "ben\x1b[31m"}
@@ -115,24 +115,24 @@ def refuse(*arguments: str) -> str:
 
 def test_answers_are_listed_per_teacher(path: Path, capsys) -> None:
     digests = fill(path, ENTRIES)
-    main(["answers"])
+    main(["cache"])
     assert capsys.readouterr().out == LIST.format(anne=digests["anne/chat-7b"], ben=digests["ben\x1b[31m"], path=path)
 
 
 def test_a_list_of_no_answers_makes_no_file(path: Path, capsys) -> None:
-    main(["answers"])
+    main(["cache"])
     assert capsys.readouterr().out == f"{path}: no answers yet\n"
     assert not path.parent.exists()
 
 
 def test_answers_go_from_one_cache_to_another_by_way_of_a_file(path: Path, monkeypatch, capsys) -> None:
     digests = fill(path, ENTRIES)
-    main(["answers", "export", "all.jsonl"])
-    main(["answers", "export", "anne.jsonl", "--teacher", digests["anne/chat-7b"][:6]])
+    main(["cache", "export", "all.jsonl"])
+    main(["cache", "export", "anne.jsonl", "--teacher", digests["anne/chat-7b"][:6]])
     monkeypatch.setenv("TINYLLM_CACHE", "other")
-    main(["answers", "import", "anne.jsonl"])
-    main(["answers", "import", "all.jsonl"])
-    main(["answers", "export", "back.jsonl"])
+    main(["cache", "import", "anne.jsonl"])
+    main(["cache", "import", "all.jsonl"])
+    main(["cache", "export", "back.jsonl"])
     other = "other/answers.sqlite"
     assert capsys.readouterr().out.splitlines() == [
         "all.jsonl: 3 answers",
@@ -146,9 +146,9 @@ def test_answers_go_from_one_cache_to_another_by_way_of_a_file(path: Path, monke
 
 def test_an_import_keeps_what_is_there_and_says_where_it_differs(path: Path, capsys) -> None:
     fill(path, ENTRIES[:2])
-    main(["answers", "export", "a.jsonl"])
+    main(["cache", "export", "a.jsonl"])
     Path("a.jsonl").write_text(Path("a.jsonl").read_text().replace("A stone.", "A ship."))
-    main(["answers", "import", "a.jsonl"])
+    main(["cache", "import", "a.jsonl"])
     assert capsys.readouterr().out.splitlines()[1:] == [
         f"{path}: 0 new, 2 there already",
         "1 of these had another answer, which was kept",
@@ -159,23 +159,29 @@ def test_an_import_keeps_what_is_there_and_says_where_it_differs(path: Path, cap
 
 def test_an_import_of_a_faulty_file_changes_nothing(path: Path) -> None:
     fill(path, ENTRIES)
-    main(["answers", "export", "a.jsonl"])
+    main(["cache", "export", "a.jsonl"])
     path.unlink()
     lines = Path("a.jsonl").read_text().splitlines(keepends=True)
     Path("a.jsonl").write_text("".join([*lines[:2], lines[2].replace("swims", "sings").replace("sinks", "sings")]))
-    assert refuse("answers", "import", "a.jsonl").startswith("error: a.jsonl:3: key '")
+    assert refuse("cache", "import", "a.jsonl").startswith("error: a.jsonl:3: key '")
     assert not path.exists()
 
 
 def test_what_cannot_be_exported_or_imported_ends_in_one_line(path: Path) -> None:
-    assert refuse("answers", "export", "a.jsonl") == f"error: {path}: no such file; there are no answers to export"
-    assert refuse("answers", "import", "a.jsonl") == "error: a.jsonl: no such file"
+    assert refuse("cache", "export", "a.jsonl") == f"error: {path}: no such file; there are no answers to export"
+    assert refuse("cache", "import", "a.jsonl") == "error: a.jsonl: no such file"
     digest = fill(path, ENTRIES[:1])["anne/chat-7b"]
     told = f"error: teacher 'zz': 0 digests start so, allowed is 1; the cache has {digest}"
-    assert refuse("answers", "export", "a.jsonl", "--teacher", "zz") == told
+    assert refuse("cache", "export", "a.jsonl", "--teacher", "zz") == told
     Path("folder").mkdir()
-    assert refuse("answers", "export", "folder") == "error: folder.partial: Is a directory"
+    assert refuse("cache", "export", "folder") == "error: folder.partial: Is a directory"
     assert not Path("a.jsonl").exists()
+
+
+@pytest.mark.parametrize("rest", [(), ("--help",), ("export", "a.jsonl", "--teacher", "1f")])
+def test_the_old_name_of_the_command_ends_in_one_line_with_the_new(rest: tuple[str, ...]) -> None:
+    told = f"error: `tinyllm answers` is now `tinyllm cache`; run {' '.join(('tinyllm cache', *rest))}"
+    assert refuse("answers", *rest) == told
 
 
 # --- as a process ---------------------------------------------------------------------------------------------------
@@ -191,7 +197,7 @@ def process(*arguments: str, **options: Any) -> subprocess.Popen[str]:
 
 
 def test_a_mistake_ends_a_process_in_one_line_and_status_1(path: Path) -> None:
-    ended = process("answers", "import", "a.jsonl")
+    ended = process("cache", "import", "a.jsonl")
     assert (ended.communicate(timeout=30)[1], ended.returncode) == ("error: a.jsonl: no such file\n", 1)
 
 
@@ -199,14 +205,14 @@ def test_a_closed_pipe_ends_a_process_without_a_word(path: Path) -> None:
     fill(path, ENTRIES)
     reading, writing = os.pipe()
     os.close(reading)
-    ended = process("answers", stdout=writing)
+    ended = process("cache", stdout=writing)
     os.close(writing)
     assert (ended.communicate(timeout=30)[1], ended.returncode) == ("", 141)
 
 
 def test_control_c_ends_a_process_without_a_word_and_with_status_130(path: Path) -> None:
     os.mkfifo("never.jsonl")
-    ended = process("answers", "import", "never.jsonl")
+    ended = process("cache", "import", "never.jsonl")
     with open("never.jsonl", "w"):  # returns once the process reads it
         ended.send_signal(signal.SIGINT)
         assert (ended.communicate(timeout=30)[1], ended.returncode) == ("", 130)

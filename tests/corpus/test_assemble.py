@@ -109,7 +109,7 @@ def test_option_probabilities_come_along_whatever_became_of_the_rationale() -> N
 
 @pytest.mark.parametrize("name", ["answer", "gpt-4.1", "", "a+b"])
 def test_a_teacher_that_cannot_be_a_task_and_a_key_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="allowed are letters, digits, _ and -, and not 'answer'"):
+    with pytest.raises(ValueError, match="allowed are letters, digits, _ and -, a letter first; `answer` is taken"):
         next(assemble(SPLITS, {name: finding([])}, LIMITS))
 
 

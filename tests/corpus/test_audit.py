@@ -70,6 +70,6 @@ def test_any_text_can_be_judged(text: str) -> None:
 
 @pytest.mark.parametrize("unit", ["a\n", "1. ", "Q ", "(a) is ", "the answer is ", "a cable "])
 def test_long_hostile_text_is_judged_in_linear_time(unit: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     find_fault(unit * 4000, LAMP, Audit(min_words=0, max_words=10**6, min_distinct=0.0, drop_contradictions=True))
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2

@@ -215,7 +215,7 @@ def test_loading_a_set_imports_no_torch(tmp_path: Path) -> None:
     folder = write_json_set(tmp_path / "own", [plain_row("Up?", 0)])
     code = (
         "import sys; from tinyllm.datasets import hub; from tinyllm.params import schema; assert 'datasets' not in sys.modules;"
-        f"hub.load_hub(settings.Hub.model_validate({hub(folder, PLAIN).model_dump()!r}));"
+        f"hub.load_hub(schema.Hub.model_validate({hub(folder, PLAIN).model_dump()!r}));"
         "assert 'datasets' in sys.modules and 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)})

@@ -23,6 +23,7 @@ from tinyllm.datasets.release import (
     parse_rationales,
     split_context,
 )
+from tinyllm.params.schema import RELEASED
 from tinyllm.records.questions import Question, question_key
 
 MOON = Question("train-1", "What lights the night?", ("a stone", "the moon", "the moon rock"), 1)
@@ -229,7 +230,7 @@ def test_an_unknown_set_is_refused_with_the_known_ones() -> None:
 
 
 def test_every_set_of_the_manifest_has_its_terms() -> None:
-    assert {path.split("/")[1] for path in read_manifest()} == set(TERMS)
+    assert {path.split("/")[1] for path in read_manifest()} == set(TERMS) == set(RELEASED)
     assert all(text and "\n" not in text for text in [*TERMS.values(), LLAMA_NOTE])
 
 

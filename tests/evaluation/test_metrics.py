@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from tinyllm.evaluation.intervals import accuracy_interval, mean_interval
+from tinyllm.evaluation.intervals import accuracy_interval
 from tinyllm.evaluation.metrics import chance, confusion_rows, majority, summarise_predictions
 from tinyllm.records.questions import Question
 
@@ -139,24 +139,6 @@ def coverage(spread: float, level: float, simulations: int = 400) -> float:
 @pytest.mark.parametrize("level", [0.5, 0.9])
 def test_the_interval_covers_the_true_accuracy_about_as_often_as_it_says(spread: float, level: float) -> None:
     assert 0.92 <= coverage(spread, level) <= 0.995
-
-
-# --- the mean's interval --------------------------------------------------------------------------------------------
-
-
-def test_the_interval_of_a_mean_is_students() -> None:
-    # mean 4, standard deviation 2, t(0.975, 2) = 4.302653: half is 4.302653 * 2 / sqrt(3)
-    assert mean_interval([2.0, 4.0, 6.0]) == pytest.approx((4 - 4.968276, 4 + 4.968276), abs=1e-5)
-    # t(0.95, 1) = 6.313752
-    assert mean_interval([0.0, 2.0], level=0.9) == pytest.approx((1 - 6.313752, 1 + 6.313752), abs=1e-5)
-
-
-def test_the_interval_of_a_single_value_is_endless() -> None:
-    assert mean_interval([0.3]) == (-math.inf, math.inf)
-
-
-def test_the_interval_of_equal_values_is_that_value() -> None:
-    assert mean_interval([0.25, 0.25, 0.25]) == (0.25, 0.25)
 
 
 # --- what guessing scores -------------------------------------------------------------------------------------------

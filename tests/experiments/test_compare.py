@@ -24,13 +24,14 @@ from tests.dvc_project import (
     prediction_rows,
     question_rows,
 )
-from tinyllm.experiments.compare import add_parser, as_text, compare
+from tinyllm.cli.compare import add_parser, as_text
+from tinyllm.experiments.compare import compare
 from tinyllm.experiments.runs import parse_run
 from tinyllm.records.questions import parse_questions
 
 COMMAND = """
 import argparse, sys
-from tinyllm.experiments.compare import add_parser
+from tinyllm.cli.compare import add_parser
 parser = argparse.ArgumentParser(prog="tinyllm")
 add_parser(parser.add_subparsers())
 given = parser.parse_args()

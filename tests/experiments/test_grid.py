@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -50,11 +51,14 @@ def test_every_cell_of_every_file_is_what_params_allow(tables: dict[str, Table])
         "alpha.yaml": 42,
         "cpu/ablations.yaml": 15,
         "cpu/alpha.yaml": 16,
+        "cpu/casebook.yaml": 12,
         "cpu/main.yaml": 18,
         "cpu/real-parts.yaml": 12,
         "cpu/real-settings.yaml": 33,
         "cpu/real.yaml": 12,
+        "cpu/released.yaml": 3,
         "cpu/selection.yaml": 12,
+        "cpu/settings.yaml": 36,
         "cpu/teachers.yaml": 12,
         "main.yaml": 144,
         "teachers.yaml": 32,
@@ -83,6 +87,32 @@ def test_tables_share_what_is_one_experiment(tables: dict[str, Table]) -> None:
     assert digest("cpu/main.yaml", "fine-tuning") == digest("cpu/alpha.yaml", "fine-tuning")
     assert digest("cpu/main.yaml", "TinyLLM", "world 2") == digest("cpu/alpha.yaml", "alpha 6", "world 2")
     assert digest("alpha.yaml", "fine-tuning", "arc") == digest("teachers.yaml", "fine-tuning", "arc")
+
+
+def test_answers_only_has_settings_that_were_tried_on_valid_by_a_seed_of_their_own(tables: dict[str, Table]) -> None:
+    def trained(file: str, row: str) -> dict:
+        values = tables[f"cpu/{file}.yaml"].cells["", row, "world 2"].params.model_dump()
+        del values["train"]["seeds"]
+        return values
+
+    tried = trained("settings", "48 epochs, dropout 0, rate 0.001")
+    assert (
+        trained("main", "fine-tuning")
+        == trained("casebook", "answers only")
+        == trained("alpha", "fine-tuning")
+        == tried
+    )
+    seeds = {
+        name: {seed for cell in table.cells.values() for seed in cell.params.train.seeds}
+        for name, table in tables.items()
+    }
+    assert [name for name, used in seeds.items() if 101 in used] == ["cpu/settings.yaml"]
+    assert seeds["cpu/settings.yaml"] == {101}
+    grid = {
+        (cell.params.train.epochs, cell.params.train.dropout, cell.params.train.learning_rate)
+        for cell in tables["cpu/settings.yaml"].cells.values()
+    }
+    assert grid == set(product((24, 48), (0.0, 0.1), (0.0005, 0.001, 0.002)))
 
 
 CHOSEN = {

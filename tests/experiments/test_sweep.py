@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import signal
@@ -17,10 +16,10 @@ import pytest
 
 from tests.dvc_project import git
 from tests.processes import hear_interrupts
-from tinyllm.experiments import sweep, workers
-from tinyllm.experiments.dvc_experiments import find_results
+from tinyllm.cli.sweep import add_parser
+from tinyllm.experiments import workers
 from tinyllm.experiments.grid import Table, read_table
-from tinyllm.experiments.sweep import add_parser, default_jobs
+from tinyllm.experiments.sweep import check_commit, default_jobs, distinct
 from tinyllm.experiments.workers import Ended, Worker, log_of, run_all
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -133,7 +132,7 @@ def table_with(row: str) -> Table:
 def test_a_changed_file_that_is_not_committed_is_refused(project: Path) -> None:
     (project / "make.py").write_text(MAKE + "\n", encoding="utf-8")
     told = "make.py: changed and not committed; experiments are of a commit: commit or undo it"
-    assert refusal() == refusal("--run") == told
+    assert refusal("--run") == told
 
 
 def test_a_folder_that_only_this_workspace_has_is_refused(project: Path, tmp_path: Path) -> None:
@@ -143,17 +142,34 @@ def test_a_folder_that_only_this_workspace_has_is_refused(project: Path, tmp_pat
     (project / "mine/test.jsonl").write_text("", encoding="utf-8")
     cell = table_with(data.replace("FOLDER", "mine")).cells["", "one", "world"]
     assert refusal("--run").startswith("one, world: data.folder is mine, which git does not track, so that an")
-    sweep._check_commit([table_with(data.replace("FOLDER", str(tmp_path))).cells["", "one", "world"]])
+    check_commit([table_with(data.replace("FOLDER", str(tmp_path))).cells["", "one", "world"]])
     git(project, "add", "--force", "mine")
     git(project, "commit", "-q", "-m", "My questions")
-    sweep._check_commit([cell])
+    check_commit([cell])
 
 
 def test_a_shallow_clone_is_refused(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     git(project, "commit", "-q", "--allow-empty", "-m", "Second")
     git(tmp_path, "clone", "-q", "--depth", "1", f"file://{project}", "shallow")
     monkeypatch.chdir(tmp_path / "shallow")
-    assert refusal() == "a shallow clone cannot keep experiments; run `git fetch --unshallow`"
+    assert refusal("--run") == "a shallow clone cannot keep experiments; run `git fetch --unshallow`"
+
+
+def test_without_run_it_says_what_is_missing_and_runs_nothing(project: Path, tmp_path: Path, capsys) -> None:
+    Path("toy.yaml").write_text(TABLE.replace("alpha: 4.0", "alpha: 1.0"), encoding="utf-8")  # nothing is committed
+    parser = argparse.ArgumentParser()
+    add_parser(parser.add_subparsers())
+    given = parser.parse_args(["sweep", "toy.yaml"])
+    given.run(given)
+    assert capsys.readouterr().out.splitlines() == [
+        "missing  one, world",
+        "missing  two, world",
+        "missing  three, world",
+        "missing  four, world",
+        "3 of 3 experiments have no result; `tinyllm sweep toy.yaml --run` runs them",
+    ]
+    assert not (tmp_path / "diary").exists() and not git(project, "for-each-ref", "refs/exps")
+    assert [cell.row for cell in distinct(read_table(Path("toy.yaml")))] == ["one", "two", "three"]
 
 
 def test_as_many_run_at_once_as_the_cores_bear(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,24 +308,3 @@ def test_no_other_sweep_runs_an_experiment_before_its_folder_is_gone(
         worker.process.wait()
         worker.forget()
         assert refused == [worker.folder] * number
-
-
-@pytest.mark.slow
-def test_what_is_queued_is_not_queued_twice_and_run_takes_it_out(
-    project: Path, tmp_path: Path, started: list[subprocess.Popen]
-) -> None:
-    (tmp_path / "go").touch()
-    Path("toy.yaml").write_text("".join(TABLE.splitlines(True)[:8]), encoding="utf-8")
-    git(project, "commit", "-q", "-a", "-m", "One row")
-    first = start(started, "sweep", "toy.yaml").communicate(timeout=120)[0]
-    assert re.search(r"^queued   one, world: toy-one-world-[0-9a-f]{8}$", first, re.MULTILINE), first
-    again = start(started, "sweep", "toy.yaml").communicate(timeout=120)[0]
-    assert again == "queued   one, world\n"
-    assert not git(project, "status", "--porcelain")
-    process = start(started, "sweep", "toy.yaml", "--run")
-    assert "done     one, world: 25.0% in" in process.communicate(timeout=120)[0] and process.returncode == 0
-    queue = subprocess.run([sys.executable, "-m", "dvc", "queue", "status"], capture_output=True, text=True, check=True)
-    assert "toy-one" not in queue.stdout
-    cell = read_table(Path("toy.yaml")).cells["", "one", "world"]
-    commit = find_results([cell])[cell.digest].commit
-    assert json.loads(git(project, "show", f"{commit}:metrics/score.json")) == {"accuracy": 0.25}

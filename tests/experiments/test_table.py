@@ -15,11 +15,13 @@ import pytest
 from scipy import stats
 
 from tests.dvc_project import Project, git, in_memory, lines, prediction_rows, question_rows
-from tinyllm.experiments import sweep
+from tinyllm.cli import sweep
+from tinyllm.cli.table import add_parser
 from tinyllm.experiments.dvc_experiments import find_results
 from tinyllm.experiments.grid import Table, read_table
+from tinyllm.experiments.markdown import as_markdown
 from tinyllm.experiments.runs import Run
-from tinyllm.experiments.table import add_parser, as_markdown, tabulate
+from tinyllm.experiments.table import tabulate
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = """\
@@ -149,7 +151,7 @@ def test_the_difference_over_fixed_columns_adds_their_variances(project: Project
     variance = sum(part for part, _ in parts)
     half = stats.t.ppf(0.975, variance**2 / sum(part**2 / known for part, known in parts)) * math.sqrt(variance)
     mean = sum(b.mean() - a.mean() for a, b in zip(control, other, strict=True)) / 2
-    rows = {row["row"]: row for row in tabulate(table, runs)["parts"][0]["rows"]}
+    rows = {row["row"]: row for row in tabulate(table, runs, {})["parts"][0]["rows"]}
     found = rows["loud"]["difference"]
     assert [found[key] for key in ("value", "low", "high")] == pytest.approx([mean, mean - half, mean + half])
     smaller = rows["a|b"]["difference"]
@@ -167,7 +169,7 @@ def test_columns_that_are_a_sample_are_judged_by_how_they_scatter(project: Proje
         return [float(runs[table.cells["", row, column].digest].right.mean()) for column in table.columns]
 
     gains = np.subtract(accuracies("loud"), accuracies("plain"))
-    rows = {row["row"]: row for row in tabulate(table, runs)["parts"][0]["rows"]}
+    rows = {row["row"]: row for row in tabulate(table, runs, {})["parts"][0]["rows"]}
     expected, found = stats.ttest_1samp(gains, 0), rows["loud"]["difference"]
     interval = expected.confidence_interval(0.95)
     numbers = [found[key] for key in ("value", "low", "high", "p")]
@@ -211,7 +213,7 @@ def test_one_column_has_no_mean(project: Project) -> None:
     table = table_of(
         TABLE.replace("  second: {data.seed: 12}\n", "").replace(", second: 50.0", "").replace("second", "first")
     )
-    head = as_markdown(tabulate(table, runs_of(table)) | {"made_by": "", "commits": []}).splitlines()[2]
+    head = as_markdown(tabulate(table, runs_of(table), {})).splitlines()[2]
     assert head == "|  | first | over plain | p (Holm) |"
 
 
@@ -220,7 +222,7 @@ def test_other_test_questions_are_refused(project: Project) -> None:
     runs = runs_of(table)
     other = in_memory("loud second", question_rows(99), chance(0.5, 1))
     with pytest.raises(ValueError, match=r"plain second and loud second answer different questions: 1 only in plain"):
-        tabulate(table, runs | {table.cells["", "loud", "second"].digest: other})
+        tabulate(table, runs | {table.cells["", "loud", "second"].digest: other}, {})
 
 
 def test_a_result_that_the_cache_has_lost_is_told(project: Project, capsys: pytest.CaptureFixture[str]) -> None:

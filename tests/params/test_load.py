@@ -97,6 +97,11 @@ PACKED = {
             "loss.zzz",
             "loss.zzz: unknown key; allowed are answer, alpha, teacher_alpha, kd",
         ),
+        (
+            {"runtime.device": "device: auto\naccelerate_config:"},
+            "runtime.accelerate_config",
+            "runtime.accelerate_config: was removed; delete it, and set runtime.processes, which torchrun starts",
+        ),
         ({"data.hub.path": "path: a\npaht: b"}, "data.hub.paht", "data.hub.paht: unknown key; did you mean path?"),
         (
             {"student.scratch.width": "width: 64\nwitdh: 64"},

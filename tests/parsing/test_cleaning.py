@@ -107,9 +107,9 @@ def test_cleaning_twice_changes_nothing_and_never_lengthens(text: str) -> None:
 
 @pytest.mark.parametrize("unit", ["\n", "# ", "a\n", "1. ", "Q ", "(a) is ", "Let's think step by step. "])
 def test_long_hostile_text_is_cleaned_in_linear_time(unit: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     clean(unit * 4000)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,6 @@ def test_the_quick_look_misses_no_lead(text: str) -> None:
 
 @pytest.mark.parametrize("unit", ["\n", "1. ", "(a) is ", "the answer is ", "answer to the question ", "only "])
 def test_long_hostile_text_is_read_in_linear_time(unit: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     extract_answer(unit * 4000, LAMP)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2

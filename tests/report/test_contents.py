@@ -49,6 +49,12 @@ def test_only_the_teachers_and_seeds_asked_for_are_read(run: Path) -> None:
     assert (list(found.rationales), list(found.predictions), list(found.curves)) == (["bob"], [7], [7])
 
 
+def test_a_seed_that_was_not_scored_is_named(run: Path) -> None:
+    (run / "metrics/loss/9.tsv").write_text("step\ttask\tloss\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="/data/predictions.jsonl: no row of seed 9; run dvc repro score$"):
+        read_results(TEACHERS, [3, 9], run)
+
+
 def test_a_run_without_exams_is_read_too(run: Path) -> None:
     shutil.rmtree(run / "metrics/exam")
     assert read_results(TEACHERS, SEEDS, run) == replace(toy_results(), exam={})
@@ -97,15 +103,16 @@ def drop_line(path: str, number: int) -> Callable[[Path], None]:
     [
         (
             drop_line("data/predictions.jsonl", 5),
-            "data/predictions.jsonl: 3 rows of seed 7, but 4 test questions; run dvc repro score",
+            "data/predictions.jsonl: seed 7 has no answer to 1 of 4 questions of data/questions/test.jsonl ('e2'); "
+            "run `dvc repro`",
         ),
         (
             change("data/predictions.jsonl", '"id": "e2"', '"id": "e9"'),
-            "data/predictions.jsonl: seed 3 has 'e9' where test has 'e2'; run dvc repro score",
+            "data/predictions.jsonl:2: no question 'e9' in data/questions/test.jsonl; run `dvc repro`",
         ),
         (
             change("data/predictions.jsonl", "[-1.0, -1.0]", "[-1.0]"),
-            "data/predictions.jsonl: seed 3, question 'e2': 1 scores, but 2 choices; run dvc repro score",
+            "data/predictions.jsonl:2: scores [-1.0]; allowed are 2 numbers; run `dvc repro`",
         ),
         (
             drop_line("data/corpus/train.jsonl", 1),

@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from tests.processes import Order, start_stage
+
 ROOT = Path(__file__).resolve().parents[2]
 VALUES = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 
@@ -798,10 +800,11 @@ def test_a_student_that_cannot_be_written_leaves_no_folder(place: Place, fits: i
     for stage in WHOLE:
         place.run(stage)
     place.params({"student.scratch.width": 128, "student.scratch.feed_forward": 256})  # weights of a megabyte
-    ended = as_process("train 1", place.folder, limit_files(fits))
-    assert ended.returncode == 1
+    process = start_stage(Order("train 1", place.folder, place.folder / "printed", largest_file=fits))
+    process.join(timeout=300)
+    printed = (place.folder / "printed").read_text(encoding="utf-8")
     message = r"error: \S+: cannot be written \(.*File too large.*\); free space and run again\n"
-    assert re.fullmatch(message, ended.stderr), ended.stderr
+    assert process.exitcode == 1 and re.fullmatch(message, printed), printed
     assert not (place.folder / "models").exists() or not files_below(place.folder / "models")
     assert not files_below(place.folder / ".cache")
 

@@ -1,144 +1,248 @@
-"""Every baseline of the method runs by `-S` alone, through the stages, on a small world: no baseline has code of its own."""
+"""Every baseline of the method runs by `-S` alone, through the stages, on a small world: no baseline has code of its own.
+
+In `make test` the stages run in this process, one after the other; nightly DVC runs them, in a clone of this repository.
+"""
 
 from __future__ import annotations
 
 import json
+import runpy
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
 from torch import equal
 
-from tests.clones import SMALL, Clone, copy_of_this, stages_run
+from tests.clones import ROOT, SMALL, Clone, copy_of_this, flat, options, parsed, set_params, stages_run
+from tinyllm.cli.main import main
 
 pytestmark = pytest.mark.slow
 
-TRAINED = ["train@1", "score", "report"]
+TRAINED = ["train@1", "score"]
 WEIGHTS = "models/student/1/model.safetensors"
+ONE_SEED = {**SMALL, "train": {"seeds": [1], "epochs": 1, "eval_every": 1}}
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A clone after a run of the whole method, with what the baselines are held against."""
-    clone = copy_of_this(
-        tmp_path_factory.mktemp("clone"), {**SMALL, "train": {"seeds": [1], "epochs": 1, "eval_every": 1}}
-    )
-    clone.dvc("repro")
-    clone.commit("Results")
-    kept = clone.folder / "kept"
-    kept.mkdir()
-    (clone.folder / ".git/info/exclude").write_text("kept\n", encoding="utf-8")
-    shutil.copytree(clone.folder / "models/student/1", kept / "trained")
-    shutil.copy(clone.folder / "data/rationales/signs.jsonl", kept / "forced.jsonl")
-    clone.dvc("exp", "run", "-S", "train.epochs=0")
-    shutil.copytree(clone.folder / "models/student/1", kept / "untrained")
-    clone.take_back()
-    return clone
+# --- what makes a baseline what it is -------------------------------------------------------------------------------
 
 
-def tasks(clone: Clone) -> set[str]:
+def tasks(folder: Path) -> set[str]:
     """What the loss curve tells of."""
-    rows = (clone.folder / "metrics/loss/1.tsv").read_text(encoding="utf-8").splitlines()
+    rows = (folder / "metrics/loss/1.tsv").read_text(encoding="utf-8").splitlines()
     assert rows[0] == "step\ttask\tloss"
     return {row.split("\t")[1] for row in rows[1:]}
 
 
-def rows(clone: Clone, path: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (clone.folder / path).read_text(encoding="utf-8").splitlines()]
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def moved(clone: Clone) -> set[str]:
+def read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def moved(folder: Path) -> set[str]:
     """The weights that differ from those of the student before any training."""
-    before, after = load_file(clone.folder / "kept/untrained/model.safetensors"), load_file(clone.folder / WEIGHTS)
+    before, after = load_file(folder / "kept/untrained/model.safetensors"), load_file(folder / WEIGHTS)
     assert before.keys() == after.keys()
     return {name for name in before if not equal(before[name], after[name])}
 
 
-def is_inference_only(clone: Clone) -> None:
-    told = clone.json("metrics/train/1.json")
+def is_inference_only(folder: Path) -> None:
+    told = read(folder / "metrics/train/1.json")
     assert (told["steps"], told["epochs"], told["best_epoch"]) == (0, 0, 0)
-    assert not tasks(clone) and not moved(clone)
+    assert not tasks(folder) and not moved(folder)
 
 
-def is_answers_only(clone: Clone) -> None:
-    assert tasks(clone) == {"answer"}
-    assert list(clone.json("metrics/corpus.json")["teachers"]) == ["signs", "care"]  # there, and not learnt from
+def is_answers_only(folder: Path) -> None:
+    assert tasks(folder) == {"answer"}
+    assert list(read(folder / "metrics/corpus.json")["teachers"]) == ["signs", "care"]  # there, and not learnt from
 
 
-def is_one_teacher(clone: Clone) -> None:
-    assert tasks(clone) == {"answer", "signs"}
+def is_one_teacher(folder: Path) -> None:
+    assert tasks(folder) == {"answer", "signs"}
 
 
-def is_step_by_step(clone: Clone) -> None:
-    assert tasks(clone) == {"answer", "signs"}
-    forced, free = rows(clone, "kept/forced.jsonl"), rows(clone, "data/rationales/signs.jsonl")
+def is_step_by_step(folder: Path) -> None:
+    assert tasks(folder) == {"answer", "signs"}
+    forced, free = rows(folder / "kept/forced.jsonl"), rows(folder / "data/rationales/signs.jsonl")
     declined = [sum(row["status"] == "declined" for row in found) for found in (forced, free)]
     assert declined[0] < declined[1] < len(free)  # it was not shown the answers that it could not find
 
 
-def is_standard_kd(clone: Clone) -> None:
-    assert tasks(clone) == {"answer", "beliefs"}
-    for row in rows(clone, "data/corpus/train.jsonl"):
+def is_standard_kd(folder: Path) -> None:
+    assert tasks(folder) == {"answer", "soft_labels"}
+    for row in rows(folder / "data/corpus/train.jsonl"):
         assert set(row["option_probabilities"]) == {"signs", "care"}
-        assert all(sum(beliefs) == pytest.approx(1) for beliefs in row["option_probabilities"].values())
+        assert all(sum(shares) == pytest.approx(1) for shares in row["option_probabilities"].values())
 
 
-def is_lora(clone: Clone) -> None:
-    assert tasks(clone) == {"answer", "signs", "care"}
-    changed = moved(clone)
+def is_lora(folder: Path) -> None:
+    assert tasks(folder) == {"answer", "signs", "care"}
+    changed = moved(folder)
     assert "encoder.block.0.layer.0.SelfAttention.q.weight" in changed
     assert all(
         ".SelfAttention." in name or ".EncDecAttention." in name or ".wi." in name or ".wo." in name for name in changed
     )
 
 
-def is_upper_layers(clone: Clone) -> None:
-    assert tasks(clone) == {"answer", "signs", "care"}
-    assert {name.split(".")[1] for name in moved(clone)} == {"block"}
+def is_upper_layers(folder: Path) -> None:
+    assert tasks(folder) == {"answer", "signs", "care"}
+    assert {name.split(".")[1] for name in moved(folder)} == {"block"}
 
 
-def is_soft_prompt(clone: Clone) -> None:
-    folder = clone.folder / "models/student/1"
-    assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"] == "kept/trained"
-    assert [tuple(weight.shape) for weight in load_file(folder / "adapter_model.safetensors").values()] == [(20, 16)]
-    answer = clone.run("tinyllm", "ask", "What ails the patient?", "--choice", "a cold", "--choice", "a burn", "--json")
-    assert json.loads(answer.splitlines()[-1])["answer"] in ("a cold", "a burn")  # a note may stand before it
+def is_soft_prompt(folder: Path) -> None:
+    student = folder / "models/student/1"
+    assert read(student / "adapter_config.json")["base_model_name_or_path"] == "kept/trained"
+    assert [tuple(weight.shape) for weight in load_file(student / "adapter_model.safetensors").values()] == [(20, 16)]
+
+
+ASK = ["ask", "What ails the patient?", "--choice", "a cold", "--choice", "a burn", "--json"]
+
+
+def is_an_answer(printed: str) -> bool:
+    return json.loads(printed.splitlines()[-1])["answer"] in ("a cold", "a burn")  # a note may stand before it
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A run of the method with other params.
+
+    Args:
+        overrides: the params, as `dvc exp run -S` takes them
+        stages: what runs anew
+        holds: asserts in the working folder that it is this baseline
+    """
+
+    overrides: list[str]
+    stages: list[str]
+    holds: Callable[[Path], None]
 
 
 SOFT = ["student.tuning=prompt", "student.origin=local", "student.model=kept/trained"]
-BASELINES: dict[
-    str, tuple[list[str], list[str], Callable[[Clone], None]]
-] = {  # overrides, the stages that run, what is so
-    "inference only": (["train.epochs=0"], TRAINED, is_inference_only),
-    "answers only": (["loss.alpha=0.0"], TRAINED, is_answers_only),
-    "one teacher": (["corpus.teachers=[signs]"], ["assemble", *TRAINED], is_one_teacher),
-    "distilling step by step": (
+BASELINES = {
+    "inference only": Baseline(["train.epochs=0"], TRAINED, is_inference_only),
+    "answers only": Baseline(["loss.alpha=0.0"], TRAINED, is_answers_only),
+    "one teacher": Baseline(["corpus.teachers=[signs]"], ["assemble", *TRAINED], is_one_teacher),
+    "distilling step by step": Baseline(
         ["corpus.teachers=[signs]", "prompt.teacher_forcing=false"],
         ["query@signs", "exam@signs", "assemble", *TRAINED],
         is_step_by_step,
     ),
-    "standard KD": (
+    "standard KD": Baseline(
         ["loss.kd=1.0", "corpus.option_probabilities=true", "loss.alpha=0.0"],
         ["query@signs", "query@care", "assemble", *TRAINED],
         is_standard_kd,
     ),
-    "LoRA": (["student.tuning=lora"], TRAINED, is_lora),
-    "upper layers": (["student.tuning=upper", "student.upper.layers=1"], TRAINED, is_upper_layers),
-    "prompt tuning": (SOFT, TRAINED, is_soft_prompt),
+    "LoRA": Baseline(["student.tuning=lora"], TRAINED, is_lora),
+    "upper layers": Baseline(["student.tuning=upper", "student.upper.layers=1"], TRAINED, is_upper_layers),
+    "prompt tuning": Baseline(SOFT, TRAINED, is_soft_prompt),
 }
 
 
-@pytest.mark.parametrize("baseline", BASELINES)
-def test_a_baseline_runs_by_overrides_alone(whole: Clone, baseline: str) -> None:
-    overrides, stages, check = BASELINES[baseline]
+# --- in this process ------------------------------------------------------------------------------------------------
+
+
+def run(folder: Path, *stages: str) -> None:
+    """Run stages in a folder, by the names that DVC gives them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("DVC_ROOT", raising=False)
+        for stage in stages:
+            name, *item = stage.split("@")
+            patch.setattr(sys, "argv", [f"{name}.py", *item])
+            runpy.run_path(str(ROOT / f"stages/{name}.py"), run_name="__main__")
+
+
+@pytest.fixture
+def torch_as_it_was() -> Iterator[None]:
+    before = torch.are_deterministic_algorithms_enabled()
+    yield
+    torch.use_deterministic_algorithms(before)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder after the stages up to `assemble`, with what the baselines are held against."""
+    folder = tmp_path_factory.mktemp("prepared")
+    shutil.copy(ROOT / "params.yaml", folder)
+    set_params(folder, flat(ONE_SEED))
+    run(folder, "download", "query@signs", "query@care", "exam@signs", "exam@care", "assemble")
+    kept = folder / "kept"
+    kept.mkdir()
+    shutil.copy(folder / "data/rationales/signs.jsonl", kept / "forced.jsonl")
+    for name, epochs in (("trained", 1), ("untrained", 0)):
+        set_params(folder, {"train.epochs": epochs})
+        run(folder, "train@1")
+        shutil.move(folder / "models/student/1", kept / name)
+    set_params(folder, {"train.epochs": 1})
+    return folder
+
+
+@pytest.mark.xdist_group("baselines")
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_baseline_is_what_its_params_say(
+    prepared: Path,
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    torch_as_it_was: None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    baseline = BASELINES[name]
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    set_params(tmp_path, parsed(baseline.overrides))
+    run(tmp_path, *baseline.stages, "report")
+    assert (tmp_path / "report/index.html").is_file()
+    score = read(tmp_path / "metrics/score.json")
+    assert (score["questions"], score["seeds"]) == (32, 1) and 0 <= score["accuracy"] <= 1
+    baseline.holds(tmp_path)
+    if name == "prompt tuning":
+        monkeypatch.chdir(tmp_path)
+        capsys.readouterr()
+        main(ASK)
+        assert is_an_answer(capsys.readouterr().out)
+
+
+# --- by DVC ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone after a run of the whole method, with what the baselines are held against."""
+    clone = copy_of_this(tmp_path_factory.mktemp("clone"), ONE_SEED)
+    clone.dvc("repro", "score")
+    clone.commit("Results")
+    kept = clone.folder / "kept"
+    kept.mkdir()
+    (clone.folder / ".git/info/exclude").write_text("kept\n", encoding="utf-8")
+    shutil.copytree(clone.folder / "models/student/1", kept / "trained")
+    shutil.copy(clone.folder / "data/rationales/signs.jsonl", kept / "forced.jsonl")
+    clone.dvc("exp", "run", "-S", "train.epochs=0", "score")
+    shutil.copytree(clone.folder / "models/student/1", kept / "untrained")
+    clone.take_back()
+    return clone
+
+
+@pytest.mark.nightly
+@pytest.mark.xdist_group("whole baselines")
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_baseline_runs_by_overrides_alone(whole: Clone, name: str) -> None:
+    baseline = BASELINES[name]
     try:
-        output = whole.dvc("exp", "run", *(part for change in overrides for part in ("-S", change)))
-        if baseline != "inference only":  # that one was run before, and comes from DVC's cache
-            assert sorted(stages_run(output)) == sorted(stages)
+        output = whole.dvc("exp", "run", *options(baseline.overrides), "score")
+        if name != "inference only":  # that one was run before, and comes from DVC's cache
+            assert sorted(stages_run(output)) == sorted(baseline.stages)
         score = whole.json("metrics/score.json")
         assert (score["questions"], score["seeds"]) == (32, 1) and 0 <= score["accuracy"] <= 1
-        check(whole)
+        baseline.holds(whole.folder)
+        if name == "prompt tuning":
+            assert is_an_answer(whole.run("tinyllm", *ASK))
     finally:
         whole.take_back()

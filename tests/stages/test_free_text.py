@@ -18,12 +18,13 @@ from ruamel.yaml import YAML
 from tests.browser import chromium
 from tests.runs import PREDICTIONS, TEST, TRAIN, toy_results
 from tests.toys import toy_model, toy_params, toy_questions, toy_tokenizer
+from tinyllm.cli.compare import as_text
 from tinyllm.corpus.assemble import audit_question
 from tinyllm.corpus.audit import find_fault
 from tinyllm.datasets.hub import load_hub
 from tinyllm.datasets.load import load_set
 from tinyllm.evaluation.metrics import chance, confusion_rows, majority, summarise_exam, summarise_predictions
-from tinyllm.experiments.compare import as_text, compare
+from tinyllm.experiments.compare import compare
 from tinyllm.experiments.runs import parse_run
 from tinyllm.models.loaded import LoadedModel, loaded_model
 from tinyllm.params.checks import cross_checks
@@ -432,6 +433,7 @@ def test_many_gold_answers_leave_the_confusion_out() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("browser")
 def test_a_browser_shows_gold_and_what_every_seed_writes(tmp_path: Path) -> None:
     report = gather(free_results(), "toy", {})
     (tmp_path / "index.html").write_text(render(report, draw(report)), encoding="utf-8")

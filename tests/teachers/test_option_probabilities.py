@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import runpy
-import signal
 import sqlite3
 import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
-from tests.asked import ROOT, rows, set_up, start
+from tests.asked import ROOT, rows, set_up
 from tests.checkpoint_toys import byte_tokenizer, save_llama, settings
+from tests.processes import Order, start_stage
 from tinyllm.casebook.rule_teachers import Expert
 from tinyllm.records.jsonl import read_json, read_jsonl, write_jsonl
 from tinyllm.records.questions import read_questions
@@ -139,25 +139,33 @@ def scores_kept(folder: Path) -> int:
         return 0
 
 
+def start_query(folder: Path) -> BaseProcess:
+    """Query in a process of its own; what it prints goes to the file `printed` in its folder."""
+    return start_stage(Order("query endpoint", folder, folder / "printed", {"TINYLLM_CACHE": str(folder / "cache")}))
+
+
 @pytest.mark.slow
 def test_a_query_killed_while_it_scores_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
     output = "data/rationales/endpoint.jsonl"
-    for name in ("undisturbed", "killed"):
-        local(tmp_path / name)
-    process = start(tmp_path / "undisturbed", "query")
-    assert process.communicate(timeout=300) and process.returncode == 0
+    calm, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    for folder in (calm, killed):
+        local(folder)
+    process = start_query(calm)
+    process.join(timeout=300)
+    assert process.exitcode == 0, (calm / "printed").read_text(encoding="utf-8")
     kept = 0
     while kept < 100:  # of 160: killed again after some 30 scores more
-        process = start(tmp_path / "killed", "query")
-        while scores_kept(tmp_path / "killed") < kept + 30 and process.poll() is None:
+        process = start_query(killed)
+        while scores_kept(killed) < kept + 30 and process.is_alive():
             time.sleep(0.002)
-        assert process.poll() is None, "it ended before it was killed: the test kills too late"
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        kept = scores_kept(tmp_path / "killed")
-        assert not (tmp_path / "killed" / output).exists()
-    last = start(tmp_path / "killed", "query")
-    _, said = last.communicate(timeout=300)
-    assert last.returncode == 0, said
+        assert process.is_alive(), "it ended before it was killed: the test kills too late"
+        process.kill()
+        process.join()
+        kept = scores_kept(killed)
+        assert not (killed / output).exists()
+    process = start_query(killed)
+    process.join(timeout=300)
+    said = (killed / "printed").read_text(encoding="utf-8")
+    assert process.exitcode == 0, said
     assert f"option probabilities: {kept} answers from the cache, {160 - kept} new" in said
-    assert (tmp_path / "killed" / output).read_bytes() == (tmp_path / "undisturbed" / output).read_bytes()
+    assert (killed / output).read_bytes() == (calm / output).read_bytes()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,13 @@ from transformers import TrainingArguments
 from tests.toys import toy_model, toy_params, toy_questions, toy_rows, toy_tokenizer
 from tinyllm.models.loaded import LoadedModel, loaded_model
 from tinyllm.params.schema import Loss
+from tinyllm.records.jsonl import write_jsonl
 from tinyllm.student.encoding import InputEncoder
 from tinyllm.student.folder import save_student
 from tinyllm.student.predict import predict
 from tinyllm.training import loss_curve as curve_module
-from tinyllm.training.examples import Task, encode_corpus
+from tinyllm.training import train as train_module
+from tinyllm.training.examples import CorpusFile, Task, encode_corpus
 from tinyllm.training.loss_curve import LossCurve
 from tinyllm.training.objective import Objective
 from tinyllm.training.step_collator import StepCollator, TrainingSample
@@ -36,14 +38,14 @@ def _leave_torch_as_it_was() -> Iterator[None]:
     torch.use_deterministic_algorithms(before)
 
 
-def run(folder: Path, seed: int = 1, rows: list[dict] = ROWS, **changes: Any) -> Trained:
+def run(folder: Path, seed: int = 1, rows: Iterable[dict] = ROWS, **changes: Any) -> Trained:
     folder.mkdir(parents=True, exist_ok=True)
     return train_student(toy_params(**changes), seed, rows, VALID, folder)
 
 
 def same_weights(first: Trained, second: Trained) -> bool:
-    one, two = first.model.plain.state_dict(), second.model.plain.state_dict()
-    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+    left, right = first.model.plain.state_dict(), second.model.plain.state_dict()
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
 # --- the objective --------------------------------------------------------------------------------------------------
@@ -88,7 +90,7 @@ def slow_objective(model: Any, tokenizer: Any) -> torch.Tensor:
 
 def samples(model: LoadedModel) -> list[TrainingSample]:
     examples, _ = encode_corpus(ROWS, TASKS, InputEncoder(toy_params().student, model))
-    return [TrainingSample(row["id"], own) for row, own in zip(ROWS, examples, strict=True)]
+    return [TrainingSample(row["id"], learnt) for row, learnt in zip(ROWS, examples, strict=True)]
 
 
 def steps(model: LoadedModel, batch_tokens: int) -> StepCollator:
@@ -164,13 +166,15 @@ def test_alpha_zero_is_training_without_teachers(tmp_path: Path) -> None:
 def test_the_batch_budget_changes_no_result_beyond_rounding(tmp_path: Path) -> None:
     whole, split = (run(tmp_path / str(n), runtime__batch_tokens=n, train__dropout=0.0) for n in (10**6, 300))
     assert whole.metrics == split.metrics
-    for one, two in zip(whole.model.plain.parameters(), split.model.plain.parameters(), strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-2, atol=1e-3)
+    for left, right in zip(whole.model.plain.parameters(), split.model.plain.parameters(), strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-2, atol=1e-3)
 
 
 def looks(output: str) -> list[float]:
     """The accuracies a run prints, one a look at valid."""
-    return [float(found) for found in re.findall(r"^epoch +\d+  valid accuracy (\d\.\d{4})$", output, re.MULTILINE)]
+    return [
+        float(accuracy) for accuracy in re.findall(r"^epoch +\d+  valid accuracy (\d\.\d{4})$", output, re.MULTILINE)
+    ]
 
 
 def accuracy(trained: Trained, params: Any) -> float:
@@ -268,6 +272,33 @@ def test_a_vocabulary_is_learnt_from_no_rationale() -> None:
     rows = [{"context": "", "input": "red?", "targets": {"answer": "red", "ann": "zebra", "bob": "yak"}}]
     tasks = [Task("answer", "predict: ", 1.0), Task("ann", "as ann: ", 0.5), Task("bob", "as bob: ", 0.0)]
     assert vocabulary_texts(rows * 2, tasks) == [*["\nred?\nred"] * 2, *["predict: ", "as ann: "] * 2]
+
+
+def test_above_a_number_of_rows_a_vocabulary_is_learnt_from_evenly_spaced_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_module, "VOCABULARY_ROWS", 4)
+    rows = [{"context": "", "input": f"{i}?", "targets": {"answer": str(i)}} for i in range(17)]
+    rows[1]["targets"]["ann"] = "zebra"  # in use, though this row is not among them
+    tasks = [Task("answer", "predict: ", 1.0), Task("ann", "as ann: ", 0.5)]
+    for count, taken in ((4, [0, 1, 2, 3]), (5, [0, 2, 4]), (9, [0, 4, 8]), (16, [0, 4, 8, 12]), (17, [0, 8, 16])):
+        expected = [*(f"\n{i}?\n{i}" for i in taken), *["predict: ", "as ann: "] * len(taken)]
+        assert vocabulary_texts(rows[:count], tasks) == expected
+
+
+def test_a_training_on_a_corpus_file_is_that_on_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_module, "BLOCK_ROWS", 5)  # 16 rows are three blocks and one row
+    write_jsonl(tmp_path / "train.jsonl", ROWS)
+    changes = {"student__max_target_tokens": 9, "train__epochs": 1}
+    in_blocks = run(tmp_path / "blocks", rows=CorpusFile(str(tmp_path / "train.jsonl")), **changes)
+    monkeypatch.undo()
+    at_once = run(tmp_path / "once", **changes)
+    assert same_weights(in_blocks, at_once)
+    assert (in_blocks.metrics, in_blocks.curve) == (at_once.metrics, at_once.curve)
+
+
+def test_a_training_that_starts_anew_writes_its_samples_anew(tmp_path: Path) -> None:
+    run(tmp_path, rows=[*ROWS, *ROWS], train__epochs=0)
+    assert run(tmp_path, train__epochs=0).metrics["questions"] == len(ROWS)
+    assert [path.name for path in tmp_path.iterdir()] == ["samples-0.arrow"]
 
 
 # --- the loss curve -------------------------------------------------------------------------------------------------

@@ -10,6 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinyllm.cli.parsers import Commands
+from tinyllm.console import printable
+from tinyllm.evaluation.guessing import beats_guessing, best_guess
+from tinyllm.evaluation.wording import percent
+from tinyllm.params.load import load_params
 from tinyllm.params.schema import Params, alpha
 from tinyllm.project import STUDENTS, check_student, known_seed, locked_stage
 from tinyllm.records.jsonl import HALF_CHARACTER, parse_line, read_json
@@ -23,8 +28,7 @@ SCORE = Path("metrics/score.json")
 LACKING = "the student was trained on questions with options"
 
 
-def add_parser(commands: Any) -> argparse.ArgumentParser:
-    """Add `ask` to the console command's subparsers; what runs it is left to the caller, who reads the params."""
+def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "ask",
         help="let a trained student answer a question",
@@ -41,15 +45,16 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     student.add_argument("--model", type=Path, metavar="FOLDER", help="a student's folder, in place of a seed's")
     parser.add_argument("--rationales", action="store_true", help="add what it writes in each teacher's voice")
     parser.add_argument("--json", action="store_true", help="print one JSON line, as always for JSON lines")
-    return parser
+    parser.set_defaults(run=run)
 
 
-def run(given: argparse.Namespace, params: Params) -> None:
+def run(given: argparse.Namespace) -> None:
     """Print the answers that the command line asks for.
 
     Raises:
         ValueError: a faulty question, no such student, or no teacher in whose voice it could explain.
     """
+    params = load_params()
     if given.question is None and (given.choice or given.context):
         raise ValueError(
             "--choice and --context belong to a question; give it too, or all of them as JSON lines on stdin"
@@ -58,11 +63,9 @@ def run(given: argparse.Namespace, params: Params) -> None:
     if given.model is None and (other := other_values(folder.name, params)):
         keys = ", ".join(f"student.{key}" for key in other)
         print(f"note: the student was trained with another {keys}; `dvc repro` trains it anew", file=sys.stderr)
-    if given.model is None and (guess := best_guess()) is not None:
-        print(
-            f"note: on test these students are not shown to do better than guessing ({100 * guess:.1f}%)",
-            file=sys.stderr,
-        )
+    if given.model is None and (guess := unbeaten_guess()) is not None:
+        doubt = f"on test these students are not shown to do better than guessing ({percent(guess)}%)"
+        print(f"note: {doubt}", file=sys.stderr)
     voices = learnt_voices(params) if given.rationales else []
     knows_options = given.model is None and trained_with_options()
     if given.question is not None:
@@ -87,14 +90,9 @@ def as_text(told: dict[str, Any], choices: Sequence[str]) -> str:
     """Return what is printed without `--json`."""
     lines = [printable(told["answer"]) or "(nothing)"]
     for choice, sure in zip(choices, told.get("probabilities", []), strict=True):
-        lines.append(f"{100 * sure:6.1f}%  {printable(choice)}")
+        lines.append(f"{percent(sure):>6}%  {printable(choice)}")
     lines += [f"{teacher}: {printable(text) or '(nothing)'}" for teacher, text in told.get("rationales", {}).items()]
     return "\n".join(lines)
-
-
-def printable(text: str) -> str:
-    """Return the text without what a terminal would obey."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def read_stream(lines: Iterable[bytes], source: str) -> Iterator[Question]:
@@ -148,11 +146,10 @@ def other_values(seed: str, params: Params) -> list[str]:
     return [key for key, value in params.student.model_dump().items() if key in trained and trained[key] != value]
 
 
-def best_guess() -> float | None:
-    """Return what guessing scores on test where that lies within or above the students' interval; free text is not guessed."""
+def unbeaten_guess() -> float | None:
+    """Return what guessing scores on test where the students are not shown to do better; free text is not guessed."""
     score = read_json(SCORE) if SCORE.is_file() else {}
-    guess = max(score.get("chance", 0.0), score.get("majority", 0.0))
-    return guess if score.get("accuracy_low", 1.0) <= guess and score["chance"] > 0 else None
+    return best_guess(score) if score.get("chance") and not beats_guessing(score) else None
 
 
 def trained_with_options() -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tinyllm.corpus.audit import find_fault
+from tinyllm.params.checks import TEACHER_NAME, TEACHER_NAMES
 from tinyllm.params.schema import Audit
 from tinyllm.parsing.cleaning import clean
 from tinyllm.parsing.stated_answer import extract_answer
@@ -14,7 +14,6 @@ from tinyllm.records.questions import Question, input_text
 
 NOT_SELECTED = "not_selected"  # the status of a rationale that passed the audit and is not learnt from
 ANSWER = "answer"  # the task every row has; no teacher may bear its name
-TEACHER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # a dot would split the key in `dvc metrics diff`
 
 Find = Callable[[Question], dict | None]  # the row of a question in a teacher's rationale file
 
@@ -90,8 +89,8 @@ def refusal(question: Question, split: str, teacher: str, verdict: Verdict) -> d
 
 def _check_names(teachers: Iterable[str]) -> None:
     for teacher in teachers:
-        if teacher == ANSWER or not TEACHER_NAME.fullmatch(teacher):
-            raise ValueError(f"teacher {teacher!r}; allowed are letters, digits, _ and -, and not {ANSWER!r}")
+        if not TEACHER_NAME.fullmatch(teacher):
+            raise ValueError(f"teacher {teacher!r}; {TEACHER_NAMES}")
 
 
 def _verdict(row: dict | None, question: Question, limits: Audit) -> Verdict:

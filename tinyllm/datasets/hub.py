@@ -7,51 +7,13 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from tinyllm.params.schema import Hub, HubColumns
 from tinyllm.records.questions import Question, parse_questions
 
 
-class HubColumns(Protocol):
-    """Where a row keeps each field; a dot descends, so `choices.text` is the list `text` inside `choices`.
-
-    `choices` is one column that holds a list of texts, or several of one text each: `ending0,ending1`. `labels` is one
-    column that holds the options' labels in order, or the labels themselves: `A,B,C,D`. `answer` is then a label;
-    without labels it is the gold option's index from 0 or its full text. Without `choices` the set is answered in free
-    text, and `answer` is that. `context` is text or a list of texts. Without an `id` the rows are numbered from 1.
-    """
-
-    question: str
-    choices: str | None
-    answer: str
-    labels: str | None
-    context: str | None
-    id: str | None
-
-
-class HubSplits(Protocol):
-    """The set's own name of each split, or a slice of one such as `train[:10%]`."""
-
-    train: str
-    valid: str
-    test: str
-
-
-class HubSettings(Protocol):
-    """Which set: an id on the hub with the commit of a revision, or a local folder of Parquet, JSON or CSV files."""
-
-    path: str
-    name: str | None
-    revision: str | None
-
-    @property
-    def splits(self) -> HubSplits: ...
-
-    @property
-    def columns(self) -> HubColumns: ...
-
-
-def load_hub(settings: HubSettings) -> dict[str, list[Question]]:
+def load_hub(settings: Hub) -> dict[str, list[Question]]:
     """Return the checked questions of every split; an id becomes `split-id`, so that ids differ between splits.
 
     Where `columns.answer` is itself one of several `columns.choices` (SciQ's `correct_answer`), the gold option would
@@ -76,7 +38,7 @@ def load_hub(settings: HubSettings) -> dict[str, list[Question]]:
     return questions
 
 
-def _open(settings: HubSettings) -> Any:
+def _open(settings: Hub) -> Any:
     folder = Path(settings.path).expanduser()
     local = folder.is_dir()
     if not local and not re.fullmatch(r"[0-9a-f]{40}", settings.revision or ""):

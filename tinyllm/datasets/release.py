@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tinyllm.console import progress
 from tinyllm.datasets.download import fetch, read_manifest
+from tinyllm.params.schema import RELEASED
 from tinyllm.records.jsonl import read_json_list, read_jsonl, read_text
 from tinyllm.records.questions import Question, collapse_whitespace, option_letter, parse_questions
 
@@ -53,8 +54,8 @@ def load_release(name: str) -> Release:
     Raises:
         ValueError: no such set; a file that cannot be fetched or read; not as many strings as questions.
     """
-    if name not in TERMS:
-        raise ValueError(f"question set {name!r} is not in the release; allowed are {', '.join(TERMS)}")
+    if name not in RELEASED:
+        raise ValueError(f"question set {name!r} is not in the release; allowed are {', '.join(RELEASED)}")
     splits = {split: load_questions(name, split) for split in SPLITS}
     rationales: dict[str, list[dict]] = {teacher: [] for teacher in TEACHERS}
     for split in ("train", "valid"):

@@ -20,10 +20,10 @@ def calibrate(predictions: Iterable[dict]) -> dict:
 
     Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 2, with 10 bins in place of their 15.
     """
-    found: list[list[tuple[float, bool]]] = [[] for _ in range(BINS)]
+    by_bin: list[list[tuple[float, bool]]] = [[] for _ in range(BINS)]
     for row in predictions:
         sure = probabilities(row["scores"])[row["choice"]]
-        found[min(int(sure * BINS), BINS - 1)].append((sure, row["choice"] == row["gold"]))
+        by_bin[min(int(sure * BINS), BINS - 1)].append((sure, row["choice"] == row["gold"]))
     bins = [
         {
             "low": number / BINS,
@@ -31,9 +31,9 @@ def calibrate(predictions: Iterable[dict]) -> dict:
             "confidence": round(sum(sure for sure, _ in pairs) / len(pairs), 4),
             "accuracy": round(sum(right for _, right in pairs) / len(pairs), 4),
         }
-        for number, pairs in enumerate(found)
+        for number, pairs in enumerate(by_bin)
         if pairs
     ]
-    total = sum(map(len, found))
-    gaps = (abs(sum(sure - right for sure, right in pairs)) for pairs in found)  # gap times count, by bin
+    total = sum(map(len, by_bin))
+    gaps = (abs(sum(sure - right for sure, right in pairs)) for pairs in by_bin)  # gap times count, by bin
     return {"bins": bins, "error": round(sum(gaps) / total, 4)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -49,15 +48,3 @@ def _mean_squares(values: np.ndarray) -> tuple[float, float, float]:
         return question, 0.0, 0.0
     residual = values - by_question[None, :] - by_seed[:, None] + values.mean()
     return question, n * float(by_seed.var(ddof=1)), float((residual**2).sum()) / ((seeds - 1) * (n - 1))
-
-
-def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """Student's interval of the mean of independent values, such as the differences of paired runs; endless for one."""
-    from scipy.stats import t
-
-    n = len(values)
-    if n < 2:
-        return -math.inf, math.inf
-    half = float(t.ppf((1 + level) / 2, n - 1)) * float(np.std(values, ddof=1)) / math.sqrt(n)
-    mean = float(np.mean(values))
-    return mean - half, mean + half

@@ -1,4 +1,4 @@
-"""What can be said of an accuracy: intervals over questions and seeds, paired differences, and what guessing scores."""
+"""What predictions and exams come to: accuracy, exact match, what guessing scores, and who is confused with whom."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ def ratios(accuracy: float, parameters: int, exams: Mapping[str, Mapping]) -> di
     Args:
         exams: by teacher its metrics/exam/TEACHER.json
     """
-    found = {}
+    shares = {}
     for teacher, exam in exams.items():
         if exam.get("accuracy"):
-            found[f"accuracy_to_{teacher}"] = round(accuracy / exam["accuracy"], 4)
+            shares[f"accuracy_to_{teacher}"] = round(accuracy / exam["accuracy"], 4)
         if exam.get("parameters"):
-            found[f"size_to_{teacher}"] = float(f"{parameters / exam['parameters']:.4g}")
-    return found
+            shares[f"size_to_{teacher}"] = float(f"{parameters / exam['parameters']:.4g}")
+    return shares
 
 
 def confusion_rows(questions: Sequence[Question], predictions: Sequence[Sequence[dict]]) -> list[tuple[str, str]]:
@@ -108,8 +108,8 @@ def _text_pairs(questions: Sequence[Question], rows: Sequence[dict]) -> list[tup
     if not told_apart(questions):
         return [("answer", "right" if row["matched"] else "wrong") for row in rows]
     golds = [normal_answer(question.gold) for question in questions]
-    given = [gold if row["matched"] else normal_answer(row["text"]) for gold, row in zip(golds, rows, strict=True)]
-    return [(gold, text if text in golds else OTHER) for gold, text in zip(golds, given, strict=True)]
+    texts = [gold if row["matched"] else normal_answer(row["text"]) for gold, row in zip(golds, rows, strict=True)]
+    return [(gold, text if text in golds else OTHER) for gold, text in zip(golds, texts, strict=True)]
 
 
 def summarise_exam(rows: Sequence[dict], parameters: float | None) -> dict:

@@ -1,48 +1,77 @@
-"""`tinyllm compare`: is a run better than the control, by how much, and could this test set have told? In numbers and words."""
+"""Is a run better than the control, by how much, and could this test set have told? In numbers and a sentence."""
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
 from tinyllm.evaluation.intervals import accuracy_interval
 from tinyllm.evaluation.paired_tests import difference, holm, majority_answers, mcnemar
-from tinyllm.experiments.runs import Run, read_runs
+from tinyllm.evaluation.wording import percent, points
+from tinyllm.experiments.runs import Run
 from tinyllm.records.questions import first_ids
 
 SIGNIFICANT = 0.05
 
 
-def add_parser(commands: Any) -> None:
-    """Add `compare` to the console command's subparsers."""
-    parser = commands.add_parser(
-        "compare",
-        help="say what can be concluded from two runs' predictions on test",
-        description="Compare runs with the first, the control, question by question. A run is an experiment, a branch, a "
-        "commit, or `workspace`, what lies in the folder now. The predictions come from DVC's cache; nothing is fetched.",
-    )
-    parser.add_argument("control", metavar="CONTROL", help="the run that the others are compared with")
-    parser.add_argument("others", metavar="RUN", nargs="+", help="a run; p values of several are Holm-corrected")
-    parser.add_argument("--json", action="store_true", help="print all of it as JSON")
-    parser.set_defaults(run=run)
+class Tested(TypedDict):
+    """A test's p value, alone and corrected for the number of comparisons."""
+
+    p: float
+    p_holm: float
 
 
-def run(given: argparse.Namespace) -> None:
-    """Print the comparison that the command line asks for."""
-    names = [given.control, *given.others]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"{twice[0]}: named twice; every run is compared with the control once")
-    compared = compare(read_runs(names))
-    print(json.dumps(compared, ensure_ascii=False, indent=2) if given.json else as_text(compared))
+class Difference(Tested):
+    """The paired difference of two accuracies, in shares."""
+
+    value: float
+    low: float
+    high: float
+    interval: str  # over what it is, in words
+    smallest_shown: float  # the difference that would be shown in 80% of such comparisons
 
 
-def compare(runs: Sequence[Run]) -> dict[str, Any]:
-    """Return what `--json` prints: every run by itself, and every other against the first.
+class McNemar(Tested):
+    only_control: int  # questions that the control alone has right
+    only_other: int
+
+
+class Alone(TypedDict):
+    """One run by itself, in shares."""
+
+    name: str
+    seeds: list[int]
+    accuracy: float
+    low: float
+    high: float
+    seed_accuracies: list[float]
+    seed_std: float | None  # None of one seed
+
+
+class Pair(TypedDict):
+    """A run against the control."""
+
+    control: str
+    other: str
+    paired_by: list[str]
+    notes: list[str]
+    difference: Difference
+    mcnemar: McNemar
+    verdict: str
+
+
+class Comparison(TypedDict):
+    """What `tinyllm compare --json` prints."""
+
+    questions: int
+    runs: list[Alone]
+    comparisons: list[Pair]
+
+
+def compare(runs: Sequence[Run]) -> Comparison:
+    """Return every run by itself, and every other against the first.
 
     Raises:
         ValueError: two runs do not have the same questions; see `check_questions`.
@@ -51,10 +80,9 @@ def compare(runs: Sequence[Run]) -> dict[str, Any]:
     for other in others:
         check_questions(control, other)
     pairs = [_pair(control, other) for other in others]
-    for test in ("difference", "mcnemar"):
-        corrected = holm([pair[test]["p"] for pair in pairs])
-        for pair, value in zip(pairs, corrected, strict=True):
-            pair[test]["p_holm"] = value
+    for tests in ([pair["difference"] for pair in pairs], [pair["mcnemar"] for pair in pairs]):
+        for test, corrected in zip(tests, holm([test["p"] for test in tests]), strict=True):
+            test["p_holm"] = corrected
     for pair in pairs:
         pair["verdict"] = verdict(pair, len(pairs))
     return {"questions": len(control.questions), "runs": [_alone(run) for run in runs], "comparisons": pairs}
@@ -82,7 +110,7 @@ def check_questions(control: Run, other: Run) -> None:
         )
 
 
-def _alone(run: Run) -> dict[str, Any]:
+def _alone(run: Run) -> Alone:
     low, high = accuracy_interval(run.right)
     by_seed = run.right.mean(axis=1)
     return {
@@ -96,9 +124,10 @@ def _alone(run: Run) -> dict[str, Any]:
     }
 
 
-def _pair(control: Run, other: Run) -> dict[str, Any]:
+def _pair(control: Run, other: Run) -> Pair:
+    """The p values are not corrected yet, and the verdict waits for that."""
     paired, several = control.seeds == other.seeds, max(len(control.seeds), len(other.seeds)) > 1
-    found = difference(control.right, other.right, paired)
+    gain = difference(control.right, other.right, paired)
     test = mcnemar(*(majority_answers(run.choices, run.scores) == control.gold for run in (control, other)))
     return {
         "control": control.name,
@@ -106,14 +135,16 @@ def _pair(control: Run, other: Run) -> dict[str, Any]:
         "paired_by": ["question", "seed"] if paired else ["question"],
         "notes": _notes(control, other),
         "difference": {
-            "value": found.mean,
-            "low": found.low,
-            "high": found.high,
+            "value": gain.mean,
+            "low": gain.low,
+            "high": gain.high,
             "interval": f"t interval over questions{' and seeds' if several else ''}",
-            "p": found.p,
-            "smallest_shown": found.smallest,
+            "p": gain.p,
+            "smallest_shown": gain.smallest,
+            "p_holm": gain.p,
         },
-        "mcnemar": {"only_control": test.only_control, "only_other": test.only_other, "p": test.p},
+        "mcnemar": {"only_control": test.only_control, "only_other": test.only_other, "p": test.p, "p_holm": test.p},
+        "verdict": "",
     }
 
 
@@ -126,7 +157,7 @@ def _notes(control: Run, other: Run) -> list[str]:
             "in the workspace), or two that learnt the same (such as where no rationale was left to learn from)"
         )
     if control.seeds != other.seeds:
-        seeds = " and ".join(f"{run.name} has {_seeds(run.seeds)}" for run in (control, other))
+        seeds = " and ".join(f"{run.name} has {seeds_in_words(run.seeds)}" for run in (control, other))
         notes.append(f"{seeds}: paired by question only, on the mean over seeds")
     for run in (control, other):
         if len(run.seeds) == 1:
@@ -143,62 +174,23 @@ def _same(control: Run, other: Run) -> bool:
     )
 
 
-def verdict(pair: dict[str, Any], tests: int) -> str:
+def verdict(pair: Pair, tests: int) -> str:
     """Return one sentence that says what can be concluded; of several comparisons, after Holm's correction."""
-    found, control, other = pair["difference"], pair["control"], pair["other"]
-    if found["p_holm"] < SIGNIFICANT:
-        better, sign = (other, 1) if found["value"] > 0 else (control, -1)
-        low, high = sorted((sign * found["low"], sign * found["high"]))
+    gain, control, other = pair["difference"], pair["control"], pair["other"]
+    if gain["p_holm"] < SIGNIFICANT:
+        better, sign = (other, 1) if gain["value"] > 0 else (control, -1)
+        low, high = sorted((sign * gain["low"], sign * gain["high"]))
         than = f" than {control if better == other else other}" if tests > 1 else ""
-        return f"{better} is better{than} by {sign * 100 * found['value']:.1f} points ({100 * low:.1f} to {100 * high:.1f})."
-    several = f" among {tests} comparisons" if found["p"] < SIGNIFICANT else ""
+        return (
+            f"{better} is better{than} by {percent(sign * gain['value'])} points ({percent(low)} to {percent(high)})."
+        )
+    several = f" among {tests} comparisons" if gain["p"] < SIGNIFICANT else ""
     return (
-        f"No difference can be told{several}: {other} is {_signed(found['value'])} points against {control} "
-        f"({_signed(found['low'])} to {_signed(found['high'])}); "
-        f"this test could have shown one of {100 * found['smallest_shown']:.1f}."
+        f"No difference can be told{several}: {other} is {points(gain['value'])} points against {control} "
+        f"({points(gain['low'])} to {points(gain['high'])}); "
+        f"this test could have shown one of {percent(gain['smallest_shown'])}."
     )
 
 
-def as_text(compared: dict[str, Any]) -> str:
-    """Return what is printed without `--json`."""
-    runs, pairs = compared["runs"], compared["comparisons"]
-    width = max(len(run["name"]) for run in runs)
-    lines = [f"{'':{width}}  accuracy  95% interval  std over seeds"]
-    for run in runs:
-        interval = f"{100 * run['low']:.1f} to {100 * run['high']:.1f}"
-        spread = "-" if run["seed_std"] is None else f"{100 * run['seed_std']:.1f}"
-        lines.append(
-            f"{run['name']:{width}}  {100 * run['accuracy']:8.1f}  {interval:12}  {spread} ({_seeds(run['seeds'])})"
-        )
-    for pair in pairs:
-        lines += ["", *_pair_lines(pair, compared["questions"], len(pairs))]
-    return "\n".join(lines)
-
-
-def _pair_lines(pair: dict[str, Any], questions: int, tests: int) -> list[str]:
-    found, test = pair["difference"], pair["mcnemar"]
-    interval = f"{_signed(found['low'])} to {_signed(found['high'])}"
-    split = f"{test['only_other']} right in {pair['other']} alone, {test['only_control']} in {pair['control']} alone"
-    return [
-        f"{pair['other']} against {pair['control']}: {questions} questions, paired by {' and '.join(pair['paired_by'])}",
-        f"  difference   {_signed(found['value'])} points, 95% {found['interval']} {interval}, {_p(found, tests)}",
-        f"  McNemar      {_p(test, tests)}, exact, of the seeds' majority answers: {split}; blind to other seeds",
-        f"  could show   a difference of {100 * found['smallest_shown']:.1f} points (80% power at 5%, two-sided)",
-        *(f"  note         {note}" for note in pair["notes"]),
-        f"  {pair['verdict']}",
-    ]
-
-
-def _signed(share: float) -> str:
-    return f"{100 * share:+.1f}"
-
-
-def _p(test: dict[str, Any], tests: int) -> str:
-    def told(p: float) -> str:
-        return "p < 0.0001" if p < 0.0001 else f"p {p:.4f}"
-
-    return told(test["p"]) + (f" (Holm {told(test['p_holm'])})" if tests > 1 else "")
-
-
-def _seeds(seeds: Sequence[int]) -> str:
+def seeds_in_words(seeds: Sequence[int]) -> str:
     return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"

@@ -1,4 +1,4 @@
-"""DVC's experiments as git and DVC's queue know them: which cells have a result, of which commit, and which wait."""
+"""DVC's experiments as git knows them: which cells have a result, and of which commit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,13 +33,13 @@ class Result:
     accuracy: float
 
 
-def git(*arguments: str, folder: Path = Path(), given: str | None = None) -> str:
+def git(*arguments: str, folder: Path = Path()) -> str:
     """Return what a git command prints.
 
     Raises:
         ValueError: it fails; git's own words in one line.
     """
-    done = subprocess.run(["git", *arguments], cwd=folder, input=given, capture_output=True, text=True)
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
     if done.returncode:
         raise ValueError(f"git {arguments[0]}: {' '.join(done.stderr.split())}")
     return done.stdout
@@ -60,7 +60,7 @@ def find_results(cells: Iterable[Cell]) -> dict[str, Result]:
         if match and match[4] in wanted:
             found.append((match[4], match[3], commit, match[1] + match[2]))
     found.sort(key=lambda one: one[3] != head)
-    scores = read_blobs([f"{commit}:metrics/score.json" for _, _, commit, _ in found])
+    scores = read_blobs([f"{commit}:./metrics/score.json" for _, _, commit, _ in found])
     changed = _changed({baseline for _, _, _, baseline in found})
     results: dict[str, Result] = {}
     for (digest, name, commit, baseline), score in zip(found, scores, strict=True):
@@ -70,12 +70,14 @@ def find_results(cells: Iterable[Cell]) -> dict[str, Result]:
     return results
 
 
-def read_blobs(names: list[str]) -> list[str | None]:
-    """Return the text of every `commit:path` in one go; None is a file that is not there."""
-    command = ["git", "cat-file", "--batch"]
-    done = subprocess.run(
-        command, input="".join(f"{name}\n" for name in names).encode(), capture_output=True, check=True
-    )
+def read_blobs(names: Sequence[str], folder: Path = Path()) -> list[str | None]:
+    """Return the text of every `commit:path` in one go; None is a file that is not there.
+
+    Args:
+        names: a path that starts with `./` is of the folder, any other of the repository
+    """
+    asked = "".join(f"{name}\n" for name in names).encode()
+    done = subprocess.run(["git", "cat-file", "--batch"], cwd=folder, input=asked, capture_output=True, check=True)
     texts: list[str | None] = []
     rest = done.stdout
     for _ in names:
@@ -92,7 +94,7 @@ def read_blobs(names: list[str]) -> list[str | None]:
 def _changed(baselines: set[str]) -> dict[str, set[str]]:
     """The keys that the folder's params.yaml and that of each commit both have, with other values."""
     names = sorted(baselines)
-    texts = dict(zip(names, read_blobs([f"{baseline}:{PATH}" for baseline in names]), strict=True))
+    texts = dict(zip(names, read_blobs([f"{baseline}:./{PATH}" for baseline in names]), strict=True))
     here = read_text(PATH)
     found: dict[str | None, set[str]] = {here: set()}  # most are the folder's own, word by word
     for text in texts.values():
@@ -116,19 +118,10 @@ def _leaves(values: Any, prefix: str = "") -> dict[str, Any]:
     return {key: leaf for name, value in values.items() for key, leaf in _leaves(value, f"{prefix}{name}.").items()}
 
 
-def waiting() -> tuple[set[str], set[str]]:
-    """The names of the experiments that DVC's queue holds: those that wait and those that it runs."""
-    from dvc.repo import Repo  # slow to import
-
-    with Repo() as repo:
-        queue = repo.experiments.celery_queue
-        return {str(entry.name) for entry in queue.iter_queued()}, {str(entry.name) for entry in queue.iter_active()}
-
-
-def command(cell: Cell, *options: str) -> list[str]:
-    """The call of DVC that runs a cell, or with `--queue` keeps it for later."""
+def command(cell: Cell) -> list[str]:
+    """The call of DVC that runs a cell."""
     overrides = [part for key, value in cell.overrides.items() for part in ("-S", f"{PATH}:++{key}={_hydra(value)}")]
-    return [*DVC, "exp", "run", *options, "-n", cell.name, *overrides, TARGET]
+    return [*DVC, "exp", "run", "-n", cell.name, *overrides, TARGET]
 
 
 def _hydra(value: Any) -> str:

@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -97,12 +97,6 @@ def read_table(path: Path, params_path: Path = PATH) -> Table:
     names = (parts, tuple(file.rows), tuple(file.columns))
     paper = {place: float(number) for _, place, number in _paper(file)}
     return Table(path, file.title, *names, file.columns_are == "sample", file.control, cells, paper)
-
-
-def markdown_row(cells: Iterable[str]) -> str:
-    """Return a row of a table in Markdown."""
-    escaped = [cell.replace("|", "\\|") for cell in cells]
-    return f"| {' | '.join(escaped)} |"
 
 
 def _contradictions(file: TableFile) -> Iterator[Mistake]:

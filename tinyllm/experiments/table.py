@@ -1,57 +1,76 @@
-"""`tinyllm table FILE`: a table of experiments in Markdown, every number with its interval and beside the paper's."""
+"""The numbers of a table of experiments: on test, every one with its interval and beside the paper's; or on valid."""
 
 from __future__ import annotations
 
-import argparse
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
 
 import numpy as np
 
 from tinyllm.evaluation.intervals import accuracy_interval
 from tinyllm.evaluation.paired_tests import holm, mean_difference, sampled_difference
 from tinyllm.experiments.compare import check_questions
-from tinyllm.experiments.dvc_experiments import Result, find_results, read_blobs
-from tinyllm.experiments.grid import Table, markdown_row, read_table
-from tinyllm.experiments.locked import read_locked
-from tinyllm.experiments.on_valid import valid_accuracies, valid_markdown
+from tinyllm.experiments.dvc_experiments import Result, read_blobs
+from tinyllm.experiments.grid import Cell, Table
 from tinyllm.experiments.runs import Run
 
 
-def add_parser(commands: Any) -> None:
-    """Add `table` to the console command's subparsers."""
-    parser = commands.add_parser(
-        "table",
-        help="print a table of experiments",
-        description="Print a table in Markdown from the experiments that have a result; a cell that has none stays empty.",
-    )
-    parser.add_argument("file", type=Path, metavar="FILE.yaml", help="a table of experiments/")
-    parser.add_argument(
-        "--valid", action="store_true", help="accuracy on valid, to choose settings by; test stays unseen"
-    )
-    parser.add_argument("--json", action="store_true", help="print all of it as JSON")
-    parser.set_defaults(run=run)
+class Number(TypedDict):
+    """An accuracy, a share, with its 95% interval; None where a run is missing."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    paper: float | None  # the paper's, in percent
 
 
-def run(given: argparse.Namespace) -> None:
-    """Print the table that the command line asks for."""
-    table = read_table(given.file)
-    results = find_results(table.cells.values())
-    if given.valid:
-        made = valid_accuracies(table, results) | {"made_by": f"tinyllm table {given.file} --valid"}
-    else:
-        locks = read_blobs([f"{result.commit}:dvc.lock" for result in results.values()])
-        by_name = read_locked({one.name: lock or "" for one, lock in zip(results.values(), locks, strict=True)})
-        runs = {digest: by_name[result.name] for digest, result in results.items()}
-        made = tabulate(table, runs) | {"made_by": f"tinyllm table {given.file}", "commits": _commits(results)}
-    markdown = valid_markdown if given.valid else as_markdown
-    print(json.dumps(made, ensure_ascii=False, indent=2) if given.json else markdown(made))
+class Gain(TypedDict):
+    """A row's mean less the control's, in shares."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+    p_holm: float
 
 
-def tabulate(table: Table, runs: Mapping[str, Run]) -> dict[str, Any]:
-    """Return what `--json` prints, in shares and not in percent, from the runs by their cells' digests.
+class Row(TypedDict):
+    row: str
+    mean: Number
+    cells: dict[str, Number]  # by column
+    difference: Gain | None  # None of the control, and where a run is missing
+
+
+class Part(TypedDict):
+    part: str
+    rows: list[Row]
+
+
+class Source(TypedDict):
+    """The commit that experiments are of, and whether it is HEAD."""
+
+    commit: str
+    head: bool
+
+
+class Numbers(TypedDict):
+    """What `tinyllm table --json` prints."""
+
+    title: str
+    columns: list[str]
+    columns_are: str
+    control: str
+    parts: list[Part]
+    paper: bool
+    seeds: list[int]
+    questions: dict[str, list[int]]  # by column, all that runs have
+    made_by: str
+    commits: list[Source]
+
+
+def tabulate(table: Table, runs: Mapping[str, Run], results: Mapping[str, Result]) -> Numbers:
+    """Return a table's numbers on test, from the runs and their experiments by the cells' digests.
 
     A row's mean and its difference to the control need every column. Columns that are a sample give both an interval from
     how they scatter; columns that are fixed add their own variances, of questions and seeds.
@@ -67,33 +86,35 @@ def tabulate(table: Table, runs: Mapping[str, Run]) -> dict[str, Any]:
         "control": table.control,
         "parts": [{"part": part, "rows": _rows(table, part, placed)} for part in table.parts],
         "paper": bool(table.paper),
-        "seeds": sorted({seed for one in placed.values() for seed in one.seeds}),
+        "seeds": sorted({seed for run in placed.values() for seed in run.seeds}),
         "questions": {
-            column: sorted({len(one.questions) for (_, _, c), one in placed.items() if c == column})
+            column: sorted({len(run.questions) for (_, _, other), run in placed.items() if other == column})
             for column in table.columns
         },
+        "made_by": f"tinyllm table {table.path}",
+        "commits": _sources(results),
     }
 
 
-def _rows(table: Table, part: str, placed: Mapping[tuple[str, str, str], Run]) -> list[dict[str, Any]]:
+def _rows(table: Table, part: str, placed: Mapping[tuple[str, str, str], Run]) -> list[Row]:
     control = [placed.get((part, table.control, column)) for column in table.columns]
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for row in table.rows:
-        found = [placed.get((part, row, column)) for column in table.columns]
+        runs = [placed.get((part, row, column)) for column in table.columns]
         paper = [table.paper.get((part, row, column)) for column in table.columns]
-        cells = [_cell(one, number) for one, number in zip(found, paper, strict=True)]
-        pairs = [] if row == table.control else [(a, b) for a, b in zip(control, found, strict=True) if a and b]
+        cells = [_cell(run, number) for run, number in zip(runs, paper, strict=True)]
+        pairs = [] if row == table.control else [(a, b) for a, b in zip(control, runs, strict=True) if a and b]
         rows.append(
             {
                 "row": row,
-                "mean": _mean([one for one in found if one], table) | {"paper": _whole_mean(paper)},
+                "mean": _mean([run for run in runs if run], table, _whole_mean(paper)),
                 "cells": dict(zip(table.columns, cells, strict=True)),
-                "difference": _difference(pairs, table),
+                "difference": _gain(pairs, table),
             }
         )
-    compared = [row["difference"] for row in rows if row["difference"]]
-    for told, corrected in zip(compared, holm([told["p"] for told in compared]), strict=True):
-        told["p_holm"] = corrected
+    gains = [row["difference"] for row in rows if row["difference"]]
+    for gain, corrected in zip(gains, holm([gain["p"] for gain in gains]), strict=True):
+        gain["p_holm"] = corrected
     return rows
 
 
@@ -103,96 +124,119 @@ def _whole_mean(numbers: Sequence[float | None]) -> float | None:
     return sum(there) / len(there) if len(there) == len(numbers) else None
 
 
-def _cell(found: Run | None, paper: float | None) -> dict[str, Any]:
-    if found is None:
+def _cell(run: Run | None, paper: float | None) -> Number:
+    if run is None:
         return {"value": None, "low": None, "high": None, "paper": paper}
-    low, high = accuracy_interval(found.right)
-    return {"value": float(found.right.mean()), "low": low, "high": high, "paper": paper}
+    low, high = accuracy_interval(run.right)
+    return {"value": float(run.right.mean()), "low": low, "high": high, "paper": paper}
 
 
-def _mean(found: Sequence[Run], table: Table) -> dict[str, Any]:
-    if len(found) < len(table.columns):
-        return {"value": None, "low": None, "high": None}
-    if len(found) == 1:
-        return {key: value for key, value in _cell(found[0], None).items() if key != "paper"}
+def _mean(runs: Sequence[Run], table: Table, paper: float | None) -> Number:
+    if len(runs) < len(table.columns):
+        return _cell(None, paper)
+    if len(runs) == 1:
+        return _cell(runs[0], paper)
     if table.sampled:
-        mean = sampled_difference([float(one.right.mean()) for one in found])
+        mean = sampled_difference([float(run.right.mean()) for run in runs])
     else:  # an accuracy is what a run has over one that is always wrong
-        mean = mean_difference([(np.zeros_like(one.right), one.right, True) for one in found])
-    return {"value": mean.mean, "low": max(0.0, mean.low), "high": min(1.0, mean.high)}
+        mean = mean_difference([(np.zeros_like(run.right), run.right, True) for run in runs])
+    return {"value": mean.mean, "low": max(0.0, mean.low), "high": min(1.0, mean.high), "paper": paper}
 
 
-def _difference(pairs: Sequence[tuple[Run, Run]], table: Table) -> dict[str, Any] | None:
+def _gain(pairs: Sequence[tuple[Run, Run]], table: Table) -> Gain | None:
     if len(pairs) < len(table.columns):
         return None
     for control, other in pairs:
         check_questions(control, other)
     if table.sampled:
-        found = sampled_difference([float(other.right.mean() - control.right.mean()) for control, other in pairs])
+        gain = sampled_difference([float(other.right.mean() - control.right.mean()) for control, other in pairs])
     else:
         columns = [(control.right, other.right, control.seeds == other.seeds) for control, other in pairs]
-        found = mean_difference(columns)
-    return {"value": found.mean, "low": found.low, "high": found.high, "p": found.p}
+        gain = mean_difference(columns)
+    return {"value": gain.mean, "low": gain.low, "high": gain.high, "p": gain.p, "p_holm": gain.p}
 
 
-def _commits(results: Mapping[str, Result]) -> list[dict[str, Any]]:
+def _sources(results: Mapping[str, Result]) -> list[Source]:
     """The commits that the experiments are of, HEAD first."""
     commits = {result.baseline: result.current for result in results.values()}
-    return [
-        {"commit": commit, "head": commits[commit]} for commit in sorted(commits, key=lambda c: (not commits[c], c))
-    ]
+    ordered = sorted(commits, key=lambda commit: (not commits[commit], commit))
+    return [{"commit": commit, "head": commits[commit]} for commit in ordered]
 
 
-def as_markdown(made: Mapping[str, Any]) -> str:
-    """Return what is printed without `--json`."""
-    blocks = [f"**{made['title']}**"]
-    for part in made["parts"]:
-        if part["part"]:
-            blocks.append(f"*{part['part']}*")
-        blocks.append("\n".join(_part(part["rows"], made)))
-    return "\n\n".join([*blocks, _legend(made)])
+# --- on valid, to choose settings by while test stays unseen ---------------------------------------------------------
 
 
-def _part(rows: Sequence[Mapping[str, Any]], made: Mapping[str, Any]) -> Iterable[str]:
-    several = len(made["columns"]) > 1
-    heads = ["", *(["mean"] if several else []), *made["columns"], f"over {made['control']}", "p (Holm)"]
-    yield markdown_row(heads)
-    yield "|---" * len(heads) + "|"
-    for row in rows:
-        found = row["difference"]
-        numbers = [*([row["mean"]] if several else []), *row["cells"].values()]
-        gain = _interval(found, "+") if found else ""
-        yield markdown_row([row["row"], *map(_number, numbers), gain, _p(found["p_holm"]) if found else ""])
+class ValidNumber(TypedDict):
+    value: float  # mean over seeds, a share
+    best_epochs: list[int]  # of each seed
 
 
-def _number(cell: Mapping[str, Any]) -> str:
-    ours = "" if cell["value"] is None else _interval(cell, "")
-    paper = "" if cell["paper"] is None else f"[{cell['paper']:.2f}]"
-    return " ".join(filter(None, (ours, paper)))
+class ValidRow(TypedDict):
+    row: str
+    mean: float | None  # None where a cell is missing
+    cells: dict[str, ValidNumber | None]  # by column
 
 
-def _interval(found: Mapping[str, Any], sign: str) -> str:
-    value, low, high = (f"{100 * found[key]:{sign}.1f}" for key in ("value", "low", "high"))
-    return f"{value} ({low} to {high})"
+class ValidPart(TypedDict):
+    part: str
+    rows: list[ValidRow]
 
 
-def _p(p: float) -> str:
-    return "< 0.0001" if p < 0.0001 else f"{p:.4f}"
+class ValidNumbers(TypedDict):
+    """What `tinyllm table --valid --json` prints."""
+
+    title: str
+    columns: list[str]
+    parts: list[ValidPart]
+    made_by: str
 
 
-def _legend(made: Mapping[str, Any]) -> str:
-    over = (
-        "over columns like these" if made["columns_are"] == "sample" else "on these columns, over questions and seeds"
-    )
-    counts = {column: "/".join(map(str, numbers)) for column, numbers in made["questions"].items() if numbers}
-    same = len(set(counts.values())) == 1
-    asked = next(iter(counts.values())) if same else ", ".join(f"{column} {count}" for column, count in counts.items())
-    commits = ", ".join(one["commit"][:7] + ("" if one["head"] else " (not HEAD)") for one in made["commits"])
-    lines = [
-        "Accuracy in percent on test with its 95% interval over questions and seeds; means and differences: "
-        + f"{over}{'; in brackets the paper' if made['paper'] else ''}.",
-        f"`{made['made_by']}`; seeds {', '.join(map(str, made['seeds']))}; questions {asked}; experiments of {commits}."
-        if commits
-        else f"`{made['made_by']}`; no cell has a result yet.",
-    ]
-    return "\n".join(lines)
+def tabulate_valid(table: Table, results: Mapping[str, Result]) -> ValidNumbers:
+    """Return a table's numbers on valid, from its experiments by the cells' digests.
+
+    Raises:
+        ValueError: an experiment lacks the metrics of one of its seeds.
+    """
+    places = [place for place, cell in table.cells.items() if cell.digest in results]
+    pairs = [(table.cells[place], results[table.cells[place].digest]) for place in places]
+    placed = dict(zip(places, _on_valid(pairs), strict=True))
+    return {
+        "title": table.title,
+        "columns": list(table.columns),
+        "parts": [
+            {"part": part, "rows": [_valid_row(table, part, row, placed) for row in table.rows]} for part in table.parts
+        ],
+        "made_by": f"tinyllm table {table.path} --valid",
+    }
+
+
+def valid_accuracy(cell: Cell, result: Result) -> float:
+    """Return one cell's mean accuracy on valid over its seeds, a share.
+
+    Raises:
+        ValueError: the experiment lacks the metrics of one of its seeds.
+    """
+    return _on_valid([(cell, result)])[0]["value"]
+
+
+def _on_valid(pairs: Sequence[tuple[Cell, Result]]) -> list[ValidNumber]:
+    """Each experiment's accuracy at its students' best looks, from the metrics of their training."""
+    wanted = [(result, seed) for cell, result in pairs for seed in cell.params.train.seeds]
+    texts = read_blobs([f"{result.commit}:./metrics/train/{seed}.json" for result, seed in wanted])
+    for (result, seed), text in zip(wanted, texts, strict=True):
+        if text is None:
+            raise ValueError(f"{result.name}: no metrics/train/{seed}.json; `dvc exp remove {result.name}`, then sweep")
+    trained = iter(json.loads(text) for text in texts if text is not None)
+    numbers: list[ValidNumber] = []
+    for cell, _ in pairs:
+        seeds = [next(trained) for _ in cell.params.train.seeds]
+        accuracies = [metrics["valid_accuracy"] for metrics in seeds]
+        epochs = [metrics["best_epoch"] for metrics in seeds]
+        numbers.append({"value": sum(accuracies) / len(accuracies), "best_epochs": epochs})
+    return numbers
+
+
+def _valid_row(table: Table, part: str, row: str, placed: Mapping[tuple[str, str, str], ValidNumber]) -> ValidRow:
+    cells = {column: placed.get((part, row, column)) for column in table.columns}
+    mean = _whole_mean([cell["value"] if cell else None for cell in cells.values()])
+    return {"row": row, "mean": mean, "cells": cells}

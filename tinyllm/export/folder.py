@@ -1,42 +1,27 @@
-"""`tinyllm export`: a copy of a trained student with its model card, in a folder that is ready for the hub."""
+"""A copy of a trained student with its model card, in a folder that is ready for the hub."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any
-
-from ruamel.yaml import YAML
+from typing import Any, TypedDict
 
 from tinyllm.export.loading import ADAPTER_CONFIG, loading, named
 from tinyllm.export.model_card import card, gather
 from tinyllm.params.schema import Params
-from tinyllm.project import STUDENTS, check_student, known_seed
+from tinyllm.project import STUDENTS, check_student, locked_stage
 from tinyllm.records.jsonl import read_json, read_text, write_json
 
 
-def add_parser(commands: Any) -> argparse.ArgumentParser:
-    """Add `export` to the console command's subparsers; what runs it is left to the caller, who reads the params."""
-    parser = commands.add_parser(
-        "export",
-        help="copy a trained student into a folder, with a model card",
-        description="Copy a trained student into a folder of its own, with a model card of its data, teachers, metrics and "
-        "limits. The folder can be uploaded to the Hugging Face hub as it is.",
-    )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="must be empty or not there")
-    parser.add_argument("--seed", type=int, help="one of train.seeds; without it the first")
-    return parser
+class History(TypedDict):
+    """What the card tells of how the student came about."""
 
-
-def run(given: argparse.Namespace, params: Params) -> None:
-    """Export the student that the command line asks for."""
-    seed = known_seed(given.seed, params)
-    export(given.folder, seed, params)
-    print(f"{given.folder}: the student of seed {seed}, with its card README.md; read it before you pass it on")
+    locked: bool  # dvc.lock knows its training
+    commit: str | None
+    differed: bool  # a tracked file differed from the commit
 
 
 def export(folder: Path, seed: int, params: Params) -> None:
@@ -74,8 +59,8 @@ def _hide_place(folder: Path) -> None:
         write_json(path, {**told, "base_model_name_or_path": named(told["base_model_name_or_path"])})
 
 
-def history(seed: int, params: Params) -> dict[str, Any]:
-    """Return what the card tells of how the student came about.
+def history(seed: int, params: Params) -> History:
+    """Return it for one seed's student.
 
     Raises:
         ValueError: params.yaml is no longer what the student was trained with.
@@ -92,14 +77,14 @@ def check_lock(seed: int, params: Params) -> bool:
     """
     if not Path("dvc.lock").is_file():
         return False
-    stages = YAML(typ="safe").load(read_text("dvc.lock")).get("stages", {})
-    trained = stages.get(f"train@{seed}", {}).get("params", {}).get("params.yaml", {})
-    now = json.loads(params.model_dump_json())
+    stage = locked_stage(read_text("dvc.lock"), f"train@{seed}")
+    trained = stage.get("params", {}).get("params.yaml", {})
+    values = json.loads(params.model_dump_json())
     for key, value in trained.items():
-        found: Any = now
+        now: Any = values
         for part in key.split("."):
-            found = found[part] if isinstance(found, dict) and part in found else None
-        if found != value:
+            now = now[part] if isinstance(now, dict) and part in now else None
+        if now != value:
             raise ValueError(f"params.yaml: {key} is not what seed {seed} was trained with; run dvc repro, then export")
     return bool(trained)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from tinyllm.params.schema import Student
 from tinyllm.records.jsonl import read_json
@@ -13,12 +13,14 @@ from tinyllm.student.encoding import space_before_target
 ADAPTER_CONFIG = "adapter_config.json"
 
 
-def loading(folder: Path, student: Student) -> dict[str, Any]:
-    """Return whether a saved student is `causal`, and the `base` and `space` that its card shows.
+class Loading(TypedDict):
+    causal: bool
+    base: str | None  # the model that the folder's adapter belongs to; None where the folder is a whole model
+    space: str  # between a causal student's prompt and what it writes
 
-    `base` is the model that the folder's adapter belongs to, None where the folder is a whole model. `space` stands between a
-    causal student's prompt and what it writes.
-    """
+
+def loading(folder: Path, student: Student) -> Loading:
+    """Return what the card's code depends on."""
     if saved_alone(student):
         config = read_json(folder / ADAPTER_CONFIG)
         causal, base = config["task_type"] == "CAUSAL_LM", named(config["base_model_name_or_path"])

@@ -7,20 +7,23 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ruamel.yaml import YAML
 
 from tinyllm.datasets.release import LLAMA_NOTE, TERMS
+from tinyllm.evaluation.guessing import best_guess
 from tinyllm.evaluation.intervals import accuracy_interval
+from tinyllm.evaluation.wording import percent
 from tinyllm.export.loading import named, saved_alone
 from tinyllm.params.schema import RELEASED, Params, alpha
 from tinyllm.records.jsonl import read_json, read_jsonl
-from tinyllm.records.predictions import is_right
+from tinyllm.records.predictions import is_right, parse_predictions
 from tinyllm.records.questions import read_questions
 
 PREDICTIONS = Path("data/predictions.jsonl")
+TEST = Path("data/questions/test.jsonl")
 HUB_SETS = {
     "obqa": "allenai/openbookqa",
     "arc": "allenai/ai2_arc",
@@ -54,7 +57,7 @@ def card(facts: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"percent": _percent, "cell": _cell, "code": _code, "python": repr}
+    environment.filters |= {"percent": percent, "cell": _cell, "code": _code, "python": repr}
     return environment.get_template("card.md.j2").render(facts)
 
 
@@ -80,7 +83,7 @@ def gather(seed: int, params: Params) -> dict[str, Any]:
         "origin": _origin(params),
         "score": score,
         "own": own,
-        "guess": max(score["chance"], score["majority"]),
+        "guess": best_guess(score),
         "trained": params.train.epochs > 0,
         "teachers": teachers,
         "voices": voices,
@@ -189,26 +192,36 @@ def _origin(params: Params) -> str:
     return start + TUNED["merged" if student.tuning == "lora" and not saved_alone(student) else student.tuning]
 
 
-def _own_accuracy(seed: int) -> dict[str, Any]:
-    """The student's accuracy on test with its interval, and whether that is of free text."""
+class Own(TypedDict):
+    """A student's own accuracy on test."""
+
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    free: bool  # of free text
+
+
+def _own_accuracy(seed: int) -> Own:
     if not PREDICTIONS.is_file():
         raise ValueError(f"{PREDICTIONS}: no such file; run dvc repro score")
     import numpy as np  # not needed to say what is missing
 
-    rows = [row for row in read_jsonl(PREDICTIONS) if row["seed"] == seed]
-    if not rows:
+    questions = read_questions(TEST)
+    by_seed = parse_predictions(read_jsonl(PREDICTIONS), questions, str(PREDICTIONS))
+    if seed not in by_seed:
         raise ValueError(f"{PREDICTIONS}: no row of seed {seed}; run dvc repro score")
+    rows = by_seed[seed]
     right = np.array([[is_right(row) for row in rows]])  # (1, questions)
     low, high = accuracy_interval(right)
-    free = rows[0]["choice"] is None
-    return {"accuracy": float(right.mean()), "accuracy_low": low, "accuracy_high": high, "free": free}
+    accuracy = float(right.mean())
+    return {"accuracy": accuracy, "accuracy_low": low, "accuracy_high": high, "free": questions[0].free}
 
 
 def _example(dataset: str) -> dict[str, Any]:
     """A question to load the student with: one of test where that is ours to pass on."""
     if dataset != "casebook":
         return EXAMPLE
-    question = read_questions("data/questions/test.jsonl")[0]
+    question = read_questions(TEST)[0]
     text = f"{question.context}\n{question.question}" if question.context else question.question
     return {"text": text, "choices": list(question.choices)}
 
@@ -234,10 +247,6 @@ def _read(path: str, stage: str) -> dict:
     if not Path(path).is_file():
         raise ValueError(f"{path}: no such file; run dvc repro {stage}")
     return read_json(path)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
 
 
 def _cell(text: str) -> str:

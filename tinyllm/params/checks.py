@@ -10,7 +10,10 @@ from pathlib import Path
 from tinyllm.params.schema import RELEASED, Hub, Params, Student
 
 SCORING = ("expert", "local")  # backends whose teachers tell how likely they find each option
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")  # a dot would break DVC's params
+TEACHER_NAME = re.compile(
+    r"(?!answer$)[A-Za-z][A-Za-z0-9_-]*"
+)  # a dot would break DVC's params; a task is called `answer`
+TEACHER_NAMES = "allowed are letters, digits, _ and -, a letter first; `answer` is taken"
 
 
 def cross_checks(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
@@ -45,11 +48,8 @@ def _check_hub(hub: Hub) -> Iterable[tuple[tuple[str, ...], str]]:
 def _check_teachers(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
     used, known = params.corpus.teachers, list(params.teachers)
     for name in known:
-        if not NAME.fullmatch(name) or name == "answer":
-            yield (
-                ("teachers", name),
-                "is no name; allowed are letters, digits, _ and -, a letter first; `answer` is taken",
-            )
+        if not TEACHER_NAME.fullmatch(name):
+            yield ("teachers", name), f"is no name; {TEACHER_NAMES}"
     for name, times in Counter(used).items():
         where = ("corpus", "teachers")
         if times > 1:

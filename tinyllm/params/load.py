@@ -23,6 +23,9 @@ PATTERNS = {  # what a text has to look like, by its key
     "url": "an address that begins with http:// or https://",
     "key_variable": "the name of an environment variable (letters, digits, _), or null",
 }
+REMOVED = {  # what an older params.yaml may still hold, by its place
+    ("runtime", "accelerate_config"): "was removed; delete it, and set runtime.processes, which torchrun starts",
+}
 
 
 def load_params(path: Path = PATH) -> Params:
@@ -45,7 +48,7 @@ def load_params(path: Path = PATH) -> Params:
 def in_lines(path: Path, mistakes: Iterable[tuple[tuple, str]]) -> str:
     """Return the mistakes of a YAML file, (keys, sentence) each, in a line each, with their places; none twice."""
     marked = read_yaml(path, "rt")
-    lines = [f"{path}:{_line(marked, keys)}: {'.'.join(map(str, keys))}: {told}" for keys, told in mistakes]
+    lines = [f"{path}:{_line(marked, keys)}: {'.'.join(map(str, keys))}: {text}" for keys, text in mistakes]
     return "\n".join(dict.fromkeys(lines))
 
 
@@ -86,6 +89,8 @@ def _tuples(value: Any) -> Any:
 def sentence(error: Any, root: type[Section] = Params) -> str:
     """What one of pydantic's errors says of a value below `root`."""
     if error["type"] == "extra_forbidden":
+        if error["loc"] in REMOVED:
+            return REMOVED[error["loc"]]
         if len(error["loc"]) == 1 and isinstance(error["input"], dict) and "backend" in error["input"]:
             return "unknown section; a teacher stands under `teachers`, two spaces further in"
         return f"unknown key{_did_you_mean(_without_tags(error['loc']), root)}"

@@ -6,11 +6,12 @@ without changing the pipeline's state.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-RELEASED = ("obqa", "arc", "piqa", "riddle", "pubmedqa", "bioasq")
+Released = Literal["obqa", "arc", "piqa", "riddle", "pubmedqa", "bioasq"]
+RELEASED: tuple[Released, ...] = get_args(Released)
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -41,12 +42,22 @@ class Casebook(Section):
 
 
 class HubSplits(Section):
+    """The set's own name of each split, or a slice of one such as `train[:10%]`."""
+
     train: Text
     valid: Text
     test: Text
 
 
 class HubColumns(Section):
+    """Where a row keeps each field; a dot descends, so `choices.text` is the list `text` inside `choices`.
+
+    `choices` is one column that holds a list of texts, or several of one text each: `ending0,ending1`. `labels` is one
+    column that holds the options' labels in order, or the labels themselves: `A,B,C,D`. `answer` is then a label;
+    without labels it is the gold option's index from 0 or its full text. Without `choices` the set is answered in free
+    text, and `answer` is that. `context` is text or a list of texts. Without an `id` the rows are numbered from 1.
+    """
+
     question: Text
     choices: Text | None
     answer: Text
@@ -56,6 +67,8 @@ class HubColumns(Section):
 
 
 class Hub(Section):
+    """Which set: an id on the hub with the commit of a revision, or a local folder of Parquet, JSON or CSV files."""
+
     path: Text
     name: Text | None
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None
@@ -64,7 +77,7 @@ class Hub(Section):
 
 
 class Data(Section):
-    dataset: Literal["casebook", "obqa", "arc", "piqa", "riddle", "pubmedqa", "bioasq", "jsonl", "hub"]
+    dataset: Literal["casebook", Released, "jsonl", "hub"]
     seed: Seed
     drop_leaks: bool
     take: Take
@@ -230,7 +243,6 @@ class Runtime(Section):
     precision: Literal["fp32", "bf16"]
     batch_tokens: Count
     processes: Count
-    accelerate_config: Text | None
     checkpoint_steps: Count
     concurrency: Count
     deadline: Positive

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinyllm.records.jsonl import read_json, read_jsonl, read_text
+from tinyllm.records.predictions import parse_predictions
 from tinyllm.records.questions import Question, read_questions
 
 
@@ -104,21 +105,8 @@ def _read_rationales(root: Path, train: Sequence[Question], teachers: Sequence[s
 
 
 def _read_predictions(path: Path, test: Sequence[Question], seeds: Sequence[int]) -> dict[int, list[dict]]:
-    rows = read_jsonl(_there(path, "score"))
-    found = {seed: [row for row in rows if row["seed"] == seed] for seed in seeds}
-    for seed, part in found.items():
-        if len(part) != len(test):
-            raise ValueError(
-                f"{path}: {len(part)} rows of seed {seed}, but {len(test)} test questions; run dvc repro score"
-            )
-        for question, row in zip(test, part, strict=True):
-            if row["id"] != question.id:
-                raise ValueError(
-                    f"{path}: seed {seed} has {row['id']!r} where test has {question.id!r}; run dvc repro score"
-                )
-            if len(row["scores"]) != len(question.choices):
-                raise ValueError(
-                    f"{path}: seed {seed}, question {question.id!r}: {len(row['scores'])} scores, but "
-                    f"{len(question.choices)} choices; run dvc repro score"
-                )
-    return found
+    by_seed = parse_predictions(read_jsonl(_there(path, "score")), test, str(path))
+    for seed in seeds:
+        if seed not in by_seed:
+            raise ValueError(f"{path}: no row of seed {seed}; run dvc repro score")
+    return {seed: by_seed[seed] for seed in seeds}

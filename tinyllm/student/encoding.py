@@ -21,6 +21,11 @@ class TruncationCounts:
     inputs_over_limit: int = 0  # question and options alone are longer than the limit, and were kept whole
     targets_cut: int = 0
 
+    def add(self, other: TruncationCounts) -> None:
+        self.inputs_cut += other.inputs_cut
+        self.inputs_over_limit += other.inputs_over_limit
+        self.targets_cut += other.targets_cut
+
 
 class InputEncoder:
     """Turns texts into ids as one student wants them.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,12 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int, folder: Path) -> Any:
     Args:
         folder: an empty folder; the vocabulary's file is left in it
     """
-    lines = [line for text in texts for line in text.split("\n") if line.strip()]
     seeds, model = folder / "seeds.tsv", folder / "spiece.model"
-    seeds.write_text(seed_pieces(lines), encoding="utf-8")
+    seeds.write_text(seed_pieces(_lines(texts)), encoding="utf-8")
     trained = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(lines),
+            sentence_iterator=_lines(texts),
             model_writer=trained,
             seed_sentencepieces_file=str(seeds),
             vocab_size=vocabulary,
@@ -48,7 +47,12 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int, folder: Path) -> Any:
     return T5Tokenizer.from_pretrained(folder, extra_ids=0)
 
 
-def seed_pieces(lines: Sequence[str]) -> str:
+def _lines(texts: Sequence[str]) -> Iterator[str]:
+    """Yield every line of the texts that has more than white space in it."""
+    return (line for text in texts for line in text.split("\n") if line.strip())
+
+
+def seed_pieces(lines: Iterable[str]) -> str:
     """Return every part of every word with its count, one a line, for the trainer to choose from.
 
     The trainer's own candidates leave out a word that is part of no other word, so that in a small corpus most whole words

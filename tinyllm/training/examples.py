@@ -1,8 +1,8 @@
-"""A question under each of its tasks, as token ids."""
+"""A question under each of its tasks, as token ids, and the corpus file that it stands in."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +10,24 @@ import torch
 from torch import Tensor
 
 from tinyllm.models.loaded import IGNORED
+from tinyllm.records.jsonl import open_binary, parse_lines
 from tinyllm.student.encoding import InputEncoder, TruncationCounts
 
-AT_ONCE = 1000  # rows whose texts the tokenizer is given together
+
+@dataclass(frozen=True)
+class CorpusFile:
+    """The rows of a corpus file, in order; each loop over it reads the file anew and holds one row at a time.
+
+    Raises:
+        ValueError: on the way; the message names file and line.
+    """
+
+    path: str
+
+    def __iter__(self) -> Iterator[dict]:
+        with open_binary(self.path) as file:
+            for _, row in parse_lines(file, self.path):
+                yield row
 
 
 @dataclass(frozen=True)
@@ -51,23 +66,21 @@ class Example:
 def encode_corpus(
     rows: Sequence[dict], tasks: Sequence[Task], reader: InputEncoder
 ) -> tuple[list[list[Example]], TruncationCounts]:
-    """Tokenise every row once: a list of examples a question, one for each task it has a target for.
+    """Tokenise all rows together: a list of examples a question, one for each task it has a target for.
 
     A task of weight 0 is left out altogether, so that `loss.alpha=0.0` costs no more than a corpus without teachers.
     """
     cuts = TruncationCounts()
     questions: list[list[Example]] = [[] for _ in rows]
-    for first in range(0, len(rows), AT_ONCE):
-        part = range(first, min(first + AT_ONCE, len(rows)))
-        for index, task in enumerate(tasks):
-            own = [i for i in part if task.weight > 0 and task.name in rows[i]["targets"]]
-            readings = reader.questions(task.prefix, [(rows[i]["context"], rows[i]["input"]) for i in own], cuts)
-            targets = reader.targets([rows[i]["targets"][task.name] for i in own], cuts)
-            for i, reading, target in zip(own, readings, targets, strict=True):
-                # with a shared encoder all tasks read the same, and keep it once
-                source = questions[i][0].source if reader.shared and questions[i] else reading.source
-                weight = rows[i].get("weights", {}).get(task.name, 1.0)
-                questions[i].append(Example(index, source, reading.prompt, target, weight, reading.shared))
+    for index, task in enumerate(tasks):
+        learnt = [i for i, row in enumerate(rows) if task.weight > 0 and task.name in row["targets"]]
+        readings = reader.questions(task.prefix, [(rows[i]["context"], rows[i]["input"]) for i in learnt], cuts)
+        targets = reader.targets([rows[i]["targets"][task.name] for i in learnt], cuts)
+        for i, reading, target in zip(learnt, readings, targets, strict=True):
+            # with a shared encoder all tasks read the same, and keep it once
+            source = questions[i][0].source if reader.shared and questions[i] else reading.source
+            weight = rows[i].get("weights", {}).get(task.name, 1.0)
+            questions[i].append(Example(index, source, reading.prompt, target, weight, reading.shared))
     return questions, cuts
 
 

@@ -17,16 +17,12 @@ import torch
 import transformers
 
 from tinyllm.params.schema import Params
+from tinyllm.records.jsonl import open_binary
 from tinyllm.training.distributed import is_first
 from tinyllm.training.trainer import WHOLE
 
 PACKAGE = Path(__file__).parents[1]
-ROOMS = (
-    "models",
-    "records",
-    "student",
-    "training",
-)  # of the package: all that the training stage reaches, bar how it is shown
+ROOMS = ("models", "records", "student", "training")  # all that the training stage reaches, bar how it is shown
 KEPT_DAYS = 14  # a training nobody went on with for so long is given up
 SHAPING = ("device", "precision", "batch_tokens", "processes")  # of runtime: they change the last digits of a result
 
@@ -49,10 +45,19 @@ def training_key(params: Params, seed: int, files: Sequence[str]) -> str:
     }
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
     for path in program_files():
-        digest.update(path.relative_to(PACKAGE).as_posix().encode() + hashlib.sha256(path.read_bytes()).digest())
+        digest.update(path.relative_to(PACKAGE).as_posix().encode() + _content(path))
     for path in map(Path, files):
-        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+        digest.update(path.name.encode() + _content(path))
     return digest.hexdigest()
+
+
+def _content(path: Path) -> bytes:
+    """Return the sha256 of a file of any size."""
+    digest = hashlib.sha256()
+    with open_binary(path) as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.digest()
 
 
 def program_files() -> list[Path]:
@@ -84,8 +89,8 @@ def checkpoint_folder(cache: Path, key: str) -> Iterator[Path]:
         except BlockingIOError:
             if "RANK" in os.environ:
                 raise ValueError(f"{folder}: another run trains the same student; wait for its end") from None
-            with tempfile.TemporaryDirectory(dir=trainings) as own:
-                yield Path(own)
+            with tempfile.TemporaryDirectory(dir=trainings) as lent:
+                yield Path(lent)
             return
         try:
             yield folder

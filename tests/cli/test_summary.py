@@ -1,0 +1,81 @@
+"""`tinyllm summary`: its lines written out, and what it says of a run that is not finished."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from tinyllm.cli.main import main
+from tinyllm.cli.summary import summary
+from tinyllm.records.jsonl import write_json
+
+ROOT = Path(__file__).resolve().parents[2]
+SCORE = {
+    "accuracy": 0.8417,
+    "accuracy_low": 0.8164,
+    "accuracy_high": 0.864,
+    "chance": 0.25,
+    "majority": 0.2517,
+    "questions": 1600,
+    "seeds": 3,
+}
+EXAMS = {"signs": {"examined": True, "accuracy": 0.4852}, "care": {"examined": False}}
+WHOLE = """\
+accuracy  84.2% of 1,600 test questions, mean of 3 seeds
+          95% interval 81.6 to 86.4, over questions and seeds
+guessing  25.0% for a random option
+          25.2% for the text, or the place among the options, that is right most often
+teachers  signs 48.5%, care not examined (their own answers to the test questions)
+result    The students are shown to be better than guessing: their whole interval lies above it.
+page      report/index.html
+"""
+FREE = """\
+accuracy  31.2% of 40 test questions, one seed
+          95% interval 18.0 to 48.0, over questions
+guessing  18.0% for the text that is right most often; a free text has no other guess
+teachers  none; learnt from answers alone
+result    The students are not shown to be better than guessing: it lies within their interval or above it.
+page      report/index.html is not there yet; `dvc repro` makes it"""
+
+
+@pytest.fixture
+def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a finished run, which is the working folder."""
+    monkeypatch.chdir(tmp_path)
+    values = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    values["corpus"]["teachers"] = list(EXAMS)
+    with open("params.yaml", "w", encoding="utf-8") as file:
+        YAML().dump(values, file)
+    write_json("metrics/score.json", SCORE)
+    for name, exam in [*EXAMS.items(), ("dropped", EXAMS["signs"])]:
+        write_json(f"metrics/exam/{name}.json", exam)
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report/index.html").touch()
+    return tmp_path
+
+
+def test_a_run_is_told_in_a_few_lines(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["summary"])
+    assert capsys.readouterr().out == WHOLE
+
+
+def test_free_text_without_teachers_is_told_too() -> None:
+    score = {**SCORE, "accuracy": 0.3125, "accuracy_low": 0.18, "accuracy_high": 0.48, "questions": 40, "seeds": 1}
+    assert summary({**score, "chance": 0.0, "majority": 0.18}, {}, has_page=False) == FREE
+
+
+def test_a_guess_at_the_end_of_the_interval_is_not_beaten() -> None:
+    for majority, beaten in ((0.8163, True), (0.8164, False), (0.9, False)):
+        told = summary({**SCORE, "majority": majority}, {}, has_page=True)
+        assert ("are shown to be better" in told, "are not shown" in told) == (beaten, not beaten)
+    assert "are not shown" in summary({**SCORE, "chance": 0.82}, {}, has_page=True)
+
+
+@pytest.mark.parametrize("path", ["metrics/score.json", "metrics/exam/care.json"])
+def test_a_run_that_is_not_finished_ends_in_one_line(finished: Path, path: str) -> None:
+    (finished / path).unlink()
+    with pytest.raises(SystemExit) as stop:
+        main(["summary"])
+    assert stop.value.code == f"error: {path}: no such file; run dvc repro, which makes it"

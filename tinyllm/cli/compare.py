@@ -1,0 +1,72 @@
+"""`tinyllm compare`: is a run better than the control, by how much, and could this test set have told?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+
+from tinyllm.cli.parsers import Commands
+from tinyllm.console import columns
+from tinyllm.evaluation.wording import p_value, percent, points
+from tinyllm.experiments.compare import Comparison, Pair, Tested, compare, seeds_in_words
+from tinyllm.experiments.runs import read_runs
+
+
+def add_parser(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "compare",
+        help="say what can be concluded from two runs' predictions on test",
+        description="Compare runs with the first, the control, question by question. A run is an experiment, a branch, a "
+        "commit, or `workspace`, what lies in the folder now. The predictions come from DVC's cache; nothing is fetched.",
+    )
+    parser.add_argument("control", metavar="CONTROL", help="the run that the others are compared with")
+    parser.add_argument("others", metavar="RUN", nargs="+", help="a run; p values of several are Holm-corrected")
+    parser.add_argument("--json", action="store_true", help="print all of it as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(given: argparse.Namespace) -> None:
+    """Print the comparison that the command line asks for.
+
+    Raises:
+        ValueError: a run is named twice, cannot be read, or has other questions than the control.
+    """
+    names = [given.control, *given.others]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{twice[0]}: named twice; every run is compared with the control once")
+    compared = compare(read_runs(names))
+    print(json.dumps(compared, ensure_ascii=False, indent=2) if given.json else as_text(compared))
+
+
+def as_text(compared: Comparison) -> str:
+    """Return what is printed without `--json`."""
+    pairs = compared["comparisons"]
+    rows = [["", "accuracy", "95% interval", "std over seeds"]]
+    for one in compared["runs"]:
+        interval = f"{percent(one['low'])} to {percent(one['high'])}"
+        spread = "-" if one["seed_std"] is None else percent(one["seed_std"])
+        rows.append([one["name"], percent(one["accuracy"]), interval, f"{spread} ({seeds_in_words(one['seeds'])})"])
+    lines = [columns(rows, right=[1])]
+    for pair in pairs:
+        lines += ["", *_pair_lines(pair, compared["questions"], len(pairs))]
+    return "\n".join(lines)
+
+
+def _pair_lines(pair: Pair, questions: int, tests: int) -> Sequence[str]:
+    gain, test = pair["difference"], pair["mcnemar"]
+    interval = f"{points(gain['low'])} to {points(gain['high'])}"
+    split = f"{test['only_other']} right in {pair['other']} alone, {test['only_control']} in {pair['control']} alone"
+    return [
+        f"{pair['other']} against {pair['control']}: {questions} questions, paired by {' and '.join(pair['paired_by'])}",
+        f"  difference   {points(gain['value'])} points, 95% {gain['interval']} {interval}, {_p(gain, tests)}",
+        f"  McNemar      {_p(test, tests)}, exact, of the seeds' majority answers: {split}; blind to other seeds",
+        f"  could show   a difference of {percent(gain['smallest_shown'])} points (80% power at 5%, two-sided)",
+        *(f"  note         {note}" for note in pair["notes"]),
+        f"  {pair['verdict']}",
+    ]
+
+
+def _p(test: Tested, tests: int) -> str:
+    return f"p {p_value(test['p'])}" + (f" (Holm p {p_value(test['p_holm'])})" if tests > 1 else "")

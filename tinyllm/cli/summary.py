@@ -1,0 +1,92 @@
+"""`tinyllm summary`: what a person reads after a run, in a few lines."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+from tinyllm.cli.parsers import Commands
+from tinyllm.console import columns
+from tinyllm.evaluation.guessing import beats_guessing
+from tinyllm.evaluation.wording import percent
+from tinyllm.params.load import load_params
+from tinyllm.records.jsonl import read_json
+
+SCORE = Path("metrics/score.json")
+EXAMS = Path("metrics/exam")
+PAGE = Path("report/index.html")
+
+
+def add_parser(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "summary",
+        help="say how good the trained students are",
+        description="Say in a few lines how good the trained students are, beside guessing and beside their teachers.",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(given: argparse.Namespace) -> None:
+    """Print the summary of the run in this folder.
+
+    Raises:
+        ValueError: the run is not finished.
+    """
+    teachers = load_params().corpus.teachers
+    score = _read(SCORE)
+    print(summary(score, {name: _read(EXAMS / f"{name}.json") for name in teachers}, PAGE.is_file()))
+
+
+def summary(score: Mapping[str, float], exams: Mapping[str, Mapping[str, float]], has_page: bool) -> str:
+    """Return the lines of the summary.
+
+    Args:
+        score: metrics/score.json
+        exams: by teacher its metrics/exam/TEACHER.json
+        has_page: whether the report is there
+    """
+    several = score["seeds"] > 1
+    seeds = f"mean of {score['seeds']} seeds" if several else "one seed"
+    over = "questions and seeds" if several else "questions"
+    interval = f"{percent(score['accuracy_low'])} to {percent(score['accuracy_high'])}"
+    right = f"{percent(score['accuracy'])}% of {score['questions']:,} test questions"
+    rows = [
+        ["accuracy", f"{right}, {seeds}"],
+        ["", f"95% interval {interval}, over {over}"],
+        *_guessing(score),
+        ["teachers", _teachers(exams)],
+        ["result", _result(score)],
+        ["page", str(PAGE) if has_page else f"{PAGE} is not there yet; `dvc repro` makes it"],
+    ]
+    return columns(rows)
+
+
+def _guessing(score: Mapping[str, float]) -> list[list[str]]:
+    most = percent(score["majority"])
+    if not score["chance"]:
+        return [["guessing", f"{most}% for the text that is right most often; a free text has no other guess"]]
+    return [
+        ["guessing", f"{percent(score['chance'])}% for a random option"],
+        ["", f"{most}% for the text, or the place among the options, that is right most often"],
+    ]
+
+
+def _teachers(exams: Mapping[str, Mapping[str, float]]) -> str:
+    told = [
+        f"{name} {percent(exam['accuracy'])}%" if exam["examined"] else f"{name} not examined"
+        for name, exam in exams.items()
+    ]
+    return f"{', '.join(told)} (their own answers to the test questions)" if told else "none; learnt from answers alone"
+
+
+def _result(score: Mapping[str, float]) -> str:
+    if beats_guessing(score):
+        return "The students are shown to be better than guessing: their whole interval lies above it."
+    return "The students are not shown to be better than guessing: it lies within their interval or above it."
+
+
+def _read(path: Path) -> dict[str, float]:
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; run dvc repro, which makes it")
+    return read_json(path)

@@ -1,0 +1,19 @@
+"""How the numbers of a judgement are written: one format for shares, differences, intervals and p values."""
+
+from __future__ import annotations
+
+LEAST_P = 0.0001  # a smaller p value is only said to be smaller
+
+
+def percent(share: float) -> str:
+    """Return a share in percent with one decimal, without the sign."""
+    return f"{100 * share:.1f}"
+
+
+def points(share: float) -> str:
+    """Return a difference of two shares in percentage points, always with its sign."""
+    return f"{100 * share:+.1f}"
+
+
+def p_value(p: float) -> str:
+    return f"< {LEAST_P}" if p < LEAST_P else f"{p:.4f}"
