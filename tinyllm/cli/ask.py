@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinyllm.cli.parsers import Commands
 from tinyllm.console import printable
@@ -19,6 +19,9 @@ from tinyllm.params.schema import Params, alpha
 from tinyllm.project import STUDENTS, check_student, known_seed, locked_stage
 from tinyllm.records.jsonl import HALF_CHARACTER, parse_line, read_json
 from tinyllm.records.questions import Question, collapse_whitespace, parse_questions
+
+if TYPE_CHECKING:
+    from tinyllm.models.loaded import LoadedModel  # brings torch
 
 TRAIN = Path("data/questions/train.jsonl")
 SCORE = Path("metrics/score.json")
@@ -70,16 +73,16 @@ def run(arguments: argparse.Namespace) -> None:
         question = parse_question(row, "question")
         if question.free and knows_options:
             print(f"note: {LACKING}; name each with --choice, and it chooses among them", file=sys.stderr)
-        model, tokenizer = _load(folder, params)  # seconds: a mistake should not wait for it
-        answered = _answer(model, tokenizer, question, voices, params)
+        student = _load(folder, params)  # seconds: a mistake should not wait for it
+        answered = _answer(student, question, voices, params)
         answered.pop("id")
         print(json.dumps(answered, ensure_ascii=False) if arguments.json else as_text(answered, question.choices))
         return
-    model, tokenizer = _load(folder, params)
+    student = _load(folder, params)
     for question in read_stream(sys.stdin.buffer, "stdin"):
         if question.free and knows_options:
             print(f"note: {question.id}: {LACKING}; give it `choices`", file=sys.stderr)
-        answered = _answer(model, tokenizer, question, voices, params)
+        answered = _answer(student, question, voices, params)
         print(json.dumps(answered, ensure_ascii=False), flush=True)  # whoever waits for it may send the next only then
 
 
@@ -171,23 +174,23 @@ def learnt_voices(params: Params) -> list[str]:
     return voices
 
 
-def _load(folder: Path, params: Params) -> tuple[Any, Any]:
+def _load(folder: Path, params: Params) -> LoadedModel:
     from tinyllm.models.device import choose_device, prepare_torch
     from tinyllm.student.folder import load_student
 
     prepare_torch(params.train.threads)
+    device = choose_device(params.runtime)
     try:
-        model, tokenizer = load_student(folder)
+        student = load_student(folder, device)
     except ValueError as error:
         if folder.parent == STUDENTS:
             raise
         fault = str(error).rpartition("; ")[0]  # its remedy is to delete what the pipeline can make again
         raise ValueError(f"{fault}; name a student's folder that is whole") from None
-    model.to(choose_device(params.runtime))
-    return model, tokenizer
+    return student
 
 
-def _answer(model: Any, tokenizer: Any, question: Question, voices: Sequence[str], params: Params) -> dict[str, Any]:
+def _answer(student: LoadedModel, question: Question, voices: Sequence[str], params: Params) -> dict[str, Any]:
     from tinyllm.student.answer import answer  # brings torch
 
-    return answer(model, tokenizer, question, voices, params)
+    return answer(student, question, voices, params)
