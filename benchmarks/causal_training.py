@@ -30,11 +30,11 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from benchmarks.training import BATCH, BATCH_TOKENS, TASKS, clock_of, corpus_rows, take_turns
-from tinyllm.models.checkpoint import load_checkpoint
 from tinyllm.models.device import prepare_torch
-from tinyllm.models.loaded import IGNORED
+from tinyllm.models.loaded import IGNORED, LoadedModel, loaded_model
 from tinyllm.params.load import load_params
 from tinyllm.params.schema import Student
+from tinyllm.student.build import load_checkpoint
 from tinyllm.student.encoding import InputEncoder
 from tinyllm.student.tuning import tune
 from tinyllm.training.batching import collate
@@ -85,10 +85,11 @@ def step_of(way: str, rows: list[dict], options: Any) -> Callable[[], float]:
     """Return what does one optimizer step on all rows, and gives its loss back."""
     student = student_of(way, options.model)
     torch.manual_seed(1)
-    model, tokenizer = load_checkpoint(student, 0.0)
-    model = tune(model, student).train()
-    questions = encode_corpus(rows, TASKS, InputEncoder(student, model, tokenizer))[0]
-    optimizer = torch.optim.AdamW([w for w in model.parameters() if w.requires_grad], lr=1e-6, fused=True)
+    untuned = load_checkpoint(student, 0.0)
+    model = loaded_model(tune(untuned.plain, student).train(), untuned.tokenizer)
+    questions = encode_corpus(rows, TASKS, InputEncoder(student, model))[0]
+    tuned = [weight for weight in model.wrapped.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(tuned, lr=1e-6, fused=True)
     passes = textbook_passes if way == "textbook" else partial(our_passes, trees=way != "rows")
 
     def run() -> float:
@@ -96,7 +97,7 @@ def step_of(way: str, rows: list[dict], options: Any) -> Callable[[], float]:
         for loss in passes(model, questions, options.precision == "bf16"):
             loss.backward()
             total += loss.item()
-        torch.nn.utils.clip_grad_norm_([w for w in model.parameters() if w.requires_grad], 1.0)
+        torch.nn.utils.clip_grad_norm_(tuned, 1.0)
         optimizer.step()
         optimizer.zero_grad()
         return total
@@ -116,7 +117,7 @@ def student_of(way: str, model: Path) -> Student:
     return load_params().student.model_copy(update=changes)
 
 
-def textbook_passes(model: Any, questions: list[list[Example]], bf16: bool) -> Iterator[torch.Tensor]:
+def textbook_passes(model: LoadedModel, questions: list[list[Example]], bf16: bool) -> Iterator[torch.Tensor]:
     """Yield the loss of one task and 8 questions after the other."""
     counts = target_counts([example for question in questions for example in question], len(TASKS))
     for start in range(0, len(questions), BATCH):
@@ -124,9 +125,9 @@ def textbook_passes(model: Any, questions: list[list[Example]], bf16: bool) -> I
             batch = [e for question in questions[start : start + BATCH] for e in question if e.task == index]
             if not batch:
                 continue
-            part = collate(batch, model.config.pad_token_id)
+            part = collate(batch, model.pad_id)
             with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-                logits = model(
+                logits = model.wrapped(
                     input_ids=part["input_ids"], attention_mask=part["attention_mask"], use_cache=False
                 ).logits
             losses = cross_entropy(logits.float().flatten(0, 1), part["labels"].flatten(), ignore_index=IGNORED)
@@ -134,7 +135,7 @@ def textbook_passes(model: Any, questions: list[list[Example]], bf16: bool) -> I
             yield task.weight * losses * labelled / counts[index]
 
 
-def our_passes(model: Any, questions: list[list[Example]], bf16: bool, trees: bool) -> Iterator[torch.Tensor]:
+def our_passes(model: LoadedModel, questions: list[list[Example]], bf16: bool, trees: bool) -> Iterator[torch.Tensor]:
     """Yield the losses of the training stage's own passes."""
     objective = Objective(model, torch.tensor([task.weight for task in TASKS]))
     collator = StepCollator(model, len(TASKS), BATCH_TOKENS)

@@ -66,8 +66,8 @@ def main() -> None:
 
 
 def ours(folder: Path, questions: Sequence[Question], student: Student) -> Scores:
-    model, tokenizer = load_student(folder)
-    readings, options, _ = encode_questions(questions, InputEncoder(student, model, tokenizer), student.answer_prefix)
+    model = load_student(folder)
+    readings, options, _ = encode_questions(questions, InputEncoder(student, model), student.answer_prefix)
     return option_scores(model, readings, options, BATCH_TOKENS)
 
 

@@ -28,17 +28,25 @@ from typing import Any
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
-from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration, T5Tokenizer
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerBase,
+    T5Config,
+    T5ForConditionalGeneration,
+    T5Tokenizer,
+)
 
 from tinyllm.datasets.release import load_questions
 from tinyllm.models.device import prepare_torch
 from tinyllm.models.likelihood import EncodedInput
-from tinyllm.models.loaded import IGNORED, filled, pad
+from tinyllm.models.loaded import IGNORED, LoadedModel, filled, loaded_model, pad
 from tinyllm.params.load import load_params
 from tinyllm.records.questions import Question
 from tinyllm.student.encoding import InputEncoder
 from tinyllm.student.folder import load_student
-from tinyllm.student.predict import choose, encode_questions, generate_texts, option_scores
+from tinyllm.student.generate import generate_texts
+from tinyllm.student.predict import choose, encode_questions, option_scores
 
 BATCH = 8  # questions in one of the plain loop's passes
 BATCH_TOKENS = 16384  # of ours
@@ -63,19 +71,20 @@ def main() -> None:
         shutil.copy(given.tokenizer, Path(folder) / "spiece.model")
         tokenizer = T5Tokenizer.from_pretrained(folder)
     if "seq2seq" in given.students:
-        compare("T5-small's shape", *small_t5(tokenizer), questions, given.repeats)
+        compare("T5-small's shape", small_t5(tokenizer), questions, given.repeats)
     if "causal" in given.students and given.model:
-        compare(str(given.model), *load_student(given.model), questions, given.repeats)
+        compare(str(given.model), load_student(given.model), questions, given.repeats)
     elif "causal" in given.students:
-        compare("a random Llama", *small_llama(tokenizer), questions, given.repeats)
+        compare("a random Llama", small_llama(tokenizer), questions, given.repeats)
 
 
-def small_t5(tokenizer: Any) -> tuple[Any, Any]:
+def small_t5(tokenizer: PreTrainedTokenizerBase) -> LoadedModel:
     torch.manual_seed(1)
-    return T5ForConditionalGeneration(T5Config(vocab_size=32128, decoder_start_token_id=0)), tokenizer
+    model = T5ForConditionalGeneration(T5Config(vocab_size=32128, decoder_start_token_id=0))
+    return loaded_model(model, tokenizer)
 
 
-def small_llama(tokenizer: Any) -> tuple[Any, Any]:
+def small_llama(tokenizer: PreTrainedTokenizerBase) -> LoadedModel:
     torch.manual_seed(1)
     config = LlamaConfig(
         vocab_size=32128,
@@ -87,20 +96,20 @@ def small_llama(tokenizer: Any) -> tuple[Any, Any]:
         pad_token_id=0,
         eos_token_id=1,
     )
-    return LlamaForCausalLM(config), tokenizer
+    return loaded_model(LlamaForCausalLM(config), tokenizer)
 
 
-def compare(name: str, model: Any, tokenizer: Any, questions: Sequence[Question], repeats: int) -> None:
+def compare(name: str, model: LoadedModel, questions: Sequence[Question], repeats: int) -> None:
     """Time every way on the same questions and print the tables."""
-    model.eval()
+    model.wrapped.eval()
     student = load_params().student
-    readings, options, _ = encode_questions(questions, InputEncoder(student, model, tokenizer), student.answer_prefix)
-    weights = sum(weight.numel() for weight in model.parameters())
+    readings, options, _ = encode_questions(questions, InputEncoder(student, model), student.answer_prefix)
+    weights = sum(weight.numel() for weight in model.wrapped.parameters())
     length = statistics.mean(len(reading.source) + len(reading.prompt) for reading in readings)
     print(f"\n{name}: {weights / 1e6:.1f} million weights; {len(questions)} questions of {length:.0f} tokens")
     likelihood: dict[str, Callable[[], Scores]] = {
-        "plain": lambda: full_passes(model, readings, options, BATCH),
-        "one by one": lambda: full_passes(model, readings, options, None),
+        "plain": lambda: full_passes(model.plain, readings, options, BATCH),
+        "one by one": lambda: full_passes(model.plain, readings, options, None),
         "ours": lambda: option_scores(model, readings, options, BATCH_TOKENS),
     }
     scores, seconds = take_turns(likelihood, repeats)
@@ -112,8 +121,8 @@ def compare(name: str, model: Any, tokenizer: Any, questions: Sequence[Question]
         )
         print(f"{way}: {alike} of {len(questions)} choices as plain's, scores up to {furthest:.1e} apart")
     text: dict[str, Callable[[], list[str]]] = {
-        "one by one": lambda: generate_texts(model, tokenizer, readings, NEW_TOKENS, 1),
-        "ours": lambda: generate_texts(model, tokenizer, readings, NEW_TOKENS, BATCH_TOKENS),
+        "one by one": lambda: generate_texts(model, readings, NEW_TOKENS, 1),
+        "ours": lambda: generate_texts(model, readings, NEW_TOKENS, BATCH_TOKENS),
     }
     texts, seconds = take_turns(text, repeats)
     show(f"{NEW_TOKENS} tokens of text", seconds, len(questions))

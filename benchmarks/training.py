@@ -37,9 +37,9 @@ from transformers import T5Config, T5ForConditionalGeneration, T5Tokenizer
 
 from tinyllm.corpus.audit import find_fault
 from tinyllm.datasets.release import load_release
-from tinyllm.models.loaded import IGNORED, pad
+from tinyllm.models.loaded import IGNORED, LoadedModel, loaded_model, pad
 from tinyllm.params.load import load_params
-from tinyllm.parsing.cleaning import clean
+from tinyllm.parsing import parse_question, parse_rationale
 from tinyllm.records.questions import input_text
 from tinyllm.student.encoding import InputEncoder
 from tinyllm.training.examples import Example, Task, encode_corpus, target_counts
@@ -69,8 +69,8 @@ def main() -> None:
     options = parser.parse_args()
     os.environ["TINYLLM_MIRROR"] = options.release.resolve().as_uri()
     torch.set_num_threads(options.threads)
-    peak = {dtype: matmul_peak(dtype, clock_of(options)) for dtype in (torch.float32, torch.bfloat16)}
-    print(f"matmul peak: {peak[torch.float32]:.0f} GFLOP/s in float32, {peak[torch.bfloat16]:.0f} in bfloat16")
+    peak = {dtype: matmul_peak(dtype, clock_of(options)) for dtype in dict.fromkeys(map(precision_of, options.ways))}
+    print("matmul peak: " + ", ".join(f"{speed:.0f} GFLOP/s in {dtype}" for dtype, speed in peak.items()), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(options.tokenizer, Path(folder) / "spiece.model")
         tokenizer = T5Tokenizer.from_pretrained(folder)
@@ -86,9 +86,10 @@ def corpus_rows(name: str, count: int) -> list[dict]:
     for question in random.Random(1).sample(release.splits["train"], count):
         targets = {"answer": question.gold}
         for teacher in TEACHERS:
-            text = clean(texts[teacher][question.id] or "")
-            if text and find_fault(text, question, limits) is None:
-                targets[teacher] = text
+            parsed = parse_question(question)
+            rationale = parse_rationale(texts[teacher][question.id] or "", parsed)
+            if rationale.text and find_fault(rationale, parsed, limits) is None:
+                targets[teacher] = rationale.text
         rows.append({"id": question.id, "context": question.context, "input": input_text(question), "targets": targets})
     return rows
 
@@ -96,13 +97,12 @@ def corpus_rows(name: str, count: int) -> list[dict]:
 def compare(name: str, rows: list[dict], tokenizer: Any, options: Any, peak: dict) -> None:
     """Time every way on the same rows and print the table."""
     torch.manual_seed(1)
-    model = T5ForConditionalGeneration(T5Config(vocab_size=32128, dropout_rate=0.0, decoder_start_token_id=0))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
+    t5 = T5ForConditionalGeneration(T5Config(vocab_size=32128, dropout_rate=0.0, decoder_start_token_id=0))
+    model = loaded_model(t5, tokenizer)
+    optimizer = torch.optim.AdamW(t5.parameters(), lr=1e-5, fused=True)
     longest = longest_input(name, tokenizer)
-    ways = {
-        way: run for way, run in all_ways(model, optimizer, rows, tokenizer, longest).items() if way in options.ways
-    }
-    examples, target_tokens = sizes(model, rows, tokenizer)
+    ways = {way: run for way, run in all_ways(model, optimizer, rows, longest).items() if way in options.ways}
+    examples, target_tokens = sizes(model, rows)
     flops: dict[str, float] = {}
     for way, run in ways.items():  # also warms up
         with FlopCounterMode(display=False) as counter:
@@ -116,7 +116,7 @@ def compare(name: str, rows: list[dict], tokenizer: Any, options: Any, peak: dic
     print("| way | seconds (least to most) | examples/s | target tokens/s | TFLOP | peak | x authors | x textbook |")
     print("|---|---|---|---|---|---|---|---|")
     for way, median in medians.items():
-        share = flops[way] / median / 1e9 / peak[torch.bfloat16 if "bf16" in way else torch.float32]
+        share = flops[way] / median / 1e9 / peak[precision_of(way)]
         spread = f"{min(seconds[way]):.2f} to {max(seconds[way]):.2f}"
         faster = [f"{medians[base] / median:.2f}" if base in medians else "" for base in ("authors", "textbook")]
         print(
@@ -124,6 +124,10 @@ def compare(name: str, rows: list[dict], tokenizer: Any, options: Any, peak: dic
             f"| {flops[way] / 1e12:.2f} | {share:.0%} | {' | '.join(faster)} |",
             flush=True,
         )
+
+
+def precision_of(way: str) -> torch.dtype:
+    return torch.bfloat16 if "bf16" in way else torch.float32
 
 
 def clock_of(options: Any) -> Clock:
@@ -152,7 +156,7 @@ def longest_input(name: str, tokenizer: Any) -> int:
     return max(len(ids) for ids in tokenizer(texts, verbose=False)["input_ids"])
 
 
-def all_ways(model: Any, optimizer: Any, rows: list[dict], tokenizer: Any, longest: int) -> dict[str, Run]:
+def all_ways(model: LoadedModel, optimizer: Any, rows: list[dict], longest: int) -> dict[str, Run]:
     """Return by name what does one optimizer step on all rows.
 
     Args:
@@ -160,15 +164,15 @@ def all_ways(model: Any, optimizer: Any, rows: list[dict], tokenizer: Any, longe
     """
     params = load_params()
     shared = params.student.model_copy(update={"shared_encoder": True})
-    each = encode_corpus(rows, TASKS, InputEncoder(params.student, model, tokenizer))[0]
-    once = encode_corpus(rows, TASKS, InputEncoder(shared, model, tokenizer))[0]
+    each = encode_corpus(rows, TASKS, InputEncoder(params.student, model))[0]
+    once = encode_corpus(rows, TASKS, InputEncoder(shared, model))[0]
     random.Random(2).shuffle(each)
 
     def step(passes: Callable[[], Iterator[torch.Tensor]], bf16: bool = False) -> Run:
         def run() -> None:
             for loss in passes():
                 loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            torch.nn.utils.clip_grad_norm_(model.plain.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad()
 
@@ -186,7 +190,7 @@ def all_ways(model: Any, optimizer: Any, rows: list[dict], tokenizer: Any, longe
     }
 
 
-def plain_passes(model: Any, questions: list[list[Example]], length: int | None) -> Iterator[torch.Tensor]:
+def plain_passes(model: LoadedModel, questions: list[list[Example]], length: int | None) -> Iterator[torch.Tensor]:
     """Yield the loss of one task and 8 questions after the other.
 
     Args:
@@ -201,20 +205,22 @@ def plain_passes(model: Any, questions: list[list[Example]], length: int | None)
                 yield task.weight * loss / counts[index]
 
 
-def row_sums(model: Any, batch: list[Example], length: int | None) -> torch.Tensor:
+def row_sums(model: LoadedModel, batch: list[Example], length: int | None) -> torch.Tensor:
     """Return each example's summed token loss by the model's own forward pass on padded tensors."""
     ids = pad([example.source for example in batch], 0)
     if length is not None:
         ids = torch.nn.functional.pad(ids, (0, length - ids.shape[1]))
     labels = pad([example.labels for example in batch], IGNORED)
-    starts = model.prepare_decoder_input_ids_from_labels(labels)
-    logits = model(input_ids=ids, attention_mask=(ids != 0).long(), decoder_input_ids=starts, use_cache=False).logits
+    starts = model.plain.prepare_decoder_input_ids_from_labels(labels)
+    logits = model.plain(
+        input_ids=ids, attention_mask=(ids != 0).long(), decoder_input_ids=starts, use_cache=False
+    ).logits
     losses = cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none")
     return losses.view(labels.shape).sum(dim=1)
 
 
 def our_passes(
-    model: Any, questions: list[list[Example]], bf16: bool = False, packed: bool = True
+    model: LoadedModel, questions: list[list[Example]], bf16: bool = False, packed: bool = True
 ) -> Iterator[torch.Tensor]:
     """Yield the losses of the training stage's own passes."""
     objective = Objective(model, torch.tensor([task.weight for task in TASKS]))
@@ -227,10 +233,10 @@ def our_passes(
         yield loss
 
 
-def sizes(model: Any, rows: list[dict], tokenizer: Any) -> tuple[int, int]:
+def sizes(model: LoadedModel, rows: list[dict]) -> tuple[int, int]:
     """Return how many examples and target tokens there are; and see that ours gives each example the plain loop's loss."""
     params = load_params()
-    questions = encode_corpus(rows, TASKS, InputEncoder(params.student, model, tokenizer))[0]
+    questions = encode_corpus(rows, TASKS, InputEncoder(params.student, model))[0]
     examples = [example for question in questions for example in question]
     with torch.no_grad():
         for example in examples[:CHECKED]:

@@ -44,10 +44,9 @@ def ask_student(params: Params, questions: Sequence[Question], teachers: Sequenc
     )
 
     prepare_torch(params.train.threads)
-    model, tokenizer = load_student(Path("models/student") / str(params.train.seeds[0]))
-    model.to(choose_device(params.runtime))
+    student = load_student(Path("models/student") / str(params.train.seeds[0]), choose_device(params.runtime))
     with progress("report", "rationales", len(questions) * len(teachers)) as done:
-        return write_rationales(model, tokenizer, questions, teachers, params, done)
+        return write_rationales(student, questions, teachers, params, done)
 
 
 if __name__ == "__main__":

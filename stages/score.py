@@ -28,9 +28,8 @@ def main() -> None:
     total = passes(questions, params.score.texts) * len(questions) * len(params.train.seeds)
     with progress("score", "passes over a question", total) as done:
         for seed in params.train.seeds:
-            model, tokenizer = load_student(Path("models/student") / str(seed))
-            model.to(choose_device(params.runtime))
-            predictions.append(predict(model, tokenizer, questions, params, done))
+            student = load_student(Path("models/student") / str(seed), choose_device(params.runtime))
+            predictions.append(predict(student, questions, params, done))
     rows = zip(params.train.seeds, predictions, strict=True)
     write_jsonl("data/predictions.jsonl", ({"seed": seed, **row} for seed, part in rows for row in part))
     with atomic_write("data/confusion.csv") as file:
@@ -39,7 +38,7 @@ def main() -> None:
         table.writerows(confusion_rows(questions, predictions))
     metrics = summarise_predictions(questions, predictions)
     exams = {teacher: read_json(f"metrics/exam/{teacher}.json") for teacher in params.corpus.teachers}
-    parameters = sum(weight.numel() for weight in model.parameters())
+    parameters = sum(weight.numel() for weight in student.wrapped.parameters())
     metrics |= {"parameters": parameters, **ratios(metrics["accuracy"], parameters, exams)}
     write_json("metrics/score.json", metrics)
     print(

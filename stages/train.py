@@ -39,7 +39,7 @@ def main(seed: str) -> None:
         if not is_first():
             return
         folder = Path("models/student") / seed
-        save_student(trained.model, trained.tokenizer, folder, params.student.max_target_tokens)
+        save_student(trained.model, folder, params.student.max_target_tokens)
         write_json(f"metrics/train/{seed}.json", trained.metrics)
         with atomic_write(f"metrics/loss/{seed}.tsv") as file:
             file.write("step\ttask\tloss\n")

@@ -19,13 +19,14 @@ from ruamel.yaml import YAML
 from tests.toys import toy_causal, toy_model, toy_params, toy_questions, toy_tokenizer
 from tinyllm.cli.ask import as_text, learnt_voices, parse_question, read_stream
 from tinyllm.cli.main import main
+from tinyllm.models.loaded import loaded_model
 from tinyllm.project import known_seed
 from tinyllm.records.questions import Question
 from tinyllm.student.answer import answer
 from tinyllm.student.encoding import InputEncoder
-from tinyllm.student.explanations import write_rationales
 from tinyllm.student.folder import load_student, save_student
-from tinyllm.student.predict import encode_questions, generate_texts, predict
+from tinyllm.student.generate import generate_texts, write_rationales
+from tinyllm.student.predict import encode_questions, predict
 from tinyllm.student.tuning import tune
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +45,7 @@ def put_student(folder: Path, seed: int, build: Callable[..., Any] = toy_model, 
         for weight in model.parameters():
             if weight.dim() > 1 and (weight.requires_grad or not tuned):
                 weight.normal_()
-    save_student(model, tokenizer, folder, 8)
+    save_student(loaded_model(model, tokenizer), folder, 8)
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +96,9 @@ def refused(*given: str) -> str:
     [([], "models/student/3"), (["--seed", "7"], "models/student/7"), (["--model", "elsewhere"], "elsewhere")],
 )
 def test_the_student_that_is_named_answers_as_in_scoring(inside: Path, capsys, student: list[str], folder: str) -> None:
-    model, tokenizer = load_student(inside / folder)
+    model = load_student(inside / folder)
     for question in QUESTIONS[:2]:
-        (expected,) = predict(model, tokenizer, [question], PARAMS)
+        (expected,) = predict(model, [question], PARAMS)
         told = asked(capsys, *arguments(question), *student)
         assert (told["choice"], told["answer"]) == (expected["choice"], question.choices[expected["choice"]])
         odds = [2.718281828459045**score for score in expected["scores"]]
@@ -114,9 +115,9 @@ def test_a_causal_student_answers_whole_or_as_an_adapter(inside: Path, capsys, t
     else:
         lora = PARAMS.student.lora.model_copy(update={"saved": "adapter"})
         tuned = {"student__tuning": tuning, "student__model": str(inside / "causal"), "student__lora": lora}
-        put_student(folder, 5, lambda *_: load_student(inside / "causal")[0], **tuned)
-    model, tokenizer = load_student(folder)
-    (expected,) = predict(model, tokenizer, QUESTIONS[:1], PARAMS)
+        put_student(folder, 5, lambda *_: load_student(inside / "causal").plain, **tuned)
+    model = load_student(folder)
+    (expected,) = predict(model, QUESTIONS[:1], PARAMS)
     told = asked(capsys, *arguments(QUESTIONS[0]), "--model", str(folder), "--rationales")
     assert (folder / "adapter_config.json").is_file() == (tuning != "full")
     assert told["choice"] == expected["choice"] and set(told["rationales"]) == {"signs", "care"}
@@ -124,18 +125,18 @@ def test_a_causal_student_answers_whole_or_as_an_adapter(inside: Path, capsys, t
 
 def test_rationales_come_in_the_voice_of_every_teacher(inside: Path, capsys) -> None:
     told = asked(capsys, *arguments(QUESTIONS[0]), "--rationales")
-    model, tokenizer = load_student(inside / "models/student/3")
-    expected = write_rationales(model, tokenizer, [QUESTIONS[0]], ["signs", "care"], PARAMS)
+    model = load_student(inside / "models/student/3")
+    expected = write_rationales(model, [QUESTIONS[0]], ["signs", "care"], PARAMS)
     assert told["rationales"] == expected["q-0"]
     assert any(told["rationales"].values())
 
 
 def test_a_question_without_options_is_answered_in_free_text(inside: Path, capsys) -> None:
     told = asked(capsys, "ask", "Which colour has the dog?")
-    model, tokenizer = load_student(inside / "models/student/3")
+    model = load_student(inside / "models/student/3")
     asked_for = [Question("1", "Which colour has the dog?", (), "")]
-    readings, _, _ = encode_questions(asked_for, InputEncoder(PARAMS.student, model, tokenizer), "predict: ")
-    assert told == {"answer": generate_texts(model, tokenizer, readings, 6, 4096)[0]}
+    readings, _, _ = encode_questions(asked_for, InputEncoder(PARAMS.student, model), "predict: ")
+    assert told == {"answer": generate_texts(model, readings, 6, 4096)[0]}
     assert told["answer"]
 
 
@@ -193,15 +194,15 @@ def test_students_that_are_not_shown_to_beat_guessing_are_told(inside: Path, cap
 
 
 def test_the_gold_answer_changes_nothing(inside: Path) -> None:
-    model, tokenizer = load_student(inside / "models/student/3")
-    told = [answer(model, tokenizer, replace(QUESTIONS[0], answer=gold), ["signs"], PARAMS) for gold in (0, 1)]
+    model = load_student(inside / "models/student/3")
+    told = [answer(model, replace(QUESTIONS[0], answer=gold), ["signs"], PARAMS) for gold in (0, 1)]
     assert told[0] == told[1]
 
 
 def test_a_context_that_does_not_fit_is_told(inside: Path, capsys) -> None:
-    model, tokenizer = load_student(inside / "models/student/3")
+    model = load_student(inside / "models/student/3")
     long = replace(QUESTIONS[0], context="It was late. " * 50)
-    answer(model, tokenizer, long, [], toy_params(student__max_input_tokens=80))
+    answer(model, long, [], toy_params(student__max_input_tokens=80))
     told = "note: q-0: longer than student.max_input_tokens (80); the head of its context was left out\n"
     assert capsys.readouterr().err == told
 

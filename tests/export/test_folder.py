@@ -23,6 +23,7 @@ from tests.runs import TEST
 from tests.toys import toy_causal, toy_model, toy_tokenizer
 from tinyllm.cli.main import main
 from tinyllm.export.folder import check_lock, export, git_state
+from tinyllm.models.loaded import loaded_model
 from tinyllm.params.schema import Params
 from tinyllm.records.jsonl import read_jsonl, write_jsonl
 from tinyllm.records.questions import Question, write_questions
@@ -38,7 +39,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A student's folder; its weights are noise, for as initialised a T5 repeats its start token whatever it is asked."""
     root = tmp_path_factory.mktemp("students")
     tokenizer = toy_tokenizer(root / "vocabulary")
-    save_student(noisy(toy_model(tokenizer)), tokenizer, root / "3", 8)
+    save_student(loaded_model(noisy(toy_model(tokenizer)), tokenizer), root / "3", 8)
     return root / "3"
 
 
@@ -214,8 +215,9 @@ def put_student(kind: str, root: Path) -> Params:
     params = params.model_copy(update={"student": params.student.model_copy(update={"lora": lora})})
     tokenizer = toy_tokenizer(root / "vocabulary")
     tokenizer.chat_template = CHAT if params.student.chat else None
-    save_student(noisy(make(tokenizer)), tokenizer, root / "base", 8)
-    save_student(noisy(tune(load_student(root / "base")[0], params.student)), tokenizer, root / "project" / STUDENT, 8)
+    save_student(loaded_model(noisy(make(tokenizer)), tokenizer), root / "base", 8)
+    tuned = noisy(tune(load_student(root / "base").plain, params.student))
+    save_student(loaded_model(tuned, tokenizer), root / "project" / STUDENT, 8)
     return params
 
 
@@ -256,7 +258,7 @@ def put_card(root: Path, kind: str, normalize: str, written: bool) -> Card:
         ask_alone(question)
         export(Path("out"), 3, params)
         short = params.model_copy(update={"score": params.score.model_copy(update={"max_new_tokens": 4})})
-        (expected,) = predict(*load_student(STUDENT), [question], short)
+        (expected,) = predict(load_student(STUDENT), [question], short)
         assert str(root) not in "".join(
             path.read_text() for path in Path("out").iterdir() if path.suffix in (".json", ".md")
         )
@@ -312,7 +314,6 @@ def cards(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Car
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("cards")
 @pytest.mark.parametrize(("kind", "normalize"), ANSWERS)
 def test_the_cards_own_code_answers_as_we_do_without_us(
     kind: str, normalize: str, cards: dict[tuple[str, str], Card]
@@ -325,7 +326,6 @@ def test_the_cards_own_code_answers_as_we_do_without_us(
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("cards")
 @pytest.mark.parametrize("kind", CALLS)
 def test_the_cards_own_call_goes_on_from_the_question(kind: str, cards: dict[tuple[str, str], Card]) -> None:
     card = cards[kind, "written"]

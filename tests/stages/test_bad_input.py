@@ -560,7 +560,7 @@ STUDENTS = [
     case(
         "a folder that is no checkpoint",
         "train 1",
-        "student.model: checkpoint is no checkpoint folder (it has no config.json)",
+        "student.model: checkpoint is no checkpoint folder (it has no config.json); a .gguf needs gguf_file",
         params=LOCAL,
         files={"checkpoint/readme.txt": b"hello"},
         before=WHOLE,
@@ -577,7 +577,7 @@ STUDENTS = [
     case(
         "a .gguf file that is not there",
         "train 1",
-        "student.model: checkpoint is no checkpoint folder (it has no some.gguf)",
+        "student.model: checkpoint holds no some.gguf; .gguf files there: none",
         params={**LOCAL, "student.gguf_file": "some.gguf"},
         files={"checkpoint/config.json": config(model_type="llama")},
         before=WHOLE,

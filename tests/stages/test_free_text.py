@@ -26,8 +26,10 @@ from tinyllm.datasets.load import load_set
 from tinyllm.evaluation.metrics import chance, confusion_rows, majority, summarise_exam, summarise_predictions
 from tinyllm.experiments.compare import compare
 from tinyllm.experiments.runs import parse_run
+from tinyllm.models.loaded import LoadedModel, loaded_model
 from tinyllm.params.checks import cross_checks
 from tinyllm.params.schema import Audit, Hub, Params, Prompting
+from tinyllm.parsing import parse_question, parse_rationale
 from tinyllm.records.jsonl import read_json, read_jsonl, write_jsonl
 from tinyllm.records.questions import Question, input_text, parse_questions, require_options, write_questions
 from tinyllm.records.rationales import TeacherOutput
@@ -36,7 +38,8 @@ from tinyllm.report.figures import draw
 from tinyllm.report.page import render
 from tinyllm.report.run_files import Results
 from tinyllm.student.encoding import InputEncoder
-from tinyllm.student.predict import encode_questions, generate_texts, match_answer, passes, predict
+from tinyllm.student.generate import generate_texts, match_answer
+from tinyllm.student.predict import encode_questions, passes, predict
 from tinyllm.teachers.exam import grade
 from tinyllm.teachers.prompts import write_prompt
 from tinyllm.training.validation import Validator
@@ -154,7 +157,7 @@ def test_student_and_corpus_read_the_question_alone_and_learn_the_gold_text() ->
     row = {"id": "e", "rationale": "Without one egg, 9 becomes 8. The answer is 8.0.", "status": "ok"}
     judged = audit_question(EGGS, "train", {"ann": row}, LIMITS)
     assert judged.row["targets"] == {"answer": "8", "ann": row["rationale"]}
-    assert (judged.row["input"], judged.verdicts["ann"].stated) == (EGGS.question, "8")
+    assert (judged.row["input"], judged.verdicts["ann"].rationale.stated) == (EGGS.question, "8")
 
 
 def test_a_forced_prompt_shows_gold_texts_and_no_options() -> None:
@@ -211,7 +214,8 @@ Let's think step by step."""
     ],
 )
 def test_the_audit_holds_a_stated_answer_against_the_gold_text(text: str, expected: str | None) -> None:
-    assert find_fault(text, APPLES, LIMITS) == expected
+    asked = parse_question(APPLES)
+    assert find_fault(parse_rationale(text, asked), asked, LIMITS) == expected
 
 
 def test_an_exam_is_graded_by_match() -> None:
@@ -262,7 +266,7 @@ PARAMS = toy_params(score__max_new_tokens=6)
 
 
 @pytest.fixture(scope="module")
-def student(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
+def student(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     """A T5 of noise: as initialised, it repeats itself whatever it is asked."""
     tokenizer = toy_tokenizer(tmp_path_factory.mktemp("vocabulary"))
     model = toy_model(tokenizer)
@@ -271,20 +275,20 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
         for weight in model.parameters():
             if weight.dim() > 1:
                 weight.normal_()
-    return model.eval(), tokenizer
+    return loaded_model(model.eval(), tokenizer)
 
 
-def half_known(model: Any, tokenizer: Any) -> list[Question]:
+def half_known(model: LoadedModel) -> list[Question]:
     """The toy questions, every other one with the very text as gold that the student writes."""
-    readings, _, _ = encode_questions(FREE, InputEncoder(PARAMS.student, model, tokenizer), "predict: ")
-    texts = generate_texts(model, tokenizer, readings, 6, 4096)
+    readings, _, _ = encode_questions(FREE, InputEncoder(PARAMS.student, model), "predict: ")
+    texts = generate_texts(model, readings, 6, 4096)
     assert all(texts)
     return [replace(q, answer=text) if i % 2 else q for i, (q, text) in enumerate(zip(FREE, texts, strict=True))]
 
 
-def test_a_prediction_is_the_text_and_whether_it_matches(student: tuple[Any, Any]) -> None:
-    questions, done = half_known(*student), []
-    rows = predict(*student, questions, PARAMS, done.append)
+def test_a_prediction_is_the_text_and_whether_it_matches(student: LoadedModel) -> None:
+    questions, done = half_known(student), []
+    rows = predict(student, questions, PARAMS, done.append)
     assert [row["matched"] for row in rows] == [False, True] * 4
     assert sum(done) == passes(questions, texts=False) * 8 == 8
     for question, row in zip(questions, rows, strict=True):
@@ -292,14 +296,13 @@ def test_a_prediction_is_the_text_and_whether_it_matches(student: tuple[Any, Any
         assert (row["id"], row["gold"], row["choice"], row["scores"]) == (question.id, question.gold, None, [])
 
 
-def test_valid_is_judged_by_what_the_student_writes(student: tuple[Any, Any]) -> None:
-    model, tokenizer = student
-    reader, questions = InputEncoder(PARAMS.student, model, tokenizer), half_known(model, tokenizer)
+def test_valid_is_judged_by_what_the_student_writes(student: LoadedModel) -> None:
+    reader, questions = InputEncoder(PARAMS.student, student), half_known(student)
     valid = Validator(questions, reader, PARAMS)
-    texts = generate_texts(model, tokenizer, valid.readings, valid.longest, 4096)  # some go on behind their gold text
+    texts = generate_texts(student, valid.inputs, valid.longest, 4096)  # some go on behind their gold text
     right = sum(text == question.gold for text, question in zip(texts, questions, strict=True))
-    assert 0 < right < 4 and valid(model) == right / 8
-    assert Validator(FREE, reader, PARAMS)(model) == 0.0
+    assert 0 < right < 4 and valid(student) == right / 8
+    assert Validator(FREE, reader, PARAMS)(student) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -307,9 +310,9 @@ def test_valid_is_judged_by_what_the_student_writes(student: tuple[Any, Any]) ->
     [("Red.", "red", True), ("red dog", "red", False), ("dog", "{dog}", True), ("", "{}", False), ("", "red", False)],
 )
 def test_a_text_counts_as_the_gold_answer_that_it_equals(
-    student: tuple[Any, Any], text: str, gold: str, expected: bool
+    student: LoadedModel, text: str, gold: str, expected: bool
 ) -> None:
-    assert match_answer(text, gold, student[1]) == expected  # the vocabulary has no curly bracket
+    assert match_answer(text, gold, student.tokenizer) == expected  # the vocabulary has no curly bracket
 
 
 # --- numbers --------------------------------------------------------------------------------------------------------
@@ -432,7 +435,6 @@ def test_many_gold_answers_leave_the_confusion_out() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("browser")
 def test_a_browser_shows_gold_and_what_every_seed_writes(tmp_path: Path) -> None:
     report = gather(free_results(), "toy", {})
     (tmp_path / "index.html").write_text(render(report, draw(report)), encoding="utf-8")

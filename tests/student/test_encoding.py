@@ -157,9 +157,9 @@ def test_at_512_tokens_a_long_pubmedqa_input_keeps_question_and_options(flan_t5:
 
 
 def reader(tokenizer: Any, causal: bool = False, **changes: Any) -> InputEncoder:
-    config = SimpleNamespace(is_encoder_decoder=not causal, decoder_start_token_id=0)
+    plain = SimpleNamespace(config=SimpleNamespace(decoder_start_token_id=0))
     params = toy_params(**{f"student__{name}": value for name, value in changes.items()})
-    return InputEncoder(params.student, SimpleNamespace(config=config), tokenizer)
+    return InputEncoder(params.student, SimpleNamespace(tokenizer=tokenizer, causal=causal, plain=plain))
 
 
 def test_a_seq2seq_student_reads_prefix_context_and_question_and_starts_from_its_start_token(tokenizer: Any) -> None:

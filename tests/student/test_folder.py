@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from tests.toys import SIZES, toy_causal, toy_model, toy_params, toy_questions, toy_rows, toy_tokenizer
-from tinyllm.models.loaded import embedded, plain
+from tinyllm.models.loaded import LoadedModel, embedded, loaded_model
 from tinyllm.params.schema import Scratch, Student
 from tinyllm.student.build import new_student, scratch_model
 from tinyllm.student.folder import load_student, save_student
@@ -37,7 +37,7 @@ def saved(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     """A student of each kind as it is saved, and so a checkpoint to start another from."""
     root = tmp_path_factory.mktemp("saved")
     for name, model in MODELS.items():
-        save_student(model(tokenizer), tokenizer, root / name, max_new_tokens=7)
+        save_student(loaded_model(model(tokenizer), tokenizer), root / name, max_new_tokens=7)
     return {name: root / name for name in MODELS}
 
 
@@ -50,24 +50,25 @@ def starting(folder: Path, tuning: str = "full", alone: bool = False, **changes:
     )
 
 
-def tuned(folder: Path, tuning: str, alone: bool = False) -> tuple[Any, Any]:
+def tuned(folder: Path, tuning: str, alone: bool = False) -> LoadedModel:
     """A student as if trained: what is tuned of it has moved."""
     torch.manual_seed(3)
-    model, tokenizer = new_student(starting(folder, tuning, alone), 0.1, [], folder)
+    model = new_student(starting(folder, tuning, alone), 0.1, [], folder)
     with torch.no_grad():
-        for weight in model.parameters():
+        for weight in model.wrapped.parameters():
             if weight.requires_grad:
                 weight.add_(torch.randn_like(weight), alpha=0.1)
-    return model.eval(), tokenizer
+    model.wrapped.eval()
+    return model
 
 
-def logits(model: Any) -> torch.Tensor:
+def logits(model: LoadedModel) -> torch.Tensor:
     """What a student makes of two inputs of different length."""
     ids = torch.arange(3, 15).view(2, 6)
     mask = torch.tensor([[1] * 6, [1] * 4 + [0] * 2])
-    decoder = {"decoder_input_ids": torch.tensor([[0, 5, 6], [0, 7, 8]])} if model.config.is_encoder_decoder else {}
+    decoder = {"decoder_input_ids": torch.tensor([[0, 5, 6], [0, 7, 8]])} if not model.causal else {}
     with torch.no_grad():
-        return plain(model)(**embedded(model, ids, mask), **decoder).logits
+        return model.plain(**embedded(model, ids, mask), **decoder).logits
 
 
 def changed(saved: Path, folder: Path, *without: str) -> Path:
@@ -117,11 +118,11 @@ def test_first_embeddings_spread_as_wide_as_asked_for(architecture: str, scale: 
 def test_a_new_student_has_a_vocabulary_of_the_texts_and_a_model_of_its_size(tmp_path: Path, architecture: str) -> None:
     torch.manual_seed(5)
     sizes = SIZES.model_copy(update={"architecture": architecture}).model_dump()
-    model, tokenizer = new_student(toy_params(student__scratch=sizes).student, 0.2, TEXTS, tmp_path)
-    assert model.config.is_encoder_decoder == (architecture == "seq2seq")
-    assert model.config.vocab_size == len(tokenizer) <= SIZES.vocabulary
-    assert model.config.hidden_size == SIZES.width
-    assert tokenizer.tokenize("horse by the river") == ["▁horse", "▁by", "▁the", "▁river"]
+    model = new_student(toy_params(student__scratch=sizes).student, 0.2, TEXTS, tmp_path)
+    assert model.causal == (architecture == "causal")
+    assert model.plain.config.vocab_size == len(model.tokenizer) <= SIZES.vocabulary
+    assert model.plain.config.hidden_size == SIZES.width
+    assert model.tokenizer.tokenize("horse by the river") == ["▁horse", "▁by", "▁the", "▁river"]
 
 
 def test_a_vocabulary_that_cannot_be_written_is_named(tmp_path: Path) -> None:
@@ -148,8 +149,8 @@ def test_what_a_model_cannot_do_is_refused(
 def test_a_model_with_a_chat_template_may_chat(saved: dict[str, Path], tmp_path: Path) -> None:
     folder = changed(saved["llama"], tmp_path / "chatty")
     (folder / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
-    _, tokenizer = new_student(starting(folder, student__chat=True), 0.0, [], tmp_path)
-    assert tokenizer.apply_chat_template([{"role": "user", "content": "Red?"}], tokenize=False) == "Red?"
+    model = new_student(starting(folder, student__chat=True), 0.0, [], tmp_path)
+    assert model.tokenizer.apply_chat_template([{"role": "user", "content": "Red?"}], tokenize=False) == "Red?"
 
 
 # --- the folder a student is left in --------------------------------------------------------------------------------
@@ -165,22 +166,22 @@ def test_a_saved_student_is_a_plain_folder_without_pickle(saved: dict[str, Path]
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_a_saved_student_loads_as_it_was(saved: dict[str, Path], tokenizer: Any, kind: str) -> None:
-    model, loaded = load_student(saved[kind])
+    model = load_student(saved[kind])
     expected = MODELS[kind](tokenizer).state_dict()
-    assert all(torch.equal(weight, expected[name]) for name, weight in model.state_dict().items())
-    assert loaded.get_vocab() == tokenizer.get_vocab()
+    assert all(torch.equal(weight, expected[name]) for name, weight in model.plain.state_dict().items())
+    assert model.tokenizer.get_vocab() == tokenizer.get_vocab()
 
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_merged_adapters_answer_as_they_did_beside_the_model(saved: dict[str, Path], tmp_path: Path, kind: str) -> None:
-    model, tokenizer = tuned(saved[kind], "lora")
+    model = tuned(saved[kind], "lora")
     expected = logits(model)
-    save_student(model, tokenizer, tmp_path / "out", 7)
+    save_student(model, tmp_path / "out", 7)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == WHOLE
-    loaded, _ = load_student(tmp_path / "out")
+    loaded = load_student(tmp_path / "out")
     assert torch.allclose(logits(loaded), expected, rtol=1e-5, atol=1e-5)
     assert torch.allclose(logits(model), expected, rtol=1e-5, atol=1e-5)  # the student itself goes on as it was
-    untuned, _ = load_student(saved[kind])
+    untuned = load_student(saved[kind])
     assert not torch.allclose(logits(untuned), expected, rtol=0, atol=0.05)
 
 
@@ -189,30 +190,30 @@ def test_merged_adapters_answer_as_they_did_beside_the_model(saved: dict[str, Pa
 def test_an_adapter_saved_alone_answers_as_it_did_and_names_its_model(
     saved: dict[str, Path], tmp_path: Path, kind: str, tuning: str
 ) -> None:
-    model, tokenizer = tuned(saved[kind], tuning, alone=True)
-    save_student(model, tokenizer, tmp_path / "out", 7)
+    model = tuned(saved[kind], tuning, alone=True)
+    save_student(model, tmp_path / "out", 7)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ALONE
     named = json.loads((tmp_path / "out/adapter_config.json").read_text(encoding="utf-8"))
     assert named["base_model_name_or_path"] == str(saved[kind])
-    loaded, words = load_student(tmp_path / "out")
-    assert torch.equal(logits(loaded), logits(model)) and not loaded.training and not plain(loaded).training
-    assert words.get_vocab() == tokenizer.get_vocab()
+    loaded = load_student(tmp_path / "out")
+    assert torch.equal(logits(loaded), logits(model)) and not loaded.wrapped.training and not loaded.plain.training
+    assert loaded.tokenizer.get_vocab() == model.tokenizer.get_vocab()
 
 
 def test_a_model_is_named_as_the_params_name_it(
     saved: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(saved["t5"].parent)
-    model, tokenizer = tuned(Path("t5"), "lora", alone=True)
-    save_student(model, tokenizer, tmp_path / "out", 7)
+    model = tuned(Path("t5"), "lora", alone=True)
+    save_student(model, tmp_path / "out", 7)
     assert str(saved["t5"].parent) not in (tmp_path / "out/adapter_config.json").read_text(encoding="utf-8")
-    assert torch.equal(logits(load_student(tmp_path / "out")[0]), logits(model))
+    assert torch.equal(logits(load_student(tmp_path / "out")), logits(model))
 
 
 @pytest.mark.parametrize("alone", [False, True])
 def test_two_saves_are_equal(saved: dict[str, Path], tmp_path: Path, alone: bool) -> None:
     for name in "ab":
-        save_student(*tuned(saved["llama"], "lora", alone), tmp_path / name, 7)
+        save_student(tuned(saved["llama"], "lora", alone), tmp_path / name, 7)
     first, second = ({p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} for name in "ab")
     assert first == second
 
@@ -220,9 +221,9 @@ def test_two_saves_are_equal(saved: dict[str, Path], tmp_path: Path, alone: bool
 @pytest.mark.parametrize(("kind", "library"), [("t5", AutoModelForSeq2SeqLM), ("llama", AutoModelForCausalLM)])
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 def test_transformers_loads_adapters_alone(saved: dict[str, Path], tmp_path: Path, kind: str, library: Any) -> None:
-    model, tokenizer = tuned(saved[kind], "lora", alone=True)
-    save_student(model, tokenizer, tmp_path / "out", 7)
-    assert torch.equal(logits(library.from_pretrained(tmp_path / "out")), logits(model))
+    model = tuned(saved[kind], "lora", alone=True)
+    save_student(model, tmp_path / "out", 7)
+    assert torch.equal(logits(loaded_model(library.from_pretrained(tmp_path / "out"), model.tokenizer)), logits(model))
 
 
 # --- folders that are refused ---------------------------------------------------------------------------------------
@@ -237,7 +238,7 @@ def test_a_folder_without_weights_holds_no_student(saved: dict[str, Path], tmp_p
 
 
 def test_an_adapter_without_its_weights_is_no_student(saved: dict[str, Path], tmp_path: Path) -> None:
-    save_student(*tuned(saved["t5"], "prompt"), tmp_path / "1", 7)
+    save_student(tuned(saved["t5"], "prompt"), tmp_path / "1", 7)
     (tmp_path / "1/adapter_model.safetensors").unlink()
     with pytest.raises(
         ValueError, match=r"/1: holds no trained student \(no adapter_model\.safetensors\); run dvc repro train$"
@@ -247,7 +248,7 @@ def test_an_adapter_without_its_weights_is_no_student(saved: dict[str, Path], tm
 
 @pytest.mark.parametrize("tuning", ["lora", "prompt"])
 def test_an_adapter_that_lacks_a_part_is_damaged(saved: dict[str, Path], tmp_path: Path, tuning: str) -> None:
-    save_student(*tuned(saved["llama"], tuning, alone=True), tmp_path / "1", 7)
+    save_student(tuned(saved["llama"], tuning, alone=True), tmp_path / "1", 7)
     weights = load_file(tmp_path / "1/adapter_model.safetensors")
     lost = sorted(weights)[0]
     save_file(
@@ -259,7 +260,7 @@ def test_an_adapter_that_lacks_a_part_is_damaged(saved: dict[str, Path], tmp_pat
 
 def test_an_adapter_whose_model_is_gone_says_which(saved: dict[str, Path], tmp_path: Path) -> None:
     base = changed(saved["t5"], tmp_path / "base")
-    save_student(*tuned(base, "lora", alone=True), tmp_path / "1", 7)
+    save_student(tuned(base, "lora", alone=True), tmp_path / "1", 7)
     shutil.rmtree(base)
     with pytest.raises(ValueError) as error:
         load_student(tmp_path / "1")

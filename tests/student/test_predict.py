@@ -25,18 +25,12 @@ from transformers import (
 
 from tests.toys import toy_causal, toy_model, toy_params, toy_questions, toy_tokenizer
 from tinyllm.models.likelihood import EncodedInput, shares_prefix
+from tinyllm.models.loaded import LoadedModel, loaded_model
 from tinyllm.params.schema import Student
 from tinyllm.records.questions import Question, input_text
 from tinyllm.student.encoding import InputEncoder, TruncationCounts
-from tinyllm.student.predict import (
-    choose,
-    encode_questions,
-    generate_texts,
-    match_option,
-    option_scores,
-    passes,
-    predict,
-)
+from tinyllm.student.generate import generate_texts, match_option
+from tinyllm.student.predict import choose, encode_questions, option_scores, passes, predict
 from tinyllm.student.tuning import tune
 
 FEW = [  # options of different number and length, with context and without
@@ -121,7 +115,7 @@ KINDS: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
     "bloom": (bloom, {}),
     "lfm2": (lfm2, {}),
 }
-Kind = tuple[Any, InputEncoder]
+Kind = tuple[LoadedModel, InputEncoder]
 
 
 OTHERS = ("bart", "gpt2", "mistral", "mamba", "bloom", "lfm2")
@@ -136,32 +130,32 @@ def kind(request: pytest.FixtureRequest, tokenizer: Any) -> Kind:
     student = settings(**changes)
     model = build(tokenizer)
     size = 0.7 if model.config.is_encoder_decoder else 0.4  # of more noise float32 loses the last digits
-    model = noisy(tune(model, student), size)
-    return model, InputEncoder(student, model, tokenizer)
+    loaded = loaded_model(noisy(tune(model, student), size), tokenizer)
+    return loaded, InputEncoder(student, loaded)
 
 
 @pytest.fixture(scope="module")
 def t5(tokenizer: Any) -> Kind:
-    model = noisy(toy_model(tokenizer, dropout=0.5))
-    return model, InputEncoder(settings(), model, tokenizer)
+    model = loaded_model(noisy(toy_model(tokenizer, dropout=0.5)), tokenizer)
+    return model, InputEncoder(settings(), model)
 
 
 @torch.no_grad()
-def next_token(model: Any, reading: EncodedInput, behind: list[int]) -> torch.Tensor:
+def next_token(model: LoadedModel, reading: EncodedInput, behind: list[int]) -> torch.Tensor:
     """Log-probabilities (V,) of the token behind a reading and these tokens, by one pass of the model over all of them."""
-    model.eval()
+    model.wrapped.eval()
     decoded = torch.tensor([[*reading.prompt.tolist(), *behind]])
     if not len(reading.source):
-        logits = model(input_ids=decoded, attention_mask=torch.ones_like(decoded), use_cache=False).logits
+        logits = model.wrapped(input_ids=decoded, attention_mask=torch.ones_like(decoded), use_cache=False).logits
     else:
         ids = torch.tensor([reading.source.tolist()])
-        logits = model(
+        logits = model.wrapped(
             input_ids=ids, attention_mask=torch.ones_like(ids), decoder_input_ids=decoded, use_cache=False
         ).logits
     return torch.log_softmax(logits[0, -1].double(), dim=-1)
 
 
-def slow_score(model: Any, reading: EncodedInput, option: np.ndarray) -> float:
+def slow_score(model: LoadedModel, reading: EncodedInput, option: np.ndarray) -> float:
     """The log-probabilities of an option's tokens added up, each by a pass of its own."""
     return sum(float(next_token(model, reading, option[:i].tolist())[option[i]]) for i in range(len(option)))
 
@@ -183,9 +177,7 @@ def test_inputs_and_options_are_the_tokenizers_ids(t5: Kind, tokenizer: Any) -> 
 
 def test_an_option_is_never_cut(t5: Kind, tokenizer: Any) -> None:
     question = Question("1", "Which?", ("red " * 500, "blue"), 0)
-    _, options, cuts = encode_questions(
-        [question], InputEncoder(settings(max_input_tokens=16), t5[0], tokenizer), "predict: "
-    )
+    _, options, cuts = encode_questions([question], InputEncoder(settings(max_input_tokens=16), t5[0]), "predict: ")
     assert len(options[0][0]) == 501 and cuts == TruncationCounts(inputs_over_limit=1)
 
 
@@ -197,7 +189,8 @@ def test_scores_equal_one_pass_for_every_token_of_every_option(kind: Kind) -> No
     ]
     assert max(max(row) - min(row) for row in expected) > 1, "a toy that finds all options alike shows nothing"
     for batch_tokens in (1, 100, 10**6):
-        for scores, slow in zip(option_scores(model.train(), readings, options, batch_tokens), expected, strict=True):
+        model.wrapped.train()
+        for scores, slow in zip(option_scores(model, readings, options, batch_tokens), expected, strict=True):
             assert scores == pytest.approx(slow, abs=1e-5, rel=1e-6)
 
 
@@ -210,7 +203,7 @@ def test_a_score_by_tokens_is_the_mean_over_an_options_tokens(t5: Kind) -> None:
 
 def test_only_models_that_keep_keys_and_values_and_are_told_positions_go_on_from_a_prompt(tokenizer: Any) -> None:
     found = {
-        build.__name__: shares_prefix(build(tokenizer))
+        build.__name__: shares_prefix(loaded_model(build(tokenizer), tokenizer))
         for build in (toy_model, bart, toy_causal, gpt2, mistral, mamba, bloom, lfm2)
     }
     assert [name for name, can in found.items() if not can] == ["mamba", "bloom", "lfm2"]
@@ -218,11 +211,11 @@ def test_only_models_that_keep_keys_and_values_and_are_told_positions_go_on_from
 
 def test_what_stands_before_the_options_is_read_once(t5: Kind, tokenizer: Any) -> None:
     """Tokens that the encoder, and a causal model's first layer, are given: those of the questions, and of no option twice."""
-    causal = noisy(toy_causal(tokenizer))
-    for model, layer in ((t5[0], t5[0].encoder.block[0]), (causal, causal.model.layers[0])):
+    causal = loaded_model(noisy(toy_causal(tokenizer)), tokenizer)
+    for model, layer in ((t5[0], t5[0].plain.encoder.block[0]), (causal, causal.plain.model.layers[0])):
         seen: list[int] = []
         hook = layer.register_forward_pre_hook(lambda module, given: seen.append(given[0].shape[:2].numel()))  # noqa: B023
-        readings, options, _ = encode_questions(QUESTIONS, InputEncoder(settings(), model, tokenizer), "predict: ")
+        readings, options, _ = encode_questions(QUESTIONS, InputEncoder(settings(), model), "predict: ")
         option_scores(model, readings, options, 1)
         hook.remove()
         read = sum(len(reading.source) or len(reading.prompt) for reading in readings)
@@ -235,7 +228,7 @@ def test_progress_tells_of_every_question_once(t5: Kind, tokenizer: Any) -> None
     done: list[int] = []
     option_scores(t5[0], readings, options, 200, progress=done.append)
     assert sum(done) == len(QUESTIONS) and len(done) > 1
-    generate_texts(t5[0], tokenizer, readings, 3, 200, done.append)
+    generate_texts(t5[0], readings, 3, 200, done.append)
     assert sum(done) == 2 * len(QUESTIONS)
 
 
@@ -253,16 +246,17 @@ def test_texts_generated_together_equal_those_generated_one_by_one(kind: Kind) -
         expected.append(" ".join(reader.tokenizer.decode(ids, skip_special_tokens=True).split()))
     assert len(set(expected)) > 1, "a toy that says the same of everything shows nothing"
     for batch_tokens in (1, 100, 10**6):
-        assert generate_texts(model.train(), reader.tokenizer, readings, 6, batch_tokens) == expected
+        model.wrapped.train()
+        assert generate_texts(model, readings, 6, batch_tokens) == expected
 
 
 def test_a_text_ends_where_the_tokenizers_texts_end(tokenizer: Any) -> None:
     """Not where a checkpoint's own settings, which may be of another use of it, would end it."""
-    model = noisy(toy_causal(tokenizer), 0.4)
-    readings, _, _ = encode_questions(FEW, InputEncoder(settings(), model, tokenizer), "predict: ")
-    expected = generate_texts(model, tokenizer, readings, 6, 300)
-    model.generation_config.eos_token_id = list(range(2, len(tokenizer)))
-    assert generate_texts(model, tokenizer, readings, 6, 300) == expected
+    model = loaded_model(noisy(toy_causal(tokenizer), 0.4), tokenizer)
+    readings, _, _ = encode_questions(FEW, InputEncoder(settings(), model), "predict: ")
+    expected = generate_texts(model, readings, 6, 300)
+    model.plain.generation_config.eos_token_id = list(range(2, len(tokenizer)))
+    assert generate_texts(model, readings, 6, 300) == expected
     assert all(expected)
 
 
@@ -295,7 +289,7 @@ def test_the_best_score_is_chosen_and_of_equal_ones_the_first(scores: list[float
 
 
 def test_a_prediction_holds_scores_choice_text_and_match(t5: Kind, tokenizer: Any) -> None:
-    rows = predict(t5[0], tokenizer, QUESTIONS, toy_params(score__max_new_tokens=4))
+    rows = predict(t5[0], QUESTIONS, toy_params(score__max_new_tokens=4))
     readings, options, _ = encode_questions(QUESTIONS, t5[1], "predict: ")
     for question, row, reading, ids in zip(QUESTIONS, rows, readings, options, strict=True):
         assert list(row) == ["id", "gold", "choice", "scores", "text", "matched"]
@@ -307,14 +301,14 @@ def test_a_prediction_holds_scores_choice_text_and_match(t5: Kind, tokenizer: An
 
 def test_without_texts_only_the_options_are_judged(t5: Kind, tokenizer: Any) -> None:
     done: list[int] = []
-    with_texts = predict(t5[0], tokenizer, QUESTIONS, toy_params())
-    silent = predict(t5[0], tokenizer, QUESTIONS, toy_params(score__texts=False), done.append)
+    with_texts = predict(t5[0], QUESTIONS, toy_params())
+    silent = predict(t5[0], QUESTIONS, toy_params(score__texts=False), done.append)
     assert sum(done) == len(QUESTIONS) * passes(QUESTIONS, texts=False) == len(QUESTIONS)
     assert silent == [{**row, "text": None, "matched": None} for row in with_texts]
 
 
 def test_in_bf16_scores_are_rounded_and_nearly_the_same(t5: Kind, tokenizer: Any) -> None:
-    exact, rough = (predict(t5[0], tokenizer, QUESTIONS, toy_params(score__precision=p)) for p in ("fp32", "bf16"))
+    exact, rough = (predict(t5[0], QUESTIONS, toy_params(score__precision=p)) for p in ("fp32", "bf16"))
     exact, rough = (np.concatenate([row["scores"] for row in rows]) for rows in (exact, rough))
     apart = np.abs(rough - exact) / np.abs(exact)
     assert 1e-4 < apart.max() < 0.1  # a number of bf16 has 8 bits: up to 2**-9 off, and that layer after layer
@@ -323,7 +317,7 @@ def test_in_bf16_scores_are_rounded_and_nearly_the_same(t5: Kind, tokenizer: Any
 def test_a_prediction_does_not_depend_on_the_gold_answer(t5: Kind, tokenizer: Any) -> None:
     def of(answer: int) -> list[dict]:
         questions = [Question(q.id, q.question, q.choices, answer, q.context) for q in QUESTIONS]
-        rows = predict(t5[0], tokenizer, questions, toy_params(score__max_new_tokens=4))
+        rows = predict(t5[0], questions, toy_params(score__max_new_tokens=4))
         return [{key: value for key, value in row.items() if key != "gold"} for row in rows]
 
     assert of(0) == of(1)

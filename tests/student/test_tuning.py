@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from tests.toys import toy_causal, toy_model, toy_params, toy_tokenizer
-from tinyllm.models.loaded import embedded, plain, soft_tokens
+from tinyllm.models.loaded import LoadedModel, embedded, loaded_model
 from tinyllm.params.schema import Student
 from tinyllm.student.tuning import learning_rate, tune
 
@@ -56,25 +56,29 @@ def student(tuning: str, **changes: Any) -> Student:
     return toy_params(student__tuning=tuning, student__lora=LORA, student__soft_prompt=vectors, **changes).student
 
 
-def tuned(kind: str, tokenizer: Any, tuning: str) -> Any:
-    return tune(model_of(kind, tokenizer), student(tuning)).eval()
+def untuned(kind: str, tokenizer: Any) -> LoadedModel:
+    return loaded_model(model_of(kind, tokenizer).eval(), tokenizer)
 
 
-def call(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def tuned(kind: str, tokenizer: Any, tuning: str) -> LoadedModel:
+    return loaded_model(tune(model_of(kind, tokenizer), student(tuning)).eval(), tokenizer)
+
+
+def call(model: LoadedModel, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """The logits of a student, by way of its plain model."""
-    decoder = {"decoder_input_ids": torch.tensor([[0, 5, 6], [0, 7, 8]])} if model.config.is_encoder_decoder else {}
-    return plain(model)(**embedded(model, ids, mask), **decoder).logits
+    decoder = {"decoder_input_ids": torch.tensor([[0, 5, 6], [0, 7, 8]])} if not model.causal else {}
+    return model.plain(**embedded(model, ids, mask), **decoder).logits
 
 
-def after_one_step(model: Any) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+def after_one_step(model: LoadedModel) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """Train a step on any loss; return all weights before and after."""
-    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    before = {name: weight.detach().clone() for name, weight in model.wrapped.named_parameters()}
     optimizer = torch.optim.AdamW(
-        [weight for weight in model.parameters() if weight.requires_grad], lr=0.1, weight_decay=0.0
+        [weight for weight in model.wrapped.parameters() if weight.requires_grad], lr=0.1, weight_decay=0.0
     )
     call(model, IDS, MASK).logsumexp(dim=-1).sum().backward()
     optimizer.step()
-    return before, dict(model.named_parameters())
+    return before, dict(model.wrapped.named_parameters())
 
 
 # --- which weights move ---------------------------------------------------------------------------------------------
@@ -83,8 +87,9 @@ def after_one_step(model: Any) -> tuple[dict[str, torch.Tensor], dict[str, torch
 @pytest.mark.parametrize("kind", ["t5", "llama"])
 def test_full_tuning_is_the_model_itself_and_moves_every_weight(tokenizer: Any, kind: str) -> None:
     model = model_of(kind, tokenizer)
-    assert tune(model, student("full")) is model and plain(model) is model and soft_tokens(model) == 0
-    before, after = after_one_step(model)
+    loaded = loaded_model(tune(model, student("full")), tokenizer)
+    assert loaded.wrapped is model and loaded.plain is model and loaded.soft_tokens == 0
+    before, after = after_one_step(loaded)
     assert all(not torch.equal(before[name], after[name]) for name in before)
 
 
@@ -113,7 +118,7 @@ ATTENTION = [f"{stack}.{layer}" for stack in ("decoder", "encoder") for layer in
 def test_adapters_lie_in_attention_and_feed_forward_and_not_in_embeddings(
     tokenizer: Any, kind: str, layers: list[str]
 ) -> None:
-    model = plain(tuned(kind, tokenizer, "lora"))
+    model = tuned(kind, tokenizer, "lora").plain
     adapted = [name.split(".lora_A.")[0].split(".") for name, _ in model.named_parameters() if ".lora_A." in name]
     assert {f"{name[0]}.{name[-1]}" for name in adapted} == set(layers)
 
@@ -140,7 +145,7 @@ def two_layers(kind: str, tokenizer: Any) -> Any:
 def test_of_the_upper_layers_tuned_each_weight_moves_and_no_other(tokenizer: Any, kind: str) -> None:
     upper = {"learning_rate": 0.002, "layers": 1}
     model = tune(two_layers(kind, tokenizer), student("upper", student__upper=upper)).eval()
-    before, after = after_one_step(model)
+    before, after = after_one_step(loaded_model(model, tokenizer))
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert moved and moved == {name for name in before if name.startswith(LAST[kind])}
 
@@ -153,7 +158,7 @@ def test_more_upper_layers_than_there_are_are_refused(tokenizer: Any) -> None:
 
 def test_an_adapter_has_the_rank_and_weight_asked_for(tokenizer: Any) -> None:
     model = tuned("llama", tokenizer, "lora")
-    layer = plain(model).model.layers[0].self_attn.q_proj
+    layer = model.plain.model.layers[0].self_attn.q_proj
     assert layer.lora_A["default"].weight.shape == (2, 16) and layer.lora_B["default"].weight.shape == (16, 2)
     with torch.no_grad():
         layer.lora_B["default"].weight.normal_()
@@ -164,8 +169,8 @@ def test_an_adapter_has_the_rank_and_weight_asked_for(tokenizer: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["t5", "llama", "gpt2", "bart"])
 def test_an_untrained_adapter_changes_nothing(tokenizer: Any, kind: str) -> None:
-    plainly = model_of(kind, tokenizer).eval()
-    assert torch.allclose(call(tuned(kind, tokenizer, "lora"), IDS, MASK), call(plainly, IDS, MASK), rtol=0, atol=1e-5)
+    expected = call(untuned(kind, tokenizer), IDS, MASK)
+    assert torch.allclose(call(tuned(kind, tokenizer, "lora"), IDS, MASK), expected, rtol=0, atol=1e-5)
 
 
 # --- the soft prompt ------------------------------------------------------------------------------------------------
@@ -174,12 +179,12 @@ def test_an_untrained_adapter_changes_nothing(tokenizer: Any, kind: str) -> None
 @pytest.mark.parametrize("kind", ["t5", "llama", "gpt2", "bart"])
 def test_a_soft_prompt_changes_the_answer_and_learns(tokenizer: Any, kind: str) -> None:
     model = tuned(kind, tokenizer, "prompt")
-    assert soft_tokens(model) == 3
+    assert model.soft_tokens == 3
     logits = call(model, IDS, MASK)
-    without = call(model_of(kind, tokenizer).eval(), IDS, MASK)
+    without = call(untuned(kind, tokenizer), IDS, MASK)
     assert not torch.allclose(logits[:, -without.shape[1] :], without, rtol=0, atol=1e-4)
     logits.logsumexp(dim=-1).sum().backward()
-    gradient = model.get_parameter("prompt_encoder.default.embedding.weight").grad
+    gradient = model.wrapped.get_parameter("prompt_encoder.default.embedding.weight").grad
     assert gradient.shape == (3, 16) and (gradient.abs().sum(dim=1) > 0).all()
 
 
@@ -188,11 +193,11 @@ def test_a_soft_prompt_of_a_words_vectors_reads_as_those_words(tokenizer: Any, k
     """What stands before the input are vectors like any word's, at the same places and under the same mask."""
     model, words = tuned(kind, tokenizer, "prompt"), torch.tensor([20, 30, 40])
     with torch.no_grad():
-        vectors = plain(model).get_input_embeddings()(words)
-        model.get_parameter("prompt_encoder.default.embedding.weight").copy_(vectors)
+        vectors = model.plain.get_input_embeddings()(words)
+        model.wrapped.get_parameter("prompt_encoder.default.embedding.weight").copy_(vectors)
     ids = torch.cat([words.expand(2, 3), IDS], dim=1)
     mask = torch.cat([torch.ones(2, 3, dtype=torch.long), MASK], dim=1)
-    expected = call(model_of(kind, tokenizer).eval(), ids, mask)
+    expected = call(untuned(kind, tokenizer), ids, mask)
     assert torch.allclose(call(model, IDS, MASK), expected, atol=1e-5)
     given = embedded(model, IDS, MASK)
     assert given["inputs_embeds"].shape == (2, 9, 16) and torch.equal(given["attention_mask"], mask)
@@ -203,7 +208,7 @@ def test_padding_behind_a_prompted_input_changes_nothing(tokenizer: Any, kind: s
     model = tuned(kind, tokenizer, "prompt")
     padded = call(model, IDS, MASK)[1]
     if kind == "t5":
-        alone = plain(model)(
+        alone = model.plain(
             **embedded(model, IDS[1:, :4], MASK[1:, :4]), decoder_input_ids=torch.tensor([[0, 7, 8]])
         ).logits[0]
     else:
@@ -213,14 +218,14 @@ def test_padding_behind_a_prompted_input_changes_nothing(tokenizer: Any, kind: s
 
 def test_the_first_vectors_are_those_of_words(tokenizer: Any) -> None:
     model = tuned("llama", tokenizer, "prompt")
-    words = plain(model).get_input_embeddings().weight
-    for vector in model.get_parameter("prompt_encoder.default.embedding.weight"):
+    words = model.plain.get_input_embeddings().weight
+    for vector in model.wrapped.get_parameter("prompt_encoder.default.embedding.weight"):
         assert (words == vector).all(dim=1).any()
 
 
 @pytest.mark.parametrize("tuning", ["lora", "prompt"])
 def test_the_same_seed_starts_the_same_way(tokenizer: Any, tuning: str) -> None:
-    first, second = (dict(tuned("t5", tokenizer, tuning).named_parameters()) for _ in range(2))
+    first, second = (dict(tuned("t5", tokenizer, tuning).wrapped.named_parameters()) for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 

@@ -37,9 +37,9 @@ ROWS = [
 
 
 def reader(tokenizer: Any, **changes: Any) -> InputEncoder:
-    config = SimpleNamespace(is_encoder_decoder=True, decoder_start_token_id=0)
+    plain = SimpleNamespace(config=SimpleNamespace(decoder_start_token_id=0))
     params = toy_params(**{f"student__{name}": value for name, value in changes.items()})
-    return InputEncoder(params.student, SimpleNamespace(config=config), tokenizer)
+    return InputEncoder(params.student, SimpleNamespace(tokenizer=tokenizer, causal=False, plain=plain))
 
 
 def encoded(tokenizer: Any, *weights: float) -> list[list[tuple[int, str, str]]]:

@@ -30,7 +30,7 @@ def train(
 def assert_alike(one: Trained, other: Trained) -> None:
     assert one.metrics["steps"] == other.metrics["steps"] == 15
     moved = 0.0
-    for (name, first), second in zip(one.model.named_parameters(), other.model.parameters(), strict=True):
+    for (name, first), second in zip(one.model.plain.named_parameters(), other.model.plain.parameters(), strict=True):
         torch.testing.assert_close(first, second, **TOLERANCE, msg=lambda m, n=name: f"{n}: {m}")
         moved = max(moved, float(first.detach().abs().max()))
     assert moved > 0.1

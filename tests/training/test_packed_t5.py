@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from transformers import T5Config, T5ForConditionalGeneration
 
+from tinyllm.models.loaded import LoadedModel, loaded_model
 from tinyllm.training.batching import collate, pack_examples
 from tinyllm.training.examples import Example, target_counts
 from tinyllm.training.objective import Objective
+from tinyllm.training.packed_t5 import GROUP_TOKENS, match_sources, pack
 
 RNG = np.random.default_rng(5)
 WEIGHTS = torch.tensor([1.0, 0.5, 2.0])
@@ -49,6 +55,10 @@ def model(gated: bool) -> Any:
     return T5ForConditionalGeneration(config).train()
 
 
+def loaded(student: Any) -> LoadedModel:
+    return loaded_model(student, SimpleNamespace(pad_token_id=0))
+
+
 def gradients(student: Any) -> dict[str, torch.Tensor]:
     found = {name: weight.grad.clone() for name, weight in student.named_parameters()}
     student.zero_grad()
@@ -74,7 +84,7 @@ def test_end_to_end_the_loss_and_every_gradient_are_those_of_one_sequence_at_a_t
     slow.backward()
     expected = gradients(student)
 
-    loss, sums = Objective(student, WEIGHTS)(pack_examples(EXAMPLES), counts)
+    loss, sums = Objective(loaded(student), WEIGHTS)(pack_examples(EXAMPLES), counts)
     loss.backward()
     assert loss.item() == pytest.approx(slow.item(), abs=1e-4)
     assert (WEIGHTS * sums / counts).sum().item() == pytest.approx(slow.item(), abs=1e-4)
@@ -85,7 +95,7 @@ def test_end_to_end_the_loss_and_every_gradient_are_those_of_one_sequence_at_a_t
 
 def test_padded_and_end_to_end_agree_on_shared_encoders_too() -> None:
     student, counts = model(False), target_counts(EXAMPLES, 3)
-    objective = Objective(student, WEIGHTS)
+    objective = Objective(loaded(student), WEIGHTS)
     padded, sums = objective(collate(EXAMPLES, pad_id=0), counts)
     padded.backward()
     expected = gradients(student)
@@ -99,9 +109,9 @@ def test_padded_and_end_to_end_agree_on_shared_encoders_too() -> None:
 
 def test_in_bfloat16_the_loss_is_the_same_to_two_digits() -> None:
     student, counts = model(False), target_counts(EXAMPLES, 3)
-    exact, _ = Objective(student, WEIGHTS)(pack_examples(EXAMPLES), counts)
+    exact, _ = Objective(loaded(student), WEIGHTS)(pack_examples(EXAMPLES), counts)
     with torch.autocast("cpu", torch.bfloat16):
-        rounded, _ = Objective(student, WEIGHTS)(pack_examples(EXAMPLES), counts)
+        rounded, _ = Objective(loaded(student), WEIGHTS)(pack_examples(EXAMPLES), counts)
     rounded.backward()
     assert rounded.item() == pytest.approx(exact.item(), rel=1e-2)
     assert all(weight.grad is not None and torch.isfinite(weight.grad).all() for weight in student.parameters())
@@ -112,7 +122,71 @@ def test_dropout_is_on_in_training_alone() -> None:
     for module in student.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.5
-    part, objective = pack_examples(EXAMPLES), Objective(student, WEIGHTS)
+    part, objective = pack_examples(EXAMPLES), Objective(loaded(student), WEIGHTS)
     assert objective(part, counts)[0].item() != objective(part, counts)[0].item()
     student.eval()
     assert objective(part, counts)[0].item() == objective(part, counts)[0].item()
+
+
+# --- where the sequences lie: every token has its place, and no other grouping would cost less -----------------------
+
+lengths_of = st.lists(st.integers(1, 40), min_size=1, max_size=9)
+
+
+def cost(lengths: list[int], cuts: tuple[int, ...]) -> int:
+    """Places and groups' fixed costs where the sorted lengths are cut so."""
+    bounds = [0, *cuts, len(lengths)]
+    groups = [sorted(lengths)[first:last] for first, last in zip(bounds, bounds[1:], strict=False)]
+    return sum(len(group) * max(group) + GROUP_TOKENS for group in groups)
+
+
+@settings(max_examples=100, deadline=None)
+@given(lengths=lengths_of)
+def test_no_way_to_cut_into_groups_costs_less(lengths: list[int]) -> None:
+    inner = range(1, len(lengths))
+    best = min(cost(lengths, cuts) for n in range(len(lengths)) for cuts in combinations(inner, n))
+    layout = pack(lengths)
+    assert layout.places + GROUP_TOKENS * len(layout.groups) == best
+
+
+@settings(max_examples=100, deadline=None)
+@given(lengths=lengths_of)
+def test_every_token_has_a_place_of_its_own_and_the_rest_is_marked_as_padding(lengths: list[int]) -> None:
+    layout = pack(lengths)
+    arrays = [np.arange(length) + 100 * (i + 1) for i, length in enumerate(lengths)]
+    filled = layout.fill(arrays, -1).tolist()
+    for start, array in zip(layout.starts, arrays, strict=True):
+        assert filled[start : start + len(array)] == array.tolist()
+    padded = [
+        bool(place)
+        for group in layout.groups
+        for place in (group.padded.flatten() if group.padded is not None else [False] * group.places)
+    ]
+    assert padded == [value == -1 for value in filled]
+
+
+def test_like_lengths_share_a_group_and_a_few_tokens_of_padding_are_cheaper_than_a_group() -> None:
+    assert [(group.count, group.length) for group in pack([30, 5, 5, 6, 90]).groups] == [(3, 6), (1, 30), (1, 90)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data(), sources=lengths_of)
+def test_every_target_finds_its_own_source_word_for_word(data: st.DataObject, sources: list[int]) -> None:
+    of = data.draw(st.lists(st.integers(0, len(sources) - 1), min_size=1, max_size=9))
+    targets = [data.draw(st.integers(1, 40)) for _ in of]
+    source, target = pack(sources), pack(targets)
+    words = source.fill([np.arange(n) + 100 * (i + 1) for i, n in enumerate(sources)], -1)
+    matched = match_sources(target, source, of, sources)
+    found = iter(words[matched.places].tolist())
+    which = iter(target.order)
+    for group, seen in zip(target.groups, matched.groups, strict=True):
+        assert group.count == seen.count
+        for row in range(seen.count):
+            own = of[next(which)]
+            read = [next(found) for _ in range(seen.length)]
+            kept = (
+                read
+                if seen.padded is None
+                else [r for r, p in zip(read, seen.padded[row].tolist(), strict=True) if not p]
+            )
+            assert kept == [100 * (own + 1) + i for i in range(sources[own])]

@@ -12,6 +12,7 @@ import torch
 from transformers import TrainingArguments
 
 from tests.toys import toy_model, toy_params, toy_questions, toy_rows, toy_tokenizer
+from tinyllm.models.loaded import LoadedModel, loaded_model
 from tinyllm.params.schema import Loss
 from tinyllm.records.jsonl import write_jsonl
 from tinyllm.student.encoding import InputEncoder
@@ -43,7 +44,7 @@ def run(folder: Path, seed: int = 1, rows: Iterable[dict] = ROWS, **changes: Any
 
 
 def same_weights(first: Trained, second: Trained) -> bool:
-    left, right = first.model.state_dict(), second.model.state_dict()
+    left, right = first.model.plain.state_dict(), second.model.plain.state_dict()
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
@@ -87,16 +88,16 @@ def slow_objective(model: Any, tokenizer: Any) -> torch.Tensor:
     return total
 
 
-def samples(model: Any, tokenizer: Any) -> list[TrainingSample]:
-    examples, _ = encode_corpus(ROWS, TASKS, InputEncoder(toy_params().student, model, tokenizer))
+def samples(model: LoadedModel) -> list[TrainingSample]:
+    examples, _ = encode_corpus(ROWS, TASKS, InputEncoder(toy_params().student, model))
     return [TrainingSample(row["id"], learnt) for row, learnt in zip(ROWS, examples, strict=True)]
 
 
-def steps(model: Any, batch_tokens: int) -> StepCollator:
+def steps(model: LoadedModel, batch_tokens: int) -> StepCollator:
     return StepCollator(model, len(TASKS), batch_tokens)
 
 
-def trainer(model: Any, folder: Path) -> DistillationTrainer:
+def trainer(model: LoadedModel, folder: Path) -> DistillationTrainer:
     return DistillationTrainer(
         objective=Objective(model, torch.tensor([task.weight for task in TASKS])),
         args=TrainingArguments(output_dir=str(folder), use_cpu=True, report_to="none"),
@@ -119,9 +120,10 @@ def test_a_steps_gradient_is_that_of_the_objective_however_it_is_split(
     expected = {name: weight.grad.clone() for name, weight in model.named_parameters()}
     model.zero_grad()
 
-    step = steps(model, batch_tokens)(samples(model, tokenizer))
+    student = loaded_model(model, tokenizer)
+    step = steps(student, batch_tokens)(samples(student))
     assert len(step.parts) == parts or parts is None and 1 < len(step.parts) < 44
-    loss = trainer(model, tmp_path).training_step(Objective(model, torch.tensor([1.0, 0.5, 2.0])), {"step": step})
+    loss = trainer(student, tmp_path).training_step(Objective(student, torch.tensor([1.0, 0.5, 2.0])), {"step": step})
 
     assert loss.item() == pytest.approx(slow.item(), abs=1e-5)
     for name, weight in model.named_parameters():
@@ -137,13 +139,13 @@ def test_a_seed_gives_the_same_student_twice_and_another_seed_another(tmp_path: 
     first, again, other = (run(tmp_path / name, seed) for name, seed in (("a", 3), ("b", 3), ("c", 4)))
     assert same_weights(first, again)
     assert (first.metrics, first.curve) == (again.metrics, again.curve)
-    assert first.tokenizer.get_vocab() == again.tokenizer.get_vocab() == other.tokenizer.get_vocab()
+    assert first.model.tokenizer.get_vocab() == again.model.tokenizer.get_vocab() == other.model.tokenizer.get_vocab()
     assert not same_weights(first, other)
 
 
 @pytest.mark.slow
 def test_seeds_of_one_checkpoint_differ_in_the_order_of_the_questions(tokenizer: Any, tmp_path: Path) -> None:
-    save_student(toy_model(tokenizer), tokenizer, tmp_path / "start", max_new_tokens=4)
+    save_student(loaded_model(toy_model(tokenizer), tokenizer), tmp_path / "start", max_new_tokens=4)
     start = {"student__origin": "local", "student__model": str(tmp_path / "start"), "train__dropout": 0.0}
     first, again, other = (run(tmp_path / name, seed, **start) for name, seed in (("a", 3), ("b", 3), ("c", 4)))
     assert same_weights(first, again) and not same_weights(first, other)
@@ -153,7 +155,7 @@ def test_seeds_of_one_checkpoint_differ_in_the_order_of_the_questions(tokenizer:
 def test_alpha_zero_is_training_without_teachers(tmp_path: Path) -> None:
     silent = run(tmp_path / "a", loss__alpha=0.0)
     absent = run(tmp_path / "b", rows=toy_rows(TRAIN), corpus__teachers=())
-    assert silent.tokenizer.get_vocab() == absent.tokenizer.get_vocab()
+    assert silent.model.tokenizer.get_vocab() == absent.model.tokenizer.get_vocab()
     assert same_weights(silent, absent)
     assert (silent.metrics, silent.curve) == (absent.metrics, absent.curve)
     assert {row["task"] for row in silent.curve} == {"answer"}
@@ -164,7 +166,7 @@ def test_alpha_zero_is_training_without_teachers(tmp_path: Path) -> None:
 def test_the_batch_budget_changes_no_result_beyond_rounding(tmp_path: Path) -> None:
     whole, split = (run(tmp_path / str(n), runtime__batch_tokens=n, train__dropout=0.0) for n in (10**6, 300))
     assert whole.metrics == split.metrics
-    for left, right in zip(whole.model.parameters(), split.model.parameters(), strict=True):
+    for left, right in zip(whole.model.plain.parameters(), split.model.plain.parameters(), strict=True):
         torch.testing.assert_close(left, right, rtol=1e-2, atol=1e-3)
 
 
@@ -176,7 +178,7 @@ def looks(output: str) -> list[float]:
 
 
 def accuracy(trained: Trained, params: Any) -> float:
-    rows = predict(trained.model, trained.tokenizer, VALID, params)
+    rows = predict(trained.model, VALID, params)
     return sum(row["choice"] == row["gold"] for row in rows) / len(rows)
 
 
@@ -219,9 +221,11 @@ def test_training_stops_when_patience_is_at_its_end(tmp_path: Path, capsys: pyte
 def test_the_metrics_are_the_ones_written_out(tmp_path: Path) -> None:
     trained = run(tmp_path, train__epochs=2, student__max_target_tokens=9)
     accuracy_, parameters = trained.metrics.pop("valid_accuracy"), trained.metrics.pop("parameters")
-    assert 0 <= accuracy_ <= 1 and parameters == sum(weight.numel() for weight in trained.model.parameters())
+    assert 0 <= accuracy_ <= 1 and parameters == sum(weight.numel() for weight in trained.model.wrapped.parameters())
     assert trained.metrics.pop("best_epoch") in (1, 2)
-    long = [row for row in ROWS for text in row["targets"].values() if len(trained.tokenizer(text)["input_ids"]) > 9]
+    long = [
+        row for row in ROWS for text in row["targets"].values() if len(trained.model.tokenizer(text)["input_ids"]) > 9
+    ]
     assert trained.metrics == {
         "epochs": 2,
         "steps": 8,
@@ -245,8 +249,8 @@ def test_a_part_that_does_not_fit_into_memory_ends_in_one_line(tokenizer: Any, t
         def forward(self, part: Any, counts: torch.Tensor) -> Any:
             return torch.empty(10**15), counts
 
-    model = toy_model(tokenizer)
-    step = steps(model, 10**6)(samples(model, tokenizer)[:9])
+    model = loaded_model(toy_model(tokenizer), tokenizer)
+    step = steps(model, 10**6)(samples(model)[:9])
     with pytest.raises(ValueError) as error:
         trainer(model, tmp_path).training_step(Huge(model, torch.ones(3)), {"step": step})
     questions = ", ".join(f"train-{i}" for i in range(8))
@@ -258,7 +262,7 @@ def test_a_part_that_does_not_fit_into_memory_ends_in_one_line(tokenizer: Any, t
 
 
 def test_a_scratch_students_vocabulary_knows_the_prefixes_in_use_whole(tmp_path: Path) -> None:
-    tokenizer = run(tmp_path, student__rationale_prefix="erklaere wie {teacher}: ", train__epochs=1).tokenizer
+    tokenizer = run(tmp_path, student__rationale_prefix="erklaere wie {teacher}: ", train__epochs=1).model.tokenizer
     assert tokenizer.tokenize("predict: red") == ["▁predict", ":", "▁red"]
     for teacher in ("ann", "bob"):
         assert tokenizer.tokenize(f"erklaere wie {teacher}: red") == ["▁erklaere", "▁wie", f"▁{teacher}", ":", "▁red"]

@@ -10,7 +10,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from tests.toys import toy_causal, toy_model, toy_params, toy_questions, toy_rows, toy_tokenizer
-from tinyllm.models.loaded import IGNORED
+from tinyllm.models.loaded import IGNORED, LoadedModel, loaded_model
 from tinyllm.student.encoding import InputEncoder
 from tinyllm.training.batching import collate
 from tinyllm.training.examples import Example, Task, encode_corpus
@@ -30,8 +30,12 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return toy_tokenizer(tmp_path_factory.mktemp("vocabulary"))
 
 
-def samples(model: Any, tokenizer: Any) -> list[TrainingSample]:
-    reader = InputEncoder(toy_params(student__shared_encoder=True).student, model, tokenizer)
+def causal(tokenizer: Any) -> LoadedModel:
+    return loaded_model(toy_causal(tokenizer), tokenizer)
+
+
+def samples(model: LoadedModel) -> list[TrainingSample]:
+    reader = InputEncoder(toy_params(student__shared_encoder=True).student, model)
     examples, _ = encode_corpus(ROWS, TASKS, reader)
     return [TrainingSample(row["id"], own) for row, own in zip(ROWS, examples, strict=True)]
 
@@ -70,18 +74,18 @@ def test_a_row_is_the_question_and_then_each_tasks_branch() -> None:
 def test_losses_and_gradients_are_those_of_a_row_a_task(tokenizer: Any, attention: str) -> None:
     found = []
     for branched in (True, False):
-        model = toy_causal(tokenizer)
-        model.set_attn_implementation(attention)
+        model = causal(tokenizer)
+        model.plain.set_attn_implementation(attention)
         step = StepCollator(model, 3, 4096)
         step.trees = branched
-        made = step(samples(model, tokenizer))
+        made = step(samples(model))
         assert ("position_ids" in made.parts[0]) == branched
         objective, total = Objective(model, torch.tensor([1.0, 0.5, 2.0])), torch.zeros(3)
         for part in made.parts:
             loss, sums = objective(part, made.counts)
             loss.backward()
             total += sums
-        found.append((total, made.counts, {name: weight.grad for name, weight in model.named_parameters()}))
+        found.append((total, made.counts, {name: weight.grad for name, weight in model.plain.named_parameters()}))
     (sums, counts, gradients), (apart, apart_counts, expected) = found
     assert torch.equal(counts, apart_counts) and (sums > 0).all()
     torch.testing.assert_close(sums, apart, rtol=1e-5, atol=1e-5)
@@ -90,7 +94,7 @@ def test_losses_and_gradients_are_those_of_a_row_a_task(tokenizer: Any, attentio
 
 
 def test_questions_of_like_length_share_a_pass_within_the_budget(tokenizer: Any) -> None:
-    questions = [sample.examples for sample in samples(toy_causal(tokenizer), tokenizer)]
+    questions = [sample.examples for sample in samples(causal(tokenizer))]
     lengths = sorted(map(tree_length, questions))
     parts = split_trees(questions, 2 * lengths[-1])
     assert [tree_length(one) for part in parts for one in part] == lengths and len(parts) >= 3
@@ -99,7 +103,7 @@ def test_questions_of_like_length_share_a_pass_within_the_budget(tokenizer: Any)
 
 
 def test_a_question_is_computed_once(tokenizer: Any) -> None:
-    for sample in samples(toy_causal(tokenizer), tokenizer):
+    for sample in samples(causal(tokenizer)):
         heads = {tuple(example.prompt[: example.shared]) for example in sample.examples}
         assert len(heads) == 1 and sample.examples[0].shared > 20
         apart = collate(sample.examples, 0)["attention_mask"].sum().item()
@@ -108,14 +112,8 @@ def test_a_question_is_computed_once(tokenizer: Any) -> None:
 
 def test_a_model_of_another_kind_reads_a_row_a_task(tokenizer: Any) -> None:
     gpt2 = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_embd=16, n_layer=1, n_head=2, eos_token_id=1))
-    gpt2.config.pad_token_id = 0
-    assert [has_plain_head(model) for model in (toy_causal(tokenizer), toy_model(tokenizer), gpt2)] == [
-        True,
-        False,
-        False,
-    ]
-    made = StepCollator(gpt2, 3, 4096)(samples(gpt2, tokenizer))
+    other, t5 = loaded_model(gpt2, tokenizer), loaded_model(toy_model(tokenizer), tokenizer)
+    assert [has_plain_head(model) for model in (causal(tokenizer), t5, other)] == [True, False, False]
+    made = StepCollator(other, 3, 4096)(samples(other))
     assert all("position_ids" not in part for part in made.parts)
-    assert (
-        made.counts.tolist() == StepCollator(toy_causal(tokenizer), 3, 4096)(samples(gpt2, tokenizer)).counts.tolist()
-    )
+    assert made.counts.tolist() == StepCollator(causal(tokenizer), 3, 4096)(samples(other)).counts.tolist()

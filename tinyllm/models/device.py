@@ -1,8 +1,13 @@
-"""Where a model computes, and on how many threads; torch is imported where it is used."""
+"""Where a model computes, on how many threads, and what does not fit there; torch is imported where it is used."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from tinyllm.params.schema import Runtime
+
+T = TypeVar("T")
 
 
 def choose_device(runtime: Runtime) -> str:
@@ -19,13 +24,36 @@ def choose_device(runtime: Runtime) -> str:
 
 
 def prepare_torch(threads: int) -> None:
-    """Fix the number of CPU threads, which results depend on in their last digits, and silence the library.
-
-    Silenced are its own bars and its note on tied weights, which it tells as missing and then ties.
-    """
+    """Fix the number of CPU threads, which results depend on in their last digits, and silence the library."""
     import torch
-    from transformers.utils import logging
 
     torch.set_num_threads(threads)
+    silence_library()
+
+
+def silence_library() -> None:
+    """Keep quiet the library's own bars, and its note on tied weights: it calls them missing and then ties them."""
+    from transformers.utils import logging
+
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+
+
+def within_memory(run: Callable[[], T]) -> T | None:
+    """Return what `run` does, or None where that does not fit into memory."""
+    import torch
+
+    try:
+        return run()
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    torch.cuda.empty_cache()  # not in the handler: until it is left, the traceback holds the tensors
+    return None
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a tensor did not fit into the memory of the GPU or of the processor."""
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)

@@ -1,16 +1,16 @@
-"""Read once what several texts have before them in common, and go on from there with each: a question's options share it."""
+"""How likely a model finds texts behind a prompt: the prompt is read once, and each of a question's options goes on from it."""
 
 from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import log_softmax
 from transformers.cache_utils import (
     Cache,
     DynamicCache,
@@ -19,7 +19,9 @@ from transformers.cache_utils import (
     EncoderDecoderCache,
 )
 
-from tinyllm.models.loaded import embedded, filled, pad, plain
+from tinyllm.models.loaded import IGNORED, LoadedModel, embedded, filled, pad
+
+PADDING = 0.2  # the most of a batch that is padding
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class EncodedInput:
 
 @dataclass(frozen=True)
 class Prefilled:
-    """A model's state after B readings."""
+    """A model's state after B inputs."""
 
     logits: Tensor  # (B, V), of the token that comes next
     cache: Cache
@@ -41,72 +43,142 @@ class Prefilled:
     encoded: Tensor | None  # (B, S, D); None of a causal model
 
 
-def prefill(model: Any, readings: Sequence[EncodedInput]) -> Prefilled:
-    """Compute a model's state after each reading; their prompts must be of one length if the model has an encoder."""
-    base: Any = plain(model)
-    if not base.config.is_encoder_decoder:
-        given = left_padded(model, readings)
-        mask = given["attention_mask"]
-        out = base(**given, position_ids=_positions(mask), use_cache=True, logits_to_keep=1)
+def option_likelihoods(
+    model: LoadedModel,
+    inputs: Sequence[EncodedInput],
+    options: Sequence[Sequence[np.ndarray]],
+    batch_tokens: int | None = None,
+) -> list[list[float]]:
+    """Return the log-likelihood of every option behind its input, in nats.
+
+    An input is read once, and its options go on from there; where the model cannot share what it read, the whole is read anew
+    for each option.
+
+    Args:
+        options: by input, token ids, each at least one
+        batch_tokens: the most in one pass over options, padding counted; None is no limit
+    """
+    if shares_prefix(model):
+        likelihoods = iter(_behind(model, inputs, options, batch_tokens))
+    else:
+        likelihoods = iter([value for i, texts in enumerate(options) for value in _apart(model, inputs[i], texts)])
+    return [[next(likelihoods) for _ in texts] for texts in options]
+
+
+def _behind(
+    model: LoadedModel,
+    inputs: Sequence[EncodedInput],
+    options: Sequence[Sequence[np.ndarray]],
+    batch_tokens: int | None,
+) -> list[float]:
+    """Return the likelihoods of all options of these inputs, one input's after another's."""
+    state = prefill(model, inputs)
+    rows = [row for row, texts in enumerate(options) for _ in texts]
+    texts = [text for row in options for text in row]
+    first = log_softmax(state.logits.float(), dim=-1)  # (B, V)
+    likelihoods = first[rows, [int(text[0]) for text in texts]].tolist()
+    longer = [i for i, text in enumerate(texts) if len(text) > 1]
+    for chosen in by_length([state.mask.shape[1] + len(texts[i]) for i in longer], batch_tokens):
+        group = [longer[i] for i in chosen]
+        logits = extend(model, state, [rows[i] for i in group], [texts[i][:-1] for i in group])  # (N, T - 1, V)
+        rest = _log_likelihoods(logits, pad([texts[i][1:] for i in group], IGNORED).to(logits.device))
+        for i, value in zip(group, rest, strict=True):
+            likelihoods[i] += value
+    return likelihoods
+
+
+def _apart(model: LoadedModel, one_input: EncodedInput, options: Sequence[np.ndarray]) -> list[float]:
+    """Return the likelihoods of one input's options, the whole of it read anew for each."""
+    labels = pad(options, IGNORED).to(model.device)  # (N, T)
+    whole = [np.concatenate([one_input.prompt, text[:-1]]) for text in options]
+    arguments = embedded(model, pad(whole, 0).to(labels), filled(whole).to(labels))
+    logits = model.plain(**arguments, use_cache=False).logits[:, -labels.shape[1] :]  # (N, T, V)
+    return _log_likelihoods(logits, labels)
+
+
+def _log_likelihoods(logits: Tensor, labels: Tensor) -> list[float]:
+    """Return each row's log-likelihood of its labels (B, T), IGNORED where padded, by logits (B, T, V)."""
+    tokens = log_softmax(logits.float(), dim=-1).gather(2, labels.clamp(min=0)[:, :, None]).squeeze(2)  # (B, T)
+    return (tokens * (labels != IGNORED)).sum(dim=1).tolist()
+
+
+def prefill(model: LoadedModel, inputs: Sequence[EncodedInput]) -> Prefilled:
+    """Compute a model's state after each input; their prompts must be of one length if the model has an encoder."""
+    if model.causal:
+        arguments = left_padded(model, inputs)
+        mask = arguments["attention_mask"]
+        out = model.plain(**arguments, position_ids=_positions(mask), use_cache=True, logits_to_keep=1)
         return Prefilled(out.logits[:, -1], out.past_key_values, mask, None)
-    given, prompts = right_padded(model, readings)
-    mask = given["attention_mask"]
-    encoded = base.get_encoder()(**given).last_hidden_state
-    out = base(encoder_outputs=(encoded,), attention_mask=mask, decoder_input_ids=prompts, use_cache=True)
+    arguments, prompts = right_padded(model, inputs)
+    mask = arguments["attention_mask"]
+    encoded = model.plain.get_encoder()(**arguments).last_hidden_state
+    out = model.plain(encoder_outputs=(encoded,), attention_mask=mask, decoder_input_ids=prompts, use_cache=True)
     return Prefilled(out.logits[:, -1], out.past_key_values, mask, encoded)
 
 
-def extend(model: Any, state: Prefilled, rows: Sequence[int], texts: Sequence[np.ndarray]) -> Tensor:
+def extend(model: LoadedModel, state: Prefilled, rows: Sequence[int], texts: Sequence[np.ndarray]) -> Tensor:
     """Return the logits (N, T, V) behind every token of N texts.
 
     Args:
-        rows: the reading, one of the B, that each text follows; several may follow one
+        rows: the input, one of the B, that each text follows; several may follow one
         texts: token ids, each at least one
     """
-    base: Any = plain(model)
-    chosen = torch.tensor(rows, device=base.device)
-    ids = pad(texts, 0).to(base.device)  # (N, T); what fills a row stands behind its text, where no decoder looks
+    chosen = torch.tensor(rows, device=model.device)
+    ids = pad(texts, 0).to(model.device)  # (N, T); what fills a row stands behind its text, where no decoder looks
     cache, mask = _select(state.cache, chosen), state.mask[chosen]
     if state.encoded is not None:
         encoded = (state.encoded[chosen],)
-        return base(
+        return model.plain(
             encoder_outputs=encoded, attention_mask=mask, decoder_input_ids=ids, past_key_values=cache, use_cache=True
         ).logits
     whole = torch.cat([mask, filled(texts).to(mask)], dim=1)
     positions = _positions(whole)[:, mask.shape[1] :]
-    return base(
+    return model.plain(
         input_ids=ids, attention_mask=whole, position_ids=positions, past_key_values=cache, use_cache=True
     ).logits
 
 
-def shares_prefix(model: Any) -> bool:
-    """Whether a model's state can be gone on from with several tokens of several texts.
+def shares_prefix(model: LoadedModel) -> bool:
+    """Whether several texts can go on from a model's state, each with several tokens.
 
-    A causal one must keep keys and values alone, not a recurrent state, and be told where in the text a token stands, and which
-    logits are wanted.
+    A causal one must keep keys and values alone, not a recurrent state. It must take positions, and say which logits it keeps.
     """
-    base: Any = plain(model)
-    if base.config.is_encoder_decoder:
+    if not model.causal:
         return True
-    layers = {type(layer) for layer in DynamicCache(config=base.config).layers}
-    told = {"position_ids", "logits_to_keep"} <= set(inspect.signature(base.forward).parameters)
-    return told and layers <= {DynamicLayer, DynamicSlidingWindowLayer}
+    layers = {type(layer) for layer in DynamicCache(config=model.plain.config).layers}
+    placed = {"position_ids", "logits_to_keep"} <= set(inspect.signature(model.plain.forward).parameters)
+    return placed and layers <= {DynamicLayer, DynamicSlidingWindowLayer}
 
 
-def right_padded(model: Any, readings: Sequence[EncodedInput]) -> tuple[dict[str, Tensor], Tensor]:
-    """Return what the encoder is given, and the decoder's prompts (B, P)."""
-    sources = [reading.source for reading in readings]
-    on = plain(model).device
-    ids, mask = pad(sources, plain(model).config.pad_token_id).to(on), filled(sources).to(on)
-    prompts = np.stack([reading.prompt for reading in readings])
-    return embedded(model, ids, mask), torch.from_numpy(prompts).long().to(on)
+def right_padded(model: LoadedModel, inputs: Sequence[EncodedInput]) -> tuple[dict[str, Tensor], Tensor]:
+    """Return the encoder's arguments, and the decoder's prompts (B, P)."""
+    sources = [one_input.source for one_input in inputs]
+    ids, mask = pad(sources, model.pad_id).to(model.device), filled(sources).to(model.device)
+    prompts = np.stack([one_input.prompt for one_input in inputs])
+    return embedded(model, ids, mask), torch.from_numpy(prompts).long().to(model.device)
 
 
-def left_padded(model: Any, readings: Sequence[EncodedInput]) -> dict[str, Tensor]:
-    """Return what a causal model is given so that all prompts end in the same column, where their texts go on."""
-    backwards = [reading.prompt[::-1] for reading in readings]
-    on = plain(model).device
-    return embedded(model, pad(backwards, 0).flip(1).to(on), filled(backwards).flip(1).to(on))
+def left_padded(model: LoadedModel, inputs: Sequence[EncodedInput]) -> dict[str, Tensor]:
+    """Return a causal model's arguments so that all prompts end in the same column, where their texts go on."""
+    backwards = [one_input.prompt[::-1] for one_input in inputs]
+    ids, mask = pad(backwards, 0).flip(1).to(model.device), filled(backwards).flip(1).to(model.device)
+    return embedded(model, ids, mask)
+
+
+def by_length(sizes: Sequence[int], batch_tokens: int | None) -> Iterator[list[int]]:
+    """Yield indices in batches of like size: of at most `batch_tokens` with the padding, or of one alone."""
+    batch: list[int] = []
+    unpadded = 0
+    for i in sorted(range(len(sizes)), key=lambda i: sizes[i]):
+        padded = sizes[i] * (len(batch) + 1)
+        over = batch_tokens is not None and padded > batch_tokens
+        if batch and (over or padded - unpadded - sizes[i] > PADDING * padded):
+            yield batch
+            batch, unpadded = [], 0
+        batch.append(i)
+        unpadded += sizes[i]
+    if batch:
+        yield batch
 
 
 def _positions(mask: Tensor) -> Tensor:
@@ -120,7 +192,7 @@ def _select(cache: Cache, rows: Tensor) -> Cache:
         return EncoderDecoderCache(
             _select(cache.self_attention_cache, rows), _select(cache.cross_attention_cache, rows)
         )
-    own = copy.copy(cache)
-    own.layers = [copy.copy(layer) for layer in cache.layers]
-    own.batch_select_indices(rows)
-    return own
+    chosen = copy.copy(cache)
+    chosen.layers = [copy.copy(layer) for layer in cache.layers]
+    chosen.batch_select_indices(rows)
+    return chosen

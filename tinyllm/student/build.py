@@ -1,28 +1,29 @@
-"""The student: untrained as the params ask for, left in a folder once it is trained, and loaded from there."""
+"""The student: untrained as the params ask for, from random weights or from a checkpoint."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from transformers import (
-    LlamaConfig,
-    LlamaForCausalLM,
-    T5Config,
-    T5ForConditionalGeneration,
-)
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM, PretrainedConfig, T5Config, T5ForConditionalGeneration
 
-from tinyllm.models.checkpoint import load_checkpoint
+from tinyllm.models.checkpoint import Source, errors_start, load_weights, open_checkpoint
+from tinyllm.models.loaded import LoadedModel, loaded_model
 from tinyllm.params.schema import Scratch, Student
 from tinyllm.student.folder import errors_name
 from tinyllm.student.tuning import tune
 from tinyllm.student.vocabulary import train_tokenizer
 
+DROPOUTS = (  # T5 has one for all places, BART and Falcon one for each, Llama one at all, GPT-2 names its own
+    *("dropout_rate", "dropout", "activation_dropout", "hidden_dropout", "attention_dropout"),
+    *("resid_pdrop", "embd_pdrop", "attn_pdrop"),
+)
 
-def new_student(student: Student, dropout: float, texts: Sequence[str], folder: Path) -> tuple[Any, Any]:
-    """Return an untrained (model, tokenizer) as the params ask for; seed torch first.
+
+def new_student(student: Student, dropout: float, texts: Sequence[str], folder: Path) -> LoadedModel:
+    """Return an untrained student as the params ask for; seed torch first.
 
     Args:
         texts: what a scratch student's vocabulary is learnt from
@@ -35,17 +36,43 @@ def new_student(student: Student, dropout: float, texts: Sequence[str], folder: 
         assert student.scratch is not None  # params.py refuses a scratch student without sizes
         with errors_name(folder):
             tokenizer = train_tokenizer(texts, student.scratch.vocabulary, folder)
-        model: Any = scratch_model(student.scratch, len(tokenizer), dropout)
+        untuned = loaded_model(scratch_model(student.scratch, len(tokenizer), dropout), tokenizer)
     else:
-        model, tokenizer = load_checkpoint(student, dropout)
-    kind, causal = model.config.model_type, not model.config.is_encoder_decoder
-    if student.chat and not causal:
+        untuned = load_checkpoint(student, dropout)
+    if student.chat and not untuned.causal:
+        kind = untuned.plain.config.model_type
         raise ValueError(f"student.chat: true, but a {kind} is no causal model; set it to false")
-    if student.chat and not tokenizer.chat_template:
+    if student.chat and not untuned.tokenizer.chat_template:
         raise ValueError(
             f"student.chat: true, but the tokenizer of {student.model} has no chat template; set it to false"
         )
-    return tune(model, student), tokenizer
+    return loaded_model(tune(untuned.plain, student), untuned.tokenizer)
+
+
+def load_checkpoint(student: Student, dropout: float) -> LoadedModel:
+    """Load the checkpoint that a student starts from, in float32.
+
+    Raises:
+        ValueError: there is no such checkpoint, or it cannot be a student; one line.
+    """
+    name = student.model
+    assert name is not None  # params.py refuses a checkpoint without a name
+    folder = Path(name) if student.origin == "local" else None
+    source = Source("student.model", name, folder, student.gguf_file, student.revision, student.trust_remote_code)
+    checkpoint = open_checkpoint(source)
+    if checkpoint.tokenizer.eos_token_id is None:
+        raise ValueError(f"student.model: the tokenizer of {name} has no token that ends a text; use another model")
+    with errors_start(source):
+        _set_dropout(checkpoint.config, dropout)
+    return loaded_model(load_weights(checkpoint, torch.float32), checkpoint.tokenizer)
+
+
+def _set_dropout(config: PretrainedConfig, dropout: float) -> None:
+    known = [name for name in DROPOUTS if hasattr(config, name)]
+    for name in known:
+        setattr(config, name, dropout)
+    if dropout and not known:
+        raise ValueError(f"train.dropout is {dropout}, but a {config.model_type} has none; set it to 0.0")
 
 
 def scratch_model(sizes: Scratch, vocabulary: int, dropout: float) -> T5ForConditionalGeneration | LlamaForCausalLM:
@@ -55,13 +82,15 @@ def scratch_model(sizes: Scratch, vocabulary: int, dropout: float) -> T5ForCondi
     about the learning rate, so that it hardly leaves where it started; from smaller embeddings a small student learns more.
     """
     if sizes.architecture == "seq2seq":
-        model: Any = _t5(sizes, vocabulary, dropout)
+        model: T5ForConditionalGeneration | LlamaForCausalLM = _t5(sizes, vocabulary, dropout)
         first = 1.0
     else:
         model = _llama(sizes, vocabulary, dropout)
         first = model.config.initializer_range
     with torch.no_grad():
-        model.get_input_embeddings().weight.mul_(sizes.embedding_scale / first)
+        embeddings = model.get_input_embeddings().weight
+        assert isinstance(embeddings, Tensor)
+        embeddings.mul_(sizes.embedding_scale / first)
     return model
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from transformers import PreTrainedTokenizerBase
 
 from tinyllm.models.likelihood import EncodedInput
+from tinyllm.models.loaded import LoadedModel
 from tinyllm.params.schema import Student
 
 
@@ -33,15 +34,11 @@ class InputEncoder:
     without the prefix, which stands at the head of its decoder instead. A causal student reads prefix, context, question and
     `response`, or all but the latter in its chat template, and goes on from there; with a shared encoder, of which it has none,
     it reads context and question, then the prefix in place of `response`.
-
-    Args:
-        model: anything with the student's `config`
     """
 
-    def __init__(self, student: Student, model: Any, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
-        self.causal = not model.config.is_encoder_decoder
-        self.start = model.config.decoder_start_token_id if not self.causal else None
+    def __init__(self, student: Student, model: LoadedModel) -> None:
+        self.tokenizer, self.causal = model.tokenizer, model.causal
+        self.start = None if model.causal else model.plain.config.decoder_start_token_id
         self.shared = student.shared_encoder
         self.chat, self.response = student.chat and self.causal, "" if self.shared else student.response
         self.space = space_before_target(student)
@@ -51,30 +48,30 @@ class InputEncoder:
         """Return the ids of a question; what is longer than the limit is taken from the head of its context."""
         return self.questions(prefix, [(context, text)], cuts)[0]
 
-    def questions(self, prefix: str, given: Sequence[tuple[str, str]], cuts: TruncationCounts) -> list[EncodedInput]:
-        """Return the ids of many questions, each given as context and text: faster than one by one."""
+    def questions(self, prefix: str, texts: Sequence[tuple[str, str]], cuts: TruncationCounts) -> list[EncodedInput]:
+        """Return the ids of many questions, each as context and text: faster than one by one."""
         if self.causal:
             nothing = np.zeros(0, dtype=np.int32)
             if not self.shared:
-                return [EncodedInput(nothing, prompt) for prompt in self._prompts(prefix, given, cuts)]
+                return [EncodedInput(nothing, prompt) for prompt in self._prompts(prefix, texts, cuts)]
             tail = self._tail(prefix)
-            heads = self._prompts("", given, cuts)
+            heads = self._prompts("", texts, cuts)
             # the last token of the prompt foretells the first of the text, so that it must be the task's own
             return [
                 EncodedInput(nothing, np.concatenate([head, tail]), len(head) if len(tail) else 0) for head in heads
             ]
         head = self.tokenizer(prefix, add_special_tokens=False)["input_ids"] if self.shared else []
         prompt = np.array([self.start, *head], dtype=np.int32)
-        parts = [Parts("" if self.shared else prefix, context, text) for context, text in given]
+        parts = [Parts("" if self.shared else prefix, context, text) for context, text in texts]
         return [EncodedInput(source, prompt) for source in encode_inputs(self.tokenizer, parts, self.max_input, cuts)]
 
-    def _prompts(self, prefix: str, given: Sequence[tuple[str, str]], cuts: TruncationCounts) -> list[np.ndarray]:
+    def _prompts(self, prefix: str, texts: Sequence[tuple[str, str]], cuts: TruncationCounts) -> list[np.ndarray]:
         if self.chat:  # the template writes the special tokens itself
-            parts = [self._in_template(prefix, context, text) for context, text in given]
+            parts = [self._in_template(prefix, context, text) for context, text in texts]
             return encode_inputs(self.tokenizer, parts, self.max_input, cuts, add_special_tokens=False)
-        parts = [Parts(prefix, context, text + self.response) for context, text in given]
-        found = encode_inputs(self.tokenizer, parts, self.max_input, cuts)
-        return [ids[:-1] if ids[-1] == self.tokenizer.eos_token_id else ids for ids in found]
+        parts = [Parts(prefix, context, text + self.response) for context, text in texts]
+        encoded = encode_inputs(self.tokenizer, parts, self.max_input, cuts)
+        return [ids[:-1] if ids[-1] == self.tokenizer.eos_token_id else ids for ids in encoded]
 
     def _tail(self, prefix: str) -> np.ndarray:
         """Return the ids of a prefix behind the question, on a line of its own where no template stands between them."""
@@ -85,8 +82,9 @@ class InputEncoder:
         message = prefix + (f"{context}\n{text}" if context else text)
         turns = [{"role": "user", "content": message}]
         whole = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        head, found, tail = whole.partition(message)
-        if not found:
+        assert isinstance(whole, str)
+        head, inside, tail = whole.partition(message)
+        if not inside:
             raise ValueError("student.chat: the model's chat template changes the question's text; set it to false")
         return Parts(head + prefix, context, text + tail)
 
@@ -104,13 +102,13 @@ class InputEncoder:
             return []
         if self.causal:
             spaced = [self.space + text for text in texts]
-            found = self.tokenizer(spaced, add_special_tokens=False, verbose=False)["input_ids"]
-            found = [[*ids, self.tokenizer.eos_token_id] for ids in found]
+            bare = self.tokenizer(spaced, add_special_tokens=False, verbose=False)["input_ids"]
+            targets = [[*ids, self.tokenizer.eos_token_id] for ids in bare]
         else:
-            found = self.tokenizer(text_target=list(texts), verbose=False)["input_ids"]
+            targets = self.tokenizer(text_target=list(texts), verbose=False)["input_ids"]
         limit = self.max_target if limit is None else limit
-        cuts.targets_cut += sum(len(ids) > limit for ids in found)
-        return [np.asarray(ids[:limit], dtype=np.int32) for ids in found]
+        cuts.targets_cut += sum(len(ids) > limit for ids in targets)
+        return [np.asarray(ids[:limit], dtype=np.int32) for ids in targets]
 
 
 def space_before_target(student: Student) -> str:
@@ -134,7 +132,11 @@ class Parts:
 
 
 def encode_inputs(
-    tokenizer: Any, inputs: Sequence[Parts], limit: int, cuts: TruncationCounts, add_special_tokens: bool = True
+    tokenizer: PreTrainedTokenizerBase,
+    inputs: Sequence[Parts],
+    limit: int,
+    cuts: TruncationCounts,
+    add_special_tokens: bool = True,
 ) -> list[np.ndarray]:
     """Return the ids of each input; what exceeds `limit` tokens is taken from the head of its context.
 
@@ -143,14 +145,16 @@ def encode_inputs(
     if not inputs:
         return []
     options = {"verbose": False, "add_special_tokens": add_special_tokens}
-    found = tokenizer([parts.whole for parts in inputs], **options)["input_ids"]
+    encoded = tokenizer([parts.whole for parts in inputs], **options)["input_ids"]
     return [
         np.asarray(ids if len(ids) <= limit else _cut(tokenizer, parts, limit, cuts, options), dtype=np.int32)
-        for parts, ids in zip(inputs, found, strict=True)
+        for parts, ids in zip(inputs, encoded, strict=True)
     ]
 
 
-def _cut(tokenizer: Any, parts: Parts, limit: int, cuts: TruncationCounts, options: dict) -> list[int]:
+def _cut(
+    tokenizer: PreTrainedTokenizerBase, parts: Parts, limit: int, cuts: TruncationCounts, options: dict[str, bool]
+) -> list[int]:
     encoded = tokenizer(parts.whole, return_offsets_mapping=True, **options)
     ids, start = encoded["input_ids"], len(parts.prefix)
     end = start + len(parts.context)

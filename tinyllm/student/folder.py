@@ -6,22 +6,17 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError
-from transformers import (
-    AutoConfig,
-    AutoTokenizer,
-    GenerationConfig,
-)
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedModel
 
 from tinyllm.console import in_short
-from tinyllm.models.checkpoint import is_empty, load_model, set_padding
-from tinyllm.models.loaded import plain
-from tinyllm.student.adapters import ADAPTER, is_adapter, load_base, merge, read_adapter, write_adapter
+from tinyllm.models.checkpoint import is_empty, load_model
+from tinyllm.models.loaded import LoadedModel, loaded_model, move
+from tinyllm.student.adapters import ADAPTER, load_base, merge, read_adapter, write_adapter
 
 
-def save_student(model: Any, tokenizer: Any, folder: Path, max_new_tokens: int) -> None:
+def save_student(model: LoadedModel, folder: Path, max_new_tokens: int) -> None:
     """Write a Hugging Face folder: safetensors, configuration, tokenizer, greedy generation.
 
     Of a student whose adapter names the model it belongs to, that is peft's folder of the adapter alone. Other adapters are
@@ -35,13 +30,8 @@ def save_student(model: Any, tokenizer: Any, folder: Path, max_new_tokens: int) 
     partial.mkdir(parents=True)
     try:
         with errors_name(folder):
-            if is_adapter(model):
-                write_adapter(model, partial)
-            else:
-                whole = merge(model)
-                whole.generation_config = _generation(whole.config, tokenizer, max_new_tokens)
-                whole.save_pretrained(partial)
-            tokenizer.save_pretrained(partial)
+            _write_model(model, partial, max_new_tokens)
+            model.tokenizer.save_pretrained(partial)
     except BaseException:
         shutil.rmtree(partial)
         raise
@@ -49,19 +39,36 @@ def save_student(model: Any, tokenizer: Any, folder: Path, max_new_tokens: int) 
     partial.rename(folder)
 
 
-def _generation(config: Any, tokenizer: Any, max_new_tokens: int) -> GenerationConfig:
-    seq2seq = config.is_encoder_decoder
+def _write_model(model: LoadedModel, folder: Path, max_new_tokens: int) -> None:
+    if isinstance(model.wrapped, PreTrainedModel):
+        whole = model.wrapped
+    elif model.wrapped.active_peft_config.base_model_name_or_path is not None:
+        write_adapter(model.wrapped, folder)
+        return
+    else:
+        whole = merge(model.wrapped)
+    whole.generation_config = _generation(model, max_new_tokens)
+    whole.save_pretrained(folder)
+
+
+def _generation(model: LoadedModel, max_new_tokens: int) -> GenerationConfig:
+    config = model.plain.config
     return GenerationConfig(
-        decoder_start_token_id=config.decoder_start_token_id if seq2seq else None,
-        eos_token_id=config.eos_token_id if seq2seq else tokenizer.eos_token_id,  # what its targets ended with
+        decoder_start_token_id=None if model.causal else config.decoder_start_token_id,
+        eos_token_id=model.tokenizer.eos_token_id
+        if model.causal
+        else config.eos_token_id,  # what its targets ended with
         pad_token_id=config.pad_token_id,
         max_new_tokens=max_new_tokens,
         do_sample=False,
     )
 
 
-def load_student(folder: Path) -> tuple[Any, Any]:
+def load_student(folder: Path, device: str = "cpu") -> LoadedModel:
     """Load a trained student from its folder; where that holds an adapter alone, with the model it belongs to.
+
+    Args:
+        device: where it is to compute
 
     Raises:
         ValueError: the folder holds no student, or a damaged one; or an adapter's model cannot be loaded.
@@ -72,17 +79,15 @@ def load_student(folder: Path) -> tuple[Any, Any]:
         raise ValueError(f"{folder}: holds no trained student (no {weights}); run dvc repro train")
     base = load_base(folder) if adapter else None
     try:
-        model = (
-            load_model(str(folder), AutoConfig.from_pretrained(folder)) if base is None else read_adapter(base, folder)
-        )
+        model = read_adapter(base, folder) if base else load_model(str(folder), AutoConfig.from_pretrained(folder))
         tokenizer = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError, RuntimeError, LookupError, TypeError, SafetensorError) as error:
-        reason = in_short(error)
-        raise ValueError(f"{folder}: damaged ({reason}); delete it and run dvc repro train") from None
+        raise ValueError(f"{folder}: damaged ({in_short(error)}); delete it and run dvc repro train") from None
     if is_empty(tokenizer):
         raise ValueError(f"{folder}: damaged (no vocabulary); delete it and run dvc repro train")
-    set_padding(plain(model), tokenizer)
-    return model, tokenizer
+    student = loaded_model(model, tokenizer)
+    move(student, device)
+    return student
 
 
 @contextmanager

@@ -1,13 +1,13 @@
 """What of a student is trained: every weight, the upper layers', low-rank adapters in its layers (LoRA), or a soft prompt.
 
-Adapters and soft prompts are peft's. It wraps the model, and the functions below look beneath the wrapper, so that training
-and scoring need not know how a student was tuned.
+Adapters and soft prompts are peft's, which wraps the model. `LoadedModel` looks beneath the wrapper, so that training and
+scoring need not know how a student was tuned.
 """
 
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch.nn import Linear, ModuleList
 from transformers import PreTrainedModel
@@ -15,8 +15,11 @@ from transformers.pytorch_utils import Conv1D
 
 from tinyllm.params.schema import Params, Student
 
+if TYPE_CHECKING:
+    from peft import PeftModel  # seconds: the function below imports it where there is something to wrap
 
-def tune(model: PreTrainedModel, student: Student) -> Any:
+
+def tune(model: PreTrainedModel, student: Student) -> PreTrainedModel | PeftModel:
     """Return the model with what is to be trained of it: itself, or peft's wrapper around it, the rest of it frozen.
 
     The adapter's configuration names the model it belongs to only where it is to be saved alone. Seed torch first.
@@ -100,5 +103,5 @@ def _stacks(model: PreTrainedModel) -> list[ModuleList]:
 def _linear_layers(model: PreTrainedModel) -> list[str]:
     """Return what the linear layers of attention and feed-forward are called; the output layer often is the embeddings."""
     output = model.get_output_embeddings()
-    found = [name for name, part in model.named_modules() if isinstance(part, Linear | Conv1D) and part is not output]
-    return sorted({name.rpartition(".")[2] for name in found})
+    linear = [name for name, part in model.named_modules() if isinstance(part, Linear | Conv1D) and part is not output]
+    return sorted({name.rpartition(".")[2] for name in linear})

@@ -1,4 +1,4 @@
-"""From a teacher's params to the teacher, and from its completions to rows of its rationale file."""
+"""From a teacher's params to the teacher, and from its outputs to the rows of its rationale file."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from tinyllm.project import cache_path
 from tinyllm.records.questions import Question, read_questions
 from tinyllm.records.rationales import TeacherOutput
 from tinyllm.teachers.live import CachedTeacher
-from tinyllm.teachers.local.backend import Local
-from tinyllm.teachers.local.option_scores import OptionScores
 from tinyllm.teachers.metrics import Probabilities
 from tinyllm.teachers.protocol import Backend, Teacher
 from tinyllm.teachers.recorded import Recorded
@@ -66,15 +64,19 @@ def open_live(name: str, params: Params, train: Sequence[Question]) -> CachedTea
     settings = params.teachers[name]
     assert isinstance(settings, LocalTeacher | ServerTeacher)
     price = settings.price if isinstance(settings, ServerTeacher) else None
-    backend = open_backend(settings, params)
-    scorer = OptionScores(backend) if isinstance(backend, Local) else None
+    backend, scorer = open_backends(settings, params)
     return CachedTeacher(name, backend, cache_path(), params.prompt, train, price, params.runtime.max_cost, scorer)
 
 
-def open_backend(settings: LocalTeacher | ServerTeacher, params: Params) -> Backend:
-    if isinstance(settings, LocalTeacher):
-        return Local(settings, params.runtime)
-    return Server(settings, params.runtime)
+def open_backends(settings: LocalTeacher | ServerTeacher, params: Params) -> tuple[Backend, Backend | None]:
+    """Return what writes a teacher's answers, and what scores options; a server scores none."""
+    if isinstance(settings, ServerTeacher):
+        return Server(settings, params.runtime), None
+    from tinyllm.teachers.local.backend import Local  # these bring torch
+    from tinyllm.teachers.local.option_scores import OptionScores
+
+    local = Local(settings, params.runtime)
+    return local, OptionScores(local)
 
 
 def rationale_rows(
@@ -86,8 +88,8 @@ def rationale_rows(
         probabilities: None where they were not asked for: then the rows have no such field.
     """
     rows = [
-        {"id": question.id, "rationale": one.text, "status": one.status, **(one.extra or {})}
-        for question, one in zip(questions, completions, strict=True)
+        {"id": question.id, "rationale": completion.text, "status": completion.status, **(completion.extra or {})}
+        for question, completion in zip(questions, completions, strict=True)
     ]
     if probabilities is not None:
         for row, shares in zip(rows, probabilities, strict=True):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tinyllm.models.loaded import IGNORED, filled, pad
 from tinyllm.training.examples import Example
-from tinyllm.training.packed_layout import PackedLayout, Sources, match_sources, pack
+from tinyllm.training.packed_t5 import PackedLayout, Sources, match_sources, pack
 
 PASS_TOKENS = 500  # the padding for which a forward and backward pass of its own is not worth its fixed cost
 
@@ -87,8 +87,8 @@ def _distinct_sources(examples: Sequence[Example]) -> tuple[list[np.ndarray], li
     """Return the arrays that examples read, each once, and by example which it is."""
     places: dict[int, int] = {}
     rows = [places.setdefault(id(example.source), len(places)) for example in examples]
-    found = {id(example.source): example.source for example in examples}
-    return list(found.values()), rows
+    distinct = {id(example.source): example.source for example in examples}
+    return list(distinct.values()), rows
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tinyllm.models.loaded import IGNORED, plain, soft_tokens
+from tinyllm.models.loaded import IGNORED, LoadedModel
 from tinyllm.training import packed_t5 as packed
 from tinyllm.training.batching import PackedBatch, collate, pack_examples, padded_tokens, split_packed, split_step
 from tinyllm.training.examples import Example, target_counts
@@ -42,12 +42,15 @@ class OptionBatch:
     owner: Tensor  # (P,), the question that each row of soft_labels is about
 
 
+Part = dict[str, Tensor] | PackedBatch | OptionBatch  # one forward pass; the dict is of `collate`
+
+
 @dataclass(frozen=True)
 class Step:
     """What the collator makes of the samples of one optimizer step."""
 
     ids: list[str]
-    parts: list[dict[str, Tensor] | PackedBatch | OptionBatch]
+    parts: list[Part]
     counts: (
         Tensor  # (K,) target tokens of the step by task; of the last, with soft_labels, how many rows of soft_labels
     )
@@ -57,26 +60,24 @@ class StepCollator:
     """Collator: the samples of one step become its forward passes and the step's counts by task.
 
     Args:
-        student: the model, in peft's wrapper where it has one
         n_tasks: with soft_labels one more than the tasks
         rank, world: of this process and how many there are; each takes its share of a step's samples
     """
 
-    def __init__(self, student: Any, n_tasks: int, batch_tokens: int, rank: int = 0, world: int = 1) -> None:
-        model: Any = plain(student)
-        wide = packed.can_run(model) and model.config.d_model >= PACKED_WIDTH
-        self.packed = wide and not soft_tokens(student)  # a soft prompt is no token that could be laid out
-        self.model, self.trees = model, has_plain_head(student)
-        self.n_tasks, self.batch_tokens, self.pad_id = n_tasks, batch_tokens, model.config.pad_token_id
+    def __init__(self, model: LoadedModel, n_tasks: int, batch_tokens: int, rank: int = 0, world: int = 1) -> None:
+        wide = packed.can_run(model.plain) and model.plain.config.d_model >= PACKED_WIDTH
+        self.packed = wide and model.soft_prompt is None  # a soft prompt is no token that could be laid out
+        self.model, self.trees = model, has_plain_head(model)
+        self.n_tasks, self.batch_tokens, self.pad_id = n_tasks, batch_tokens, model.pad_id
         self.rank, self.world = rank, world
 
     def __call__(self, samples: Sequence[TrainingSample]) -> Step:
         counts = target_counts([example for sample in samples for example in sample.examples], self.n_tasks)
         if any(sample.soft_labels is not None for sample in samples):
             counts[-1] = sum(len(sample.soft_labels) for sample in samples if sample.soft_labels is not None)
-        ids, own = [sample.id for sample in samples], samples[self.rank :: self.world]
+        ids, share = [sample.id for sample in samples], samples[self.rank :: self.world]
         # every process has to take part in every step, or the others wait for it for ever
-        return Step(ids, self._parts(own) or [self._nothing(samples[0].examples[0])], counts)
+        return Step(ids, self._parts(share) or [self._nothing(samples[0].examples[0])], counts)
 
     def _nothing(self, example: Example) -> dict[str, Tensor]:
         """Return a pass with no label in it."""
@@ -88,10 +89,10 @@ class StepCollator:
         """Tokens of a padded pass, by where the model is by now."""
         if self.model.device.type != "cpu":
             return self.batch_tokens
-        return min(self.batch_tokens, max(1, CPU_NUMBERS // self.model.config.hidden_size))
+        return min(self.batch_tokens, max(1, CPU_NUMBERS // self.model.plain.config.hidden_size))
 
-    def _parts(self, samples: Sequence[TrainingSample]) -> list[dict[str, Tensor] | PackedBatch | OptionBatch]:
-        parts: list[dict[str, Tensor] | PackedBatch | OptionBatch] = []
+    def _parts(self, samples: Sequence[TrainingSample]) -> list[Part]:
+        parts: list[Part] = []
         if self.packed:
             split = split_packed([sample.examples for sample in samples], self.batch_tokens)
             parts += [pack_examples(part) for part in split if part]
@@ -101,13 +102,15 @@ class StepCollator:
         else:
             examples = [example for sample in samples for example in sample.examples]
             parts += [collate(part, self.pad_id) for part in split_step(examples, self.padded_budget)]
-        return parts + [self._choices(part) for part in self._by_budget([one for one in samples if one.options])]
+        return parts + [
+            self._choices(part) for part in self._by_budget([sample for sample in samples if sample.options])
+        ]
 
     def _by_budget(self, samples: Sequence[TrainingSample]) -> list[list[TrainingSample]]:
         """Split samples with options, those of like length together, so that no pass is over the budget."""
         split: list[list[TrainingSample]] = []
-        for sample in sorted(samples, key=lambda one: padded_tokens(one.options)):
-            grown = [option for one in [*split[-1], sample] for option in one.options] if split else []
+        for sample in sorted(samples, key=lambda sample: padded_tokens(sample.options)):
+            grown = [option for part in [*split[-1], sample] for option in part.options] if split else []
             if split and padded_tokens(grown) <= self.batch_tokens:
                 split[-1].append(sample)
             else:
@@ -130,3 +133,16 @@ class StepCollator:
             soft_labels,
             torch.tensor([i for i, _ in rows]),
         )
+
+
+def to_device(part: Any, device: torch.device) -> Any:  # whatever is nested in a Part
+    """Return the part with every tensor in it on the device."""
+    if isinstance(part, Tensor):
+        return part.to(device)
+    if isinstance(part, dict):
+        return {name: to_device(value, device) for name, value in part.items()}
+    if isinstance(part, list):
+        return [to_device(value, device) for value in part]
+    if is_dataclass(part) and not isinstance(part, type):
+        return replace(part, **{field.name: to_device(getattr(part, field.name), device) for field in fields(part)})
+    return part

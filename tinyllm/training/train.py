@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from transformers import set_seed
 
 from tinyllm.models.device import choose_device
+from tinyllm.models.loaded import LoadedModel, move
 from tinyllm.params.schema import Loss, Params, alpha
 from tinyllm.records.questions import Question
 from tinyllm.student.build import new_student
@@ -38,8 +38,7 @@ VOCABULARY_ROWS = 100_000  # a scratch student's vocabulary is learnt from no mo
 class Trained:
     """A trained student and what there is to say of its training."""
 
-    model: Any
-    tokenizer: Any
+    model: LoadedModel
     metrics: dict[str, float | int]
     curve: list[dict]  # rows of `step`, `task`, `loss`
 
@@ -68,15 +67,15 @@ def train_student(params: Params, seed: int, train: Iterable[dict], valid: Seque
     tasks = tasks_of(params.corpus.teachers, params.loss, student.answer_prefix, student.rationale_prefix)
     texts = vocabulary_texts(train, tasks) if student.origin == "scratch" else []
     with tempfile.TemporaryDirectory(dir=work) as folder:
-        model, tokenizer = new_student(student, settings.dropout, texts, Path(folder))
-    reader = InputEncoder(student, model, tokenizer)
+        model = new_student(student, settings.dropout, texts, Path(folder))
+    reader = InputEncoder(student, model)
     cuts, path = TruncationCounts(), work / f"samples-{os.environ.get('RANK', '0')}.arrow"
     write_samples(path, _encode_blocks(train, tasks, reader, params, cuts))
     samples = SampleFile(path)
     judge = Validator(valid, reader, params)
     if not settings.epochs:
-        model.to(choose_device(params.runtime))
-        return Trained(model, tokenizer, _metrics([(0, judge(model))], 0, 1, cuts, len(samples), model), [])
+        move(model, choose_device(params.runtime))
+        return Trained(model, _metrics([(0, judge(model))], 0, 1, cuts, len(samples), model), [])
     trainer = _trainer(params, seed, work, model, tasks, samples, judge)
     last = last_checkpoint(work)
     if last:
@@ -87,14 +86,14 @@ def train_student(params: Params, seed: int, train: Iterable[dict], valid: Seque
     steps, steps_per_epoch = trainer.state.global_step, trainer.state.max_steps / settings.epochs
     trainer.load_best()
     metrics = _metrics(trainer.looks, steps, steps_per_epoch, cuts, len(samples), model)
-    return Trained(model, tokenizer, metrics, trainer.curve.rows(steps))
+    return Trained(model, metrics, trainer.curve.rows(steps))
 
 
 def _trainer(
     params: Params,
     seed: int,
     work: Path,
-    model: Any,
+    model: LoadedModel,
     tasks: Sequence[Task],
     samples: SampleFile,
     judge: Validator,
@@ -182,7 +181,7 @@ def _metrics(
     steps_per_epoch: float,
     cuts: TruncationCounts,
     questions: int,
-    model: Any,
+    model: LoadedModel,
 ) -> dict[str, float | int]:
     best, accuracy = max(looks, key=lambda look: (look[1], -look[0]))
     return {
@@ -191,7 +190,7 @@ def _metrics(
         "epochs": round(steps / steps_per_epoch),
         "steps": steps,
         "questions": questions,
-        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "parameters": sum(weight.numel() for weight in model.wrapped.parameters()),
         "inputs_cut": cuts.inputs_cut,
         "inputs_over_limit": cuts.inputs_over_limit,
         "targets_cut": cuts.targets_cut,

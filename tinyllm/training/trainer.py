@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, nullcontext
-from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Sampler
 from tqdm import tqdm
-from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
+from transformers import (
+    PrinterCallback,
+    ProgressCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 from tinyllm.console import progress
+from tinyllm.models.device import is_out_of_memory
+from tinyllm.models.loaded import LoadedModel
 from tinyllm.student.folder import errors_name
 from tinyllm.training.loss import weighted_loss
 from tinyllm.training.loss_curve import LossCurve
 from tinyllm.training.objective import Objective
 from tinyllm.training.sample_file import SampleFile
-from tinyllm.training.step_collator import Step, StepCollator
+from tinyllm.training.step_collator import Part, Step, StepCollator, to_device
 
-Judge = Callable[[Any], float]  # of a student: its accuracy on valid
+Judge = Callable[[LoadedModel], float]  # of a student: its accuracy on valid
 WEIGHTS, PROGRESS, WHOLE = "model.safetensors", "progress.json", "whole"
 
 
@@ -71,7 +80,9 @@ class DistillationTrainer(Trainer):
         # the Trainer looks into a batch for keys, and finds none of those that it knows
         return DataLoader(self.samples, batch_sampler=batches, collate_fn=lambda part: {"step": self.steps(part)})
 
-    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+    def training_step(
+        self, model: nn.Module, inputs: Mapping[str, object], num_items_in_batch: object = None
+    ) -> Tensor:
         """Run the step's parts one after the other; their gradients add up to the whole objective's.
 
         Raises:
@@ -79,7 +90,8 @@ class DistillationTrainer(Trainer):
         """
         if not model.training:  # asked first: it walks over every module
             model.train()
-        step: Step = inputs["step"]
+        step = inputs["step"]
+        assert isinstance(step, Step)
         counts = step.counts.to(self.args.device)
         total = torch.zeros_like(counts)
         for i, part in enumerate(step.parts):
@@ -87,7 +99,7 @@ class DistillationTrainer(Trainer):
             try:
                 sums = self._pass(model, part, counts, last)
             except RuntimeError as error:  # OutOfMemoryError is one
-                raise _told(error, self.state.global_step + 1, step) from None
+                raise _in_one_line(error, self.state.global_step + 1, step) from None
             total += sums
         total = self.accelerator.reduce(total, "sum")
         if not torch.isfinite(total).all():
@@ -96,7 +108,7 @@ class DistillationTrainer(Trainer):
         self.curve.add(self.state.global_step + 1, total, counts)
         return weighted_loss(total, counts, self.accelerator.unwrap_model(model).weights)
 
-    def _pass(self, model: Any, part: Any, counts: Tensor, last: bool) -> Tensor:
+    def _pass(self, model: nn.Module, part: Part, counts: Tensor, last: bool) -> Tensor:
         alone = last or self.args.world_size == 1
         with nullcontext() if alone else self.accelerator.no_sync(model):  # gradients travel once a step
             with self.compute_loss_context_manager():
@@ -105,11 +117,11 @@ class DistillationTrainer(Trainer):
             self.accelerator.backward(loss * self.args.world_size if self.args.world_size > 1 else loss)
         return sums
 
-    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+    def evaluate(self, *_: object, **__: object) -> dict[str, float]:
         """Look at valid: keep the student if it is the best so far, stop if patience is at its end."""
-        student = self.accelerator.unwrap_model(self.model).student
-        accuracy = self.judge(student)
-        student.train()  # the judge switched its dropout off, which the wrapper around it would not tell
+        objective: Objective = self.accelerator.unwrap_model(self.model)
+        accuracy = self.judge(objective.loaded)
+        objective.student.train()  # the judge switched its dropout off, which the wrapper around it would not tell
         self.looks.append((self.state.global_step, accuracy))
         if self.best[0] == self.state.global_step and self.args.should_save:
             self._write_weights(Path(str(self.args.output_dir)) / f"best-{WEIGHTS}")
@@ -136,14 +148,14 @@ class DistillationTrainer(Trainer):
             progress = {"curve": self.curve.state(), "looks": self.looks}
             (folder / PROGRESS).write_text(json.dumps(progress), encoding="utf-8")
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+    def _save_checkpoint(self, model: nn.Module, trial: object) -> None:
         """Mark the checkpoint as whole once all of it is written, so that no half of one is ever gone on from."""
         folder = Path(str(self.args.output_dir))
         with errors_name(folder):
             super()._save_checkpoint(model, trial)
             (folder / f"checkpoint-{self.state.global_step}" / WHOLE).touch()
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: object = None) -> None:
         folder = Path(resume_from_checkpoint)
         self._read_weights(folder / WEIGHTS)
         progress = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
@@ -162,10 +174,10 @@ class DistillationTrainer(Trainer):
             partial.rename(path)
 
     def _read_weights(self, path: Path) -> None:
-        found = load_file(path)
+        saved = load_file(path)
         with torch.no_grad():
             for name, weight in self._tuned().items():
-                weight.copy_(found[name])
+                weight.copy_(saved[name])
 
 
 class EpochOrder(Sampler[int]):
@@ -193,34 +205,25 @@ class Progress(TrainerCallback):
         self.open = ExitStack()
         self.done: Callable[[int], None] = lambda count: None
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
         if state.is_world_process_zero:
             self.done = self.open.enter_context(progress("train", "steps", state.max_steps))
             self.done(state.global_step)
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         self.done(1)
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **options: Any
+    ) -> None:
         if state.is_world_process_zero:
-            accuracy = given["metrics"]["eval_valid_accuracy"]
+            accuracy = options["metrics"]["eval_valid_accuracy"]
             tqdm.write(f"epoch {round(state.epoch or 0):>3}  valid accuracy {accuracy:.4f}")
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         self.open.close()
-
-
-def to_device(part: Any, device: torch.device) -> Any:
-    """Return the part with every tensor in it on the device."""
-    if isinstance(part, Tensor):
-        return part.to(device)
-    if isinstance(part, dict):
-        return {name: to_device(value, device) for name, value in part.items()}
-    if isinstance(part, list):
-        return [to_device(value, device) for value in part]
-    if is_dataclass(part) and not isinstance(part, type):
-        return replace(part, **{field.name: to_device(getattr(part, field.name), device) for field in fields(part)})
-    return part
 
 
 def _where(step: int, batch: Step) -> str:
@@ -228,10 +231,9 @@ def _where(step: int, batch: Step) -> str:
     return f"step {step} (questions {shown})"
 
 
-def _told(error: RuntimeError, step: int, batch: Step) -> RuntimeError | ValueError:
+def _in_one_line(error: RuntimeError, step: int, batch: Step) -> RuntimeError | ValueError:
     """Return what to raise: of a lack of memory one line with the remedy, anything else as it is."""
-    text = str(error)
-    if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in text:
+    if not is_out_of_memory(error):
         return error
     where = _where(step, batch)
     return ValueError(f"{where}: out of memory; lower runtime.batch_tokens, then student.max_input_tokens")

@@ -7,14 +7,13 @@ by itself. Source: the tree attention of speculative decoding, arXiv 2305.09781,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from tinyllm.models.loaded import IGNORED, pad, plain, soft_tokens
+from tinyllm.models.loaded import IGNORED, LoadedModel, pad
 from tinyllm.training.examples import Example
 
 # Causal models whose logits are their output layer's product with the states, and nothing else; they take positions and a mask.
@@ -23,9 +22,9 @@ QUESTION, PADDING = 0, -1  # numbers of branches: what all of a row see, and wha
 UNSEEN = torch.finfo(torch.bfloat16).min  # added to a score; finite, lest a row without anything to see turn into NaN
 
 
-def has_plain_head(student: Any) -> bool:
+def has_plain_head(model: LoadedModel) -> bool:
     """Whether a student's logits can be had from its hidden states, and it has no vectors before what it reads."""
-    return plain(student).config.model_type in PLAIN_HEADS and not soft_tokens(student)
+    return model.plain.config.model_type in PLAIN_HEADS and model.soft_prompt is None
 
 
 def tree_length(examples: Sequence[Example]) -> int:
@@ -50,17 +49,17 @@ def build_tree_batch(questions: Sequence[Sequence[Example]], pad_id: int) -> dic
     They are input_ids, position_ids, labels, tasks, weights (B, T), and attention_mask (B, 1, T, T), to be added to the scores.
     """
     rows = [_row(examples) for examples in questions]
-    found = {name: [row[name] for row in rows] for name in rows[0]}
-    branch, places = pad(found["branch"], PADDING), pad(found["position_ids"], 0)
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    branch, places = pad(columns["branch"], PADDING), pad(columns["position_ids"], 0)
     common = (branch[:, None, :] == QUESTION) | (branch[:, None, :] == branch[:, :, None])
     seen = common & (places[:, None, :] <= places[:, :, None])  # (B, T, T), whether the row's token sees the column's
     return {
-        "input_ids": pad(found["input_ids"], pad_id),
+        "input_ids": pad(columns["input_ids"], pad_id),
         "position_ids": places,
         "attention_mask": torch.zeros(seen.shape).masked_fill(~seen, UNSEEN)[:, None],
-        "labels": pad(found["labels"], IGNORED),
-        "tasks": pad(found["tasks"], 0),
-        "weights": pad_sequence([torch.from_numpy(weights) for weights in found["weights"]], batch_first=True),
+        "labels": pad(columns["labels"], IGNORED),
+        "tasks": pad(columns["tasks"], 0),
+        "weights": pad_sequence([torch.from_numpy(weights) for weights in columns["weights"]], batch_first=True),
     }
 
 

@@ -67,6 +67,19 @@ def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(tmp_path_factory.mktemp("gpt2"), GPT2LMHeadModel(config))
 
 
+@pytest.fixture(scope="module")
+def mamba(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """It keeps a state that grows with no token: options cannot share what was read of the prompt."""
+    torch.manual_seed(1)
+    config = MambaConfig(vocab_size=400, hidden_size=16, num_hidden_layers=1, state_size=4)
+    model = MambaForCausalLM(config)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.dim() == 2:
+                weight.normal_(0.0, 0.4)
+    return save(tmp_path_factory.mktemp("mamba"), model)
+
+
 def live(folder: Path, cache: Path, prompting: Prompting = PROMPTING, **changes: Any) -> CachedTeacher:
     backend = Local(settings(folder, **changes), runtime())
     return CachedTeacher("toy", backend, cache / "answers.sqlite", prompting, TRAIN, None, None, OptionScores(backend))
@@ -74,7 +87,7 @@ def live(folder: Path, cache: Path, prompting: Prompting = PROMPTING, **changes:
 
 def model_of(teacher: CachedTeacher) -> Any:
     assert isinstance(teacher.backend, Local)
-    return teacher.backend.load()
+    return teacher.backend.load().plain
 
 
 def outcomes(local: Local, *prompts: Scored) -> list[Generation | Failure]:
@@ -86,7 +99,7 @@ def slowly(teacher: CachedTeacher, question: Question, model: Any, wording: str)
 
     Of a causal model the prompt's own likelihood counts too; it is the same for all options, and so changes nothing.
     """
-    (fitted,) = teacher.fit([question], forced=False, ask=teacher.ask)
+    (fitted,) = teacher.build_prompts([question], forced=False, generate=teacher.generate)
     assert fitted.prompt is not None and isinstance(teacher.backend, Local)
     tokenizer, totals = teacher.backend.tokenizer, []
     for option in question.choices:
@@ -113,6 +126,7 @@ def slowly(teacher: CachedTeacher, question: Question, model: Any, wording: str)
         ("llama", False, "{} "),
         ("llama", True, "user says {} assistant says "),  # the tokenizer itself puts <s> before it
         ("gpt2", False, "{} "),
+        ("mamba", False, "{} "),
     ],
 )
 def test_probabilities_equal_every_options_text_by_itself_in_double_precision(
@@ -136,7 +150,7 @@ def test_an_option_that_joins_the_prompts_end_in_one_token_is_compared_with_the_
     assert [len(local.encode(Prompt("", "We met a "), text)) for text in ("", "red", "dog")] == [9, 11, 12]
     (found,) = outcomes(local, Scored("", "We met a ", texts))
     assert isinstance(found, Generation)
-    exact, totals = copy.deepcopy(local.load()).double(), []
+    exact, totals = copy.deepcopy(local.load().plain).double(), []
     for text in texts:
         ids = torch.tensor(local.tokenizer(f"We met a {text}")["input_ids"])
         with torch.no_grad():
@@ -219,7 +233,7 @@ def test_the_scores_are_kept_beside_the_rationales_and_under_their_own_name(tmp_
         "asked": "log-likelihood of each option",
     }
     with ResponseCache(tmp_path / "answers.sqlite") as cache:
-        assert [(one.identity["model"], one.answers) for one in cache.holdings()] == [(folder_hash, 6)] * 2
+        assert [(one.identity["model"], one.answers) for one in cache.totals()] == [(folder_hash, 6)] * 2
         kept = [entry.answer for entry in cache.entries() if "asked" in entry.identity]
     scores = [json.loads(answer.text) for answer in kept]
     assert sorted(map(len, scores)) == sorted(len(question.choices) for question in QUESTIONS)
@@ -246,7 +260,7 @@ def test_ctrl_c_keeps_what_is_scored_and_the_rest_is_scored_later(tmp_path: Path
         if len(calls) == 3:
             os.kill(os.getpid(), signal.SIGINT)
 
-    model_of(stopped).register_forward_pre_hook(press)  # once a question: the prompt goes past the output layer
+    model_of(stopped).register_forward_pre_hook(press)  # once a question: its options are a token each
     with pytest.raises(KeyboardInterrupt):
         stopped.option_probabilities(QUESTIONS)
     assert len(calls) == 3
@@ -292,20 +306,19 @@ def test_a_question_that_failed_has_no_probabilities_and_is_scored_again(
 
 def test_likelihoods_that_are_no_numbers_are_a_failure(llama: Path) -> None:
     local = Local(settings(llama), runtime())
-    local.load().lm_head.weight.data[3] = torch.nan
+    local.load().plain.lm_head.weight.data[3] = torch.nan
     (found,) = outcomes(local, Scored("", "We met a dog", ("red", "blue")))
     assert found == Failure("not_finite", "the model's likelihoods are no finite numbers; its weights may be damaged")
 
 
-def test_a_model_that_keeps_more_than_keys_and_values_is_refused(tmp_path: Path) -> None:
-    config = MambaConfig(vocab_size=400, hidden_size=16, num_hidden_layers=1, state_size=4)
-    local = Local(settings(save(tmp_path, MambaForCausalLM(config))), runtime())
-    message = (
-        "^local: a model of type mamba keeps more of a prompt than keys and values, so that options cannot share it; "
-        "set corpus.option_probabilities to false$"
-    )
-    with pytest.raises(ValueError, match=message):
-        outcomes(local, Scored("", "We met a dog", ("red", "blue")))
+def test_an_option_of_which_the_tokenizer_leaves_nothing_is_a_failure(tmp_path: Path) -> None:
+    pieces = {piece: place for place, piece in enumerate(["<s>", "</s>", *"We mtardogblu"])}
+    tokenizer = Tokenizer(models.BPE(vocab=pieces, merges=[]))
+    save_llama(tmp_path, PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>"))
+    local = Local(settings(tmp_path), runtime())
+    none, some = outcomes(local, Scored("", "We met a\n", ("dog", "XX")), Scored("", "We met a\n", ("dog", "red")))
+    assert none == Failure("empty_option", "the tokenizer leaves nothing of an option")
+    assert isinstance(some, Generation)
 
 
 def test_a_live_teacher_without_scores_refuses(tmp_path: Path, llama: Path) -> None:

@@ -1,6 +1,6 @@
 """A teacher that runs on this machine: a transformers model, encoder-decoder or causal, asked in batches.
 
-torch and transformers are imported where they are used, so that the stages which prepare data start without them.
+It brings torch: whoever opens a teacher imports it only for a local one, since most stages start without torch.
 """
 
 from __future__ import annotations
@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Any, TypeVar
 
-from tinyllm.models.device import choose_device
+import torch
+from jinja2 import TemplateError
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from tinyllm.models.device import choose_device, within_memory
+from tinyllm.models.loaded import LoadedModel
 from tinyllm.params.schema import LocalTeacher, Runtime
-from tinyllm.teachers.local.checkpoint import context_tokens, load_weights, open_checkpoint
+from tinyllm.teachers.local.checkpoint import context_tokens, load_teacher, open_teacher_checkpoint
 from tinyllm.teachers.local.decoding import Encoded, SeededSampling, StopCriterion
 from tinyllm.teachers.protocol import STOP, Failure, Generation, Prompt
-
-T = TypeVar("T")
 
 
 class Local:
@@ -36,19 +39,19 @@ class Local:
         self.max_new_tokens = settings.max_new_tokens
         self.batch_tokens = runtime.batch_tokens
         self.device, self.precision = _hardware(runtime)
-        self.checkpoint = open_checkpoint(settings)
-        self.tokenizer = self.checkpoint.tokenizer
-        self.context_tokens = context_tokens(self.checkpoint, settings.max_new_tokens)
+        checkpoint = open_teacher_checkpoint(settings)
+        self.checkpoint, self.tokenizer = checkpoint.opened, checkpoint.opened.tokenizer
+        self.context_tokens = context_tokens(settings.model, self.checkpoint.config, settings.max_new_tokens)
         self.identity = {
             "backend": "local",
-            **self.checkpoint.identity,
+            **checkpoint.identity,
             "chat": settings.chat,
             "precision": self.precision,
             "max_new_tokens": settings.max_new_tokens,
             "temperature": settings.temperature,
             "seed": settings.seed if settings.temperature > 0 else None,
         }
-        self.model: Any = None
+        self.model: LoadedModel | None = None
 
     def count_tokens(self, prompt: Prompt) -> int:
         """Return the prompt's tokens, with those of a chat template and the special ones."""
@@ -62,17 +65,17 @@ class Local:
         """
         text = self._templated(prompt) if self.settings.chat else _joined(prompt)
         space = " " if behind and not text[-1:].isspace() else ""
-        own = self.settings.chat  # the template wrote the special tokens
-        return self.tokenizer(f"{text}{space}{behind}", add_special_tokens=not own, verbose=False)["input_ids"]
+        plain = not self.settings.chat  # a template writes the special tokens itself
+        return self.tokenizer(f"{text}{space}{behind}", add_special_tokens=plain, verbose=False)["input_ids"]
 
-    def load(self) -> Any:
+    def load(self) -> LoadedModel:
         """Return the model, whose weights are loaded the first time.
 
         Raises:
             ValueError: they cannot be.
         """
         if self.model is None:
-            self.model = load_weights(self.checkpoint, self.device, self.precision)
+            self.model = load_teacher(self.checkpoint, self.device, self.precision)
         return self.model
 
     def generate(
@@ -115,8 +118,8 @@ class Local:
 
     def _answer_or_halve(self, batch: Sequence[Encoded]) -> Sequence[Generation | Failure]:
         """Return the batch's answers; where it does not fit into memory, none, and halve the token budget for good."""
-        self.load()
-        answers = within_memory(lambda: self._answer(batch))
+        model = self.load()
+        answers = within_memory(lambda: self._answer(model, batch))
         if answers is not None:
             return answers
         if len(batch) == 1:
@@ -125,20 +128,19 @@ class Local:
         self.batch_tokens = len(batch) // 2 * self._width(batch[0])
         return []
 
-    def _answer(self, batch: Sequence[Encoded]) -> list[Generation]:
-        import torch
-
-        in_place = not self.checkpoint.config.is_encoder_decoder  # the answer follows the prompt in the same row
+    def _answer(self, model: LoadedModel, batch: Sequence[Encoded]) -> list[Generation]:
         width = max(len(item.ids) for item in batch)
         ids = torch.zeros((len(batch), width), dtype=torch.long)  # (B, S)
         mask = torch.zeros_like(ids)
         for row, item in enumerate(batch):
-            columns = slice(width - len(item.ids), None) if in_place else slice(len(item.ids))
+            # a causal model's answer follows the prompt in the same row
+            columns = slice(width - len(item.ids), None) if model.causal else slice(len(item.ids))
             ids[row, columns], mask[row, columns] = torch.tensor(item.ids), 1
-        start = width if in_place else 1  # a decoder starts with a token that is no part of the answer
-        ending = StopCriterion(self.tokenizer, self.model.generation_config.eos_token_id, start, len(batch))
+        start = width if model.causal else 1  # a decoder starts with a token that is no part of the answer
+        ends: list[int] = model.plain.generation_config.eos_token_id
+        ending = StopCriterion(self.tokenizer, ends, start, len(batch))
         with torch.inference_mode():
-            out = self.model.generate(
+            out: Tensor = model.plain.generate(  # type: ignore[operator]  # its type lacks it
                 input_ids=ids.to(self.device),
                 attention_mask=mask.to(self.device),
                 max_new_tokens=self.max_new_tokens,
@@ -146,54 +148,41 @@ class Local:
                 stopping_criteria=[ending],
             )
         rows = zip(batch, out[:, start:].tolist(), ending.lengths, strict=True)  # (B, T)
-        return [self._finish(item, tokens, length, in_place) for item, tokens, length in rows]
+        return [self._finish(item, tokens[:length], length, ends, model.causal) for item, tokens, length in rows]
 
-    def _finish(self, item: Encoded, row: list[int], length: int | None, in_place: bool) -> Generation:
-        tokens = row[:length]
-        ended = tokens[-1] in self.model.generation_config.eos_token_id
-        text = _decode(self.tokenizer, tokens[:-1] if ended else tokens, after="a" if in_place else "")
+    def _finish(
+        self, item: Encoded, tokens: list[int], length: int | None, ends: Sequence[int], causal: bool
+    ) -> Generation:
+        text = _decode(self.tokenizer, tokens[:-1] if tokens[-1] in ends else tokens, after="a" if causal else "")
         finish = "length" if length is None else "stop"
         return Generation(text.partition(STOP)[0], finish, len(item.ids), len(tokens))
 
     def _templated(self, prompt: Prompt) -> str:
-        from jinja2 import TemplateError
-
         messages = [{"role": "system", "content": prompt.system}] if prompt.system else []
         messages.append({"role": "user", "content": prompt.text})
         try:
-            return self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         except TemplateError as error:
             raise ValueError(
                 f"local: the chat template of {self.settings.model} refuses the prompt ({error}); "
                 "leave prompt.instruction empty, or set chat to false"
             ) from None
-
-
-def within_memory(run: Callable[[], T]) -> T | None:
-    """Return what `run` does, or None where that does not fit into memory."""
-    import torch
-
-    try:
-        return run()
-    except RuntimeError as error:  # OutOfMemoryError is one
-        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
-            raise
-    torch.cuda.empty_cache()  # not in the handler: until it is left, the traceback holds the tensors
-    return None
+        assert isinstance(text, str)
+        return text
 
 
 def _joined(prompt: Prompt) -> str:
     return f"{prompt.system}\n\n{prompt.text}" if prompt.system else prompt.text
 
 
-def _decode(tokenizer: Any, tokens: list[int], after: str) -> str:
+def _decode(tokenizer: PreTrainedTokenizerBase, tokens: list[int], after: str) -> str:
     """Return the text of tokens that follow `after`, special tokens left out.
 
     Some tokenizers drop the space before a text's first word, which is none where the text goes on.
     """
     before = tokenizer(after, add_special_tokens=False)["input_ids"]
     text, head = (
-        tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
         for ids in (before + tokens, before)
     )
     return text.removeprefix(head)
@@ -205,8 +194,6 @@ def _hardware(runtime: Runtime) -> tuple[str, str]:
     Raises:
         ValueError: cuda is asked for and there is none.
     """
-    import torch
-
     device = choose_device(runtime)
     lacking = device == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
     return device, "fp32" if lacking else runtime.precision

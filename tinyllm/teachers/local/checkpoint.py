@@ -1,35 +1,32 @@
-"""A transformers checkpoint for a local teacher: where it lies, what identifies it, its tokenizer and its weights.
-
-It lies on the hub, in a folder, or in a .gguf file in either. torch and transformers are imported where they are used, so
-that the stages which prepare data start without them.
-"""
+"""A local teacher's checkpoint: what identifies it, its window, and its weights as they are asked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from hashlib import file_digest, sha256
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from tinyllm.console import bars_on_terminals_alone, in_short
+import torch
+from transformers import GenerationConfig, PretrainedConfig
+
+from tinyllm.models.checkpoint import Checkpoint, Source, errors_start, load_weights, open_checkpoint
+from tinyllm.models.device import silence_library
+from tinyllm.models.loaded import LoadedModel, loaded_model
 from tinyllm.params.schema import LocalTeacher
 
 DESCRIBING = ("*.json", "*.jinja", "*.model", "*.tiktoken", "merges.txt", "vocab.txt")  # configuration and tokenizer
 
 
-class Checkpoint(NamedTuple):
-    """All of a checkpoint but its weights."""
+@dataclass(frozen=True)
+class TeacherCheckpoint:
+    """A checkpoint that is opened, and what tells it from every other."""
 
-    model: str  # as the params name it
-    source: str  # what transformers is to load: a hub id, or the absolute path of a folder
-    options: dict[str, Any]
-    config: Any
-    tokenizer: Any
-    identity: dict[str, Any]
+    opened: Checkpoint
+    identity: Mapping[str, str | None]
 
 
-def open_checkpoint(settings: LocalTeacher) -> Checkpoint:
+def open_teacher_checkpoint(settings: LocalTeacher) -> TeacherCheckpoint:
     """Open configuration and tokenizer, and identify the whole.
 
     A hub model is identified by its id and commit. A folder is, wherever it lies, by the contents of its files: other
@@ -38,36 +35,23 @@ def open_checkpoint(settings: LocalTeacher) -> Checkpoint:
     Raises:
         ValueError: there is no such checkpoint, or it cannot be used; one line.
     """
-    from transformers import AutoConfig, AutoTokenizer
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    silence_library()
     folder = _folder(settings)
-    source = str(folder) if folder else settings.model
-    options: dict[str, Any] = {"trust_remote_code": settings.trust_remote_code}
-    if settings.gguf_file:  # absolute, or a file of that name in the working directory would come first
-        options["gguf_file"] = str(folder / settings.gguf_file) if folder else settings.gguf_file
-    with _naming(settings.model):
-        if folder:
-            identity = {"model": _contents(settings, folder)}
-        else:
-            options["revision"] = _commit(settings)  # all from the same commit, whatever is pushed meanwhile
-            identity = {"model": settings.model, "commit": options["revision"]}
-        config = AutoConfig.from_pretrained(source, **options)
-        tokenizer = AutoTokenizer.from_pretrained(source, **options)
-    if (
-        len(tokenizer) - len(tokenizer.all_special_ids) < 2
-    ):  # built without a sound where its vocabulary's file is missing
-        raise ValueError(f"local: the tokenizer of {settings.model} knows no word; its vocabulary is missing")
-    if settings.chat and not tokenizer.chat_template:
+    source = Source("local", settings.model, folder, settings.gguf_file, None, settings.trust_remote_code)
+    with errors_start(source):
+        if folder is None:  # all from the same commit, whatever is pushed meanwhile
+            source = replace(source, revision=_commit(settings))
+    opened = open_checkpoint(source)
+    with errors_start(source):
+        identity = _identity(source)
+    if settings.chat and not opened.tokenizer.chat_template:
         raise ValueError(
             f"local: chat is true, but the tokenizer of {settings.model} has no chat template; set it to false"
         )
-    return Checkpoint(settings.model, source, options, config, tokenizer, {**identity, "gguf_file": settings.gguf_file})
+    return TeacherCheckpoint(opened, identity)
 
 
-def load_weights(checkpoint: Checkpoint, device: str, precision: str) -> Any:
+def load_teacher(checkpoint: Checkpoint, device: str, precision: str) -> LoadedModel:
     """Return the model, ready to generate greedily.
 
     Of the checkpoint's own settings for generation only those stay that say where an answer starts and ends.
@@ -75,67 +59,43 @@ def load_weights(checkpoint: Checkpoint, device: str, precision: str) -> Any:
     Raises:
         ValueError: weights are missing or damaged; they would be random.
     """
-    import torch
-    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, GenerationConfig
-
-    loader: Any = AutoModelForSeq2SeqLM if checkpoint.config.is_encoder_decoder else AutoModelForCausalLM
-    if "gguf_file" in checkpoint.options:
-        from transformers import GgufConfig
-
-        # Unpacked, since the kernels for packed weights are code that would be fetched from the hub.
-        kind: dict[str, Any] = {"quantization_config": GgufConfig(dequantize=True)}
-    else:
-        kind = {"use_safetensors": True}
-    with _naming(checkpoint.model), bars_on_terminals_alone():
-        model, report = loader.from_pretrained(
-            checkpoint.source,
-            dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
-            device_map=device,
-            output_loading_info=True,
-            **kind,
-            **checkpoint.options,
-        )
-    if missing := sorted(report["missing_keys"]):
-        raise ValueError(
-            f"local: {checkpoint.model} lacks {len(missing)} of its weights ({', '.join(missing[:3])}); "
-            "they would be random: use a whole checkpoint"
-        )
-    own = model.generation_config
+    model = load_weights(checkpoint, torch.bfloat16 if precision == "bf16" else torch.float32, device)
+    saved = model.generation_config
     model.generation_config = GenerationConfig(
         do_sample=False,
         num_beams=1,
         use_cache=True,
-        bos_token_id=own.bos_token_id,
-        decoder_start_token_id=own.decoder_start_token_id,
-        forced_bos_token_id=own.forced_bos_token_id,
-        eos_token_id=sorted(_ends(own.eos_token_id, model.config.eos_token_id, checkpoint.tokenizer.eos_token_id)),
+        bos_token_id=saved.bos_token_id,
+        decoder_start_token_id=saved.decoder_start_token_id,
+        forced_bos_token_id=saved.forced_bos_token_id,
+        eos_token_id=sorted(_ends(saved.eos_token_id, model.config.eos_token_id, checkpoint.tokenizer.eos_token_id)),
         pad_token_id=0,  # always masked
     )
-    return model
+    return loaded_model(model, checkpoint.tokenizer)
 
 
-def context_tokens(checkpoint: Checkpoint, max_new_tokens: int) -> int | None:
+def context_tokens(model: str, config: PretrainedConfig, max_new_tokens: int) -> int | None:
     """Return how many tokens prompt and answer may have together, or None where the configuration sets no limit.
 
     T5's positions are relative and set none. Where prompt and answer have a window each (BART), it is the prompt's window
     and the longest answer together.
 
+    Args:
+        model: as the params name it
+
     Raises:
         ValueError: the answer alone would fill the window.
     """
-    config = checkpoint.config.get_text_config()
-    window = getattr(config, "max_position_embeddings", None)  # not every architecture has it
+    window = getattr(config.get_text_config(), "max_position_embeddings", None)  # not every architecture has it
     if window is None:
         return None
     if max_new_tokens >= window:
-        raise ValueError(
-            f"local: max_new_tokens is {max_new_tokens}, but {checkpoint.model} holds {window} tokens; set fewer"
-        )
-    return window + max_new_tokens if checkpoint.config.is_encoder_decoder else window
+        raise ValueError(f"local: max_new_tokens is {max_new_tokens}, but {model} holds {window} tokens; set fewer")
+    return window + max_new_tokens if config.is_encoder_decoder else window
 
 
 def _folder(settings: LocalTeacher) -> Path | None:
-    """Return the checkpoint's folder after a look at what lies in it; None for a hub id."""
+    """Return the checkpoint's folder, None for a hub id."""
     folder = Path(settings.model).expanduser().resolve()
     if not folder.is_dir():
         if settings.model.count("/") > 1 or settings.model.startswith((".", "~", "/")):
@@ -143,14 +103,6 @@ def _folder(settings: LocalTeacher) -> Path | None:
         return None
     if settings.revision:
         raise ValueError(f"local: revision {settings.revision}, but {settings.model} is a folder; leave revision empty")
-    if settings.gguf_file:
-        if not (folder / settings.gguf_file).is_file():
-            found = ", ".join(sorted(path.name for path in folder.glob("*.gguf"))) or "none"
-            raise ValueError(f"local: {settings.model} holds no {settings.gguf_file}; .gguf files there: {found}")
-    elif not (folder / "config.json").is_file():
-        raise ValueError(f"local: {settings.model} is no checkpoint (it has no config.json); a .gguf needs gguf_file")
-    elif not any(folder.glob("*.safetensors")):
-        raise ValueError(f"local: {settings.model} holds no weights (*.safetensors); other formats are not read")
     return folder
 
 
@@ -162,10 +114,16 @@ def _commit(settings: LocalTeacher) -> str:
     return Path(path).as_posix().partition("/snapshots/")[2].partition("/")[0]
 
 
-def _contents(settings: LocalTeacher, folder: Path) -> str:
+def _identity(source: Source) -> dict[str, str | None]:
+    if source.folder:
+        return {"model": _contents(source, source.folder), "gguf_file": source.gguf_file}
+    return {"model": source.name, "commit": source.revision, "gguf_file": source.gguf_file}
+
+
+def _contents(source: Source, folder: Path) -> str:
     """Return one hash over the names and contents of all files that shape an answer; 1 GB takes a second or two."""
-    weights = [folder / settings.gguf_file] if settings.gguf_file else folder.glob("*.safetensors")
-    patterns = [*DESCRIBING, *(["*.py"] if settings.trust_remote_code else [])]
+    weights = [folder / source.gguf_file] if source.gguf_file else folder.glob("*.safetensors")
+    patterns = [*DESCRIBING, *(["*.py"] if source.trust_remote_code else [])]
     whole = sha256()
     for path in sorted({*weights, *(path for pattern in patterns for path in folder.glob(pattern))}):
         with open(path, "rb") as file:
@@ -173,15 +131,6 @@ def _contents(settings: LocalTeacher, folder: Path) -> str:
     return f"sha256:{whole.hexdigest()}"
 
 
-def _ends(*found: int | list[int] | None) -> set[int]:
+def _ends(*tokens: int | list[int] | None) -> set[int]:
     """Return all end-of-sequence tokens that generation settings, configuration and tokenizer name, each or a list."""
-    return {token for ids in found if ids is not None for token in (ids if isinstance(ids, list) else [ids])}
-
-
-@contextmanager
-def _naming(model: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # a dozen unrelated classes, all of them about the checkpoint that the params name
-        reason = in_short(error)
-        raise ValueError(f"local: cannot load {model}: {reason}") from error
+    return {token for ids in tokens if ids is not None for token in (ids if isinstance(ids, list) else [ids])}

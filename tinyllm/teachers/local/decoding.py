@@ -6,7 +6,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from tinyllm.params.schema import LocalTeacher
 from tinyllm.teachers.protocol import STOP
@@ -25,15 +28,13 @@ class StopCriterion:
     token has a colon is decoded, and of it no more than could be STOP.
     """
 
-    def __init__(self, tokenizer: Any, ends: Sequence[int], start: int, rows: int) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, ends: Sequence[int], start: int, rows: int) -> None:
         self.tokenizer = tokenizer
         self.ends = frozenset(ends)
         self.start = start
         self.lengths: list[int | None] = [None] * rows  # tokens, the ending one included; None goes on
 
-    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
-        import torch
-
+    def __call__(self, input_ids: Tensor, scores: Tensor, **_: object) -> Tensor:
         length = input_ids.shape[1] - self.start
         tails = input_ids[:, -min(length, len(STOP)) :].tolist()
         for row, tail in enumerate(tails):
@@ -55,9 +56,7 @@ class SeededSampling:
         self.temperature = settings.temperature
         self.streams = [Random(json.dumps([settings.seed, *item.ids])) for item in batch]
 
-    def __call__(self, input_ids: Any, scores: Any) -> Any:
-        import torch
-
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         sums = torch.softmax(scores.double() / self.temperature, dim=-1).cumsum(dim=-1)  # (B, V)
         points = torch.tensor([[stream.random()] for stream in self.streams], dtype=sums.dtype, device=sums.device)
         drawn = torch.searchsorted(sums, points * sums[:, -1:], right=True)  # (B, 1); right: never a token of share 0

@@ -8,11 +8,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from os.path import commonprefix
 from typing import Any
 
-from tinyllm.teachers.local.backend import Local, within_memory
+import numpy as np
+import torch
+
+from tinyllm.models.device import within_memory
+from tinyllm.models.likelihood import EncodedInput, option_likelihoods
+from tinyllm.models.loaded import LoadedModel
+from tinyllm.teachers.local.backend import Local
 from tinyllm.teachers.protocol import Failure, Generation, Prompt, Scored
 
 DECODING = ("max_new_tokens", "temperature", "seed")  # parts of a local teacher's identity that shape no likelihood
-IGNORED = -100  # fills a row behind its option
 
 
 class OptionScores:
@@ -44,7 +49,9 @@ class OptionScores:
             assert isinstance(prompt, Scored)
             head, options = self._encode(prompt)
             tokens = len(head) + max(map(len, options))
-            if self.context_tokens is not None and tokens > self.context_tokens:
+            if not all(options):
+                yield index, Failure("empty_option", "the tokenizer leaves nothing of an option")
+            elif self.context_tokens is not None and tokens > self.context_tokens:
                 detail = f"{tokens} tokens with the longest option; the model holds {self.context_tokens}"
                 yield index, Failure("too_long", detail)
             elif not reserve(index):
@@ -63,8 +70,8 @@ class OptionScores:
         return wholes[0][:shared], [whole[shared:] for whole in wholes]
 
     def _answer(self, head: list[int], options: list[list[int]]) -> Generation | Failure:
-        self.local.load()
-        scores = within_memory(lambda: log_likelihoods(self.local.model, head, options))
+        model = self.local.load()
+        scores = within_memory(lambda: log_likelihoods(model, head, options))
         if scores is None:
             detail = f"a prompt of {len(head)} tokens with {len(options)} options"
             return Failure("out_of_memory", f"{detail} does not fit into the memory of the {self.local.device}")
@@ -74,45 +81,16 @@ class OptionScores:
         return Generation(text, "stop", len(head), sum(map(len, options)))
 
 
-def log_likelihoods(model: Any, head: Sequence[int], options: Sequence[Sequence[int]]) -> list[float]:
-    """Return the log-likelihood of each option behind the head, in nats; the head is read once.
+def log_likelihoods(model: LoadedModel, head: Sequence[int], options: Sequence[Sequence[int]]) -> list[float]:
+    """Return the log-likelihood of each option behind the head, in nats.
 
     Args:
-        head: tokens of the prompt; a causal model needs two or more.
+        head: tokens of the prompt
+        options: tokens of each
     """
-    import torch
-
-    prompt = torch.tensor([list(head)], device=model.device)  # (1, S)
-    rows = [torch.tensor(ids) for ids in options]
-    labels = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=IGNORED).to(model.device)  # (N, T)
+    ids = np.array(head, dtype=np.int32)
+    start = np.array([model.plain.config.decoder_start_token_id], dtype=np.int32) if not model.causal else ids
+    one_input = EncodedInput(ids[:0] if model.causal else ids, start)
     with torch.inference_mode():
-        if model.config.is_encoder_decoder:
-            encoded = model.get_encoder()(input_ids=prompt).last_hidden_state.expand(len(rows), -1, -1)  # (N, S, D)
-            logits = model(encoder_outputs=(encoded,), labels=labels).logits
-        else:
-            cache = _read(model, prompt[:, :-1])
-            cache.batch_repeat_interleave(len(rows))
-            last = prompt[:, -1:].expand(len(rows), 1)  # it tells each option's first token
-            before = torch.cat([last, labels[:, :-1].clamp(min=0)], dim=1)  # (N, T)
-            # what fills a row stands behind its option, where a causal model does not look
-            logits = model(input_ids=before, past_key_values=cache).logits  # (N, T, V)
-        chosen = labels.clamp(min=0)[:, :, None]
-        tokens = torch.log_softmax(logits.float(), dim=-1).gather(2, chosen).squeeze(2)  # (N, T)
-        return (tokens * (labels != IGNORED)).sum(dim=1).tolist()
-
-
-def _read(model: Any, ids: Any) -> Any:
-    """Return the cache of a causal model that has read the tokens.
-
-    Raises:
-        ValueError: it is not of keys and values alone, and would not go on rightly with several tokens of several options.
-    """
-    from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
-
-    cache = model.base_model(input_ids=ids, use_cache=True).get("past_key_values")
-    if cache is None or not {type(layer) for layer in cache.layers} <= {DynamicLayer, DynamicSlidingWindowLayer}:
-        raise ValueError(
-            f"local: a model of type {model.config.model_type} keeps more of a prompt than keys and values, so that options "
-            "cannot share it; set corpus.option_probabilities to false"
-        )
-    return cache
+        (scores,) = option_likelihoods(model, [one_input], [[np.array(option, dtype=np.int32) for option in options]])
+    return scores

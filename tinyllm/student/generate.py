@@ -1,0 +1,102 @@
+"""What a student writes: greedy texts, its rationales among them, and whether a text is the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from tinyllm.models.likelihood import EncodedInput, by_length, left_padded, right_padded
+from tinyllm.models.loaded import LoadedModel
+from tinyllm.params.schema import Params
+from tinyllm.records.exact_match import matches
+from tinyllm.records.questions import Question, collapse_whitespace, input_text
+from tinyllm.student.encoding import InputEncoder, TruncationCounts
+
+Progress = Callable[[int], object]  # called with the number of questions just done
+
+
+@torch.no_grad()
+def generate_texts(
+    model: LoadedModel,
+    inputs: Sequence[EncodedInput],
+    max_new_tokens: int,
+    batch_tokens: int,
+    progress: Progress = lambda n: None,
+) -> list[str]:
+    """Return the greedy continuation of every input, special tokens left out."""
+    model.wrapped.eval()
+    texts = [""] * len(inputs)
+    for chosen in by_length([size + max_new_tokens for size in input_sizes(model, inputs)], batch_tokens):
+        out = _generate(model, [inputs[i] for i in chosen], max_new_tokens)
+        for i, text in zip(chosen, model.tokenizer.batch_decode(out, skip_special_tokens=True), strict=True):
+            texts[i] = collapse_whitespace(text)
+        progress(len(chosen))
+    return texts
+
+
+def write_rationales(
+    model: LoadedModel,
+    questions: Sequence[Question],
+    teachers: Sequence[str],
+    params: Params,
+    progress: Progress = lambda n: None,
+) -> dict[str, dict[str, str]]:
+    """Return the student's greedy rationales by question id and teacher; "" where it ends at once."""
+    student, batch_tokens = params.student, params.runtime.batch_tokens
+    encoder = InputEncoder(student, model)
+    rationales: dict[str, dict[str, str]] = {question.id: {} for question in questions}
+    for teacher in teachers:
+        prefix = student.rationale_prefix.replace("{teacher}", teacher)
+        inputs = [encoder.question(prefix, q.context, input_text(q), TruncationCounts()) for q in questions]
+        texts = generate_texts(model, inputs, student.max_target_tokens, batch_tokens, progress)
+        for question, text in zip(questions, texts, strict=True):
+            rationales[question.id][teacher] = text
+    return rationales
+
+
+def input_sizes(model: LoadedModel, inputs: Sequence[EncodedInput]) -> list[int]:
+    """Return how many tokens or vectors each input has."""
+    return [model.soft_tokens + len(one_input.source) + len(one_input.prompt) for one_input in inputs]
+
+
+def match_option(text: str, choices: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Return the option that a generated text equals, or None; an option counts as written by the tokenizer too."""
+    if collapse_whitespace(text) in choices:
+        return choices.index(collapse_whitespace(text))
+    rewritten = [_rewritten(choice, tokenizer) for choice in choices]
+    return rewritten.index(collapse_whitespace(text)) if rewritten.count(collapse_whitespace(text)) == 1 else None
+
+
+def match_answer(text: str, gold: str, tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Tell whether a generated text is the gold answer, which counts as written by the tokenizer too."""
+    return matches(text, gold) or (bool(text) and matches(text, _rewritten(gold, tokenizer)))
+
+
+def _rewritten(text: str, tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return the text as the student could write it: FLAN-T5's vocabulary has no line break or curly bracket."""
+    written = tokenizer.decode(tokenizer(text)["input_ids"], skip_special_tokens=True)
+    assert isinstance(written, str)
+    return collapse_whitespace(written)
+
+
+def _generate(model: LoadedModel, inputs: Sequence[EncodedInput], max_new_tokens: int) -> Tensor:
+    """Return the tokens behind each input (B, T), filled up behind an end-of-sequence."""
+    if model.causal:
+        arguments = left_padded(model, inputs)
+        before = arguments["input_ids"].shape[1] if "input_ids" in arguments else 0  # vectors are not given back
+    else:
+        arguments, prompts = right_padded(model, inputs)
+        arguments["decoder_input_ids"] = prompts
+        before = prompts.shape[1]
+    out: Tensor = model.plain.generate(  # type: ignore[operator]  # its type lacks it
+        **arguments,
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        num_beams=1,
+        eos_token_id=model.tokenizer.eos_token_id,
+        pad_token_id=model.tokenizer.pad_token_id,
+    )
+    return out[:, before:]
