@@ -20,7 +20,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pyarrow
 
-BATCH = 100  # rows that are written and read together; where no order holds, that many are read for one
+BATCH = 50  # rows that are written and read together; where no order holds, that many are read for one
 ROW = 0xFFFFFFFF  # the lower half of a key is the row's number, the upper half is of the id's hash
 
 
@@ -50,7 +50,7 @@ class ArrowRows(Sequence[dict[str, Any]]):
             writer.close()
             self._file.flush()
         self._reader = pa.ipc.open_file(self._file)
-        self._held: tuple[int, Any] = (-1, None)  # number of the batch that was read last, and the batch
+        self._held: tuple[int, list[dict[str, Any]]] = (-1, [])  # the batch that was read last: its number and its rows
 
     def __len__(self) -> int:
         return self._length
@@ -58,18 +58,15 @@ class ArrowRows(Sequence[dict[str, Any]]):
     def __getitem__(self, row: int) -> dict[str, Any]:  # type: ignore[override]  # no slices
         if not 0 <= row < self._length:
             raise IndexError(row)
-        batch = self._batch(row // BATCH)
-        return {name: batch.column(name)[row % BATCH].as_py() for name in batch.schema.names}
+        number, place = divmod(row, BATCH)
+        if self._held[0] != number:
+            self._held = number, self._reader.get_batch(number).to_pylist()
+        return self._held[1][place]
 
     def column(self, name: str) -> Iterator[Any]:
         """Yield one field of every row."""
         for number in range(self._reader.num_record_batches):
             yield from self._reader.get_batch(number).column(name).to_pylist()
-
-    def _batch(self, number: int) -> pyarrow.RecordBatch:
-        if self._held[0] != number:
-            self._held = number, self._reader.get_batch(number)
-        return self._held[1]
 
 
 class IdIndex:

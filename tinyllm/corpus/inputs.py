@@ -42,9 +42,9 @@ class QuestionTable:
 
     def of(self, split: str) -> Iterator[Question]:
         """Yield the questions of a split, in order."""
-        for number, name in enumerate(self._rows.column("split")):
-            if name == split:
-                yield _question(self._rows[number])
+        for row in self._rows:
+            if row["split"] == split:
+                yield _question(row)
 
 
 class RationaleTable:
@@ -82,7 +82,7 @@ class RationaleTable:
         if row is None:
             return None
         self._found += 1
-        row["option_probabilities"] = json.loads(row["option_probabilities"] or "null")
+        row = row | {"option_probabilities": json.loads(row["option_probabilities"] or "null")}
         check_fits(row, question, f"{self._path}:{row['line']}")
         return row
 
