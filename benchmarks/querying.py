@@ -25,7 +25,7 @@ from tinyllm.teachers.server.client import Server
 
 LATENCY, ROOM, PROMPTS = 0.05, 64, 2000
 REPLAYED = 10_000
-RATE, SETTLED = 20, 5.0  # requests a second; seconds in which the rate may be found out
+RATE, SETTLED = 20, 5.0  # requests a second; seconds in which the rate may still be unknown
 
 
 def main() -> None:
@@ -35,10 +35,10 @@ def main() -> None:
     with running("--latency", str(LATENCY), "--limit", str(ROOM)) as endpoint:
         ideal = PROMPTS / ROOM * LATENCY
         for _ in range(3):
-            found = timed(endpoint.url, PROMPTS)
+            taken = timed(endpoint.url, PROMPTS)
             away = sum(status != 200 for _, status, _ in endpoint.get("log"))
             print(
-                f"room for {ROOM}: {PROMPTS} prompts in {found:.2f} s, {found / ideal:.2f} times the ideal {ideal:.2f} s; "
+                f"room for {ROOM}: {PROMPTS} prompts in {taken:.2f} s, {taken / ideal:.2f} times the ideal {ideal:.2f} s; "
                 f"{away} turned away"
             )
     for extra in ([], ["--retry-after", "1"]):

@@ -39,7 +39,7 @@ from tinyllm.corpus.audit import find_fault
 from tinyllm.datasets.release import load_release
 from tinyllm.models.loaded import IGNORED, LoadedModel, loaded_model, pad
 from tinyllm.params.load import load_params
-from tinyllm.parsing.cleaning import clean
+from tinyllm.parsing import parse_question, parse_rationale
 from tinyllm.records.questions import input_text
 from tinyllm.student.encoding import InputEncoder
 from tinyllm.training.examples import Example, Task, encode_corpus, target_counts
@@ -69,8 +69,8 @@ def main() -> None:
     options = parser.parse_args()
     os.environ["TINYLLM_MIRROR"] = options.release.resolve().as_uri()
     torch.set_num_threads(options.threads)
-    peak = {dtype: matmul_peak(dtype, clock_of(options)) for dtype in (torch.float32, torch.bfloat16)}
-    print(f"matmul peak: {peak[torch.float32]:.0f} GFLOP/s in float32, {peak[torch.bfloat16]:.0f} in bfloat16")
+    peak = {dtype: matmul_peak(dtype, clock_of(options)) for dtype in dict.fromkeys(map(precision_of, options.ways))}
+    print("matmul peak: " + ", ".join(f"{speed:.0f} GFLOP/s in {dtype}" for dtype, speed in peak.items()), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(options.tokenizer, Path(folder) / "spiece.model")
         tokenizer = T5Tokenizer.from_pretrained(folder)
@@ -86,9 +86,10 @@ def corpus_rows(name: str, count: int) -> list[dict]:
     for question in random.Random(1).sample(release.splits["train"], count):
         targets = {"answer": question.gold}
         for teacher in TEACHERS:
-            text = clean(texts[teacher][question.id] or "")
-            if text and find_fault(text, question, limits) is None:
-                targets[teacher] = text
+            parsed = parse_question(question)
+            rationale = parse_rationale(texts[teacher][question.id] or "", parsed)
+            if rationale.text and find_fault(rationale, parsed, limits) is None:
+                targets[teacher] = rationale.text
         rows.append({"id": question.id, "context": question.context, "input": input_text(question), "targets": targets})
     return rows
 
@@ -115,7 +116,7 @@ def compare(name: str, rows: list[dict], tokenizer: Any, options: Any, peak: dic
     print("| way | seconds (least to most) | examples/s | target tokens/s | TFLOP | peak | x authors | x textbook |")
     print("|---|---|---|---|---|---|---|---|")
     for way, median in medians.items():
-        share = flops[way] / median / 1e9 / peak[torch.bfloat16 if "bf16" in way else torch.float32]
+        share = flops[way] / median / 1e9 / peak[precision_of(way)]
         spread = f"{min(seconds[way]):.2f} to {max(seconds[way]):.2f}"
         faster = [f"{medians[base] / median:.2f}" if base in medians else "" for base in ("authors", "textbook")]
         print(
@@ -123,6 +124,10 @@ def compare(name: str, rows: list[dict], tokenizer: Any, options: Any, peak: dic
             f"| {flops[way] / 1e12:.2f} | {share:.0%} | {' | '.join(faster)} |",
             flush=True,
         )
+
+
+def precision_of(way: str) -> torch.dtype:
+    return torch.bfloat16 if "bf16" in way else torch.float32
 
 
 def clock_of(options: Any) -> Clock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinyllm.corpus.assemble import Find
+from tinyllm.corpus.assemble import FindRationale
 from tinyllm.params.schema import Audit
 from tinyllm.records.questions import Question
 
@@ -16,7 +16,7 @@ SPLITS = {
 }
 
 
-def finding(rows: list[dict]) -> Find:
+def finding(rows: list[dict]) -> FindRationale:
     """What looks a question up in these rows."""
     by_id = {row["id"]: row for row in rows}
     return lambda question: by_id.get(question.id)

@@ -314,7 +314,8 @@ def test_data_stages_run_without_torch(tmp_path: Path) -> None:
         (tmp_path / name).symlink_to(ROOT / name)
     for stage, *arguments in (["download"], ["query", "signs"], ["query", "care"], ["assemble"]):
         out = python("-c", RUN_WHOLE, f"stages.{stage}", *arguments, folder=tmp_path)
-        assert out.endswith("heavy: []\n"), out
+        allowed_here = ["pandas"] if stage == "assemble" else []  # pyarrow loads it to write rows
+        assert out.endswith(f"heavy: {allowed_here}\n"), out
 
 
 @pytest.mark.parametrize("stage", DATA_STAGES)

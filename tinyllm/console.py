@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partialmethod
+from typing import Protocol
 
 from tqdm import tqdm
 
@@ -15,9 +16,20 @@ EVERY = 10.0  # seconds between two plain lines
 MOST = 300  # characters that are shown of a library's own error
 
 
+class Advance(Protocol):
+    """Counts things that were just done."""
+
+    def __call__(self, count: int, note: str = "", seconds_left: float | None = None) -> None:
+        """
+        Args:
+            note: what else there is to say of the things done so far
+            seconds_left: for the plain line; a bar makes its own guess
+        """
+
+
 @contextmanager
-def progress(what: str, unit: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """Yield what has to be called with the number of things just done.
+def progress(what: str, unit: str, total: int | None = None) -> Iterator[Advance]:
+    """Show a bar on a terminal, elsewhere a plain line now and then; yield what has to be called as things are done.
 
     Args:
         unit: the word for the things, in the plural
@@ -28,13 +40,16 @@ def progress(what: str, unit: str, total: int | None = None) -> Iterator[Callabl
 
     with tqdm(total=total, desc=what, unit=f" {unit}", disable=plain, leave=False) as bar:
 
-        def add(count: int) -> None:
+        def add(count: int, note: str = "", seconds_left: float | None = None) -> None:
             nonlocal said, done
             done += count
+            bar.set_postfix_str(note, refresh=False)
             bar.update(count)
             if plain and time.monotonic() - said > EVERY:
                 said = time.monotonic()
-                print(f"{what}: {done}{f' of {total}' if total else ''} {unit}", file=sys.stderr, flush=True)
+                counts = f"{done}{f' of {total}' if total else ''} {unit}{f' ({note})' if note else ''}"
+                left = "" if seconds_left is None else f", about {seconds_left:.0f} s left"
+                print(f"{what}: {counts}{left}", file=sys.stderr, flush=True)
 
         yield add
 
@@ -73,8 +88,18 @@ def report_errors(stopped: str = "") -> Iterator[None]:
 
 
 def in_short(error: BaseException) -> str:
-    """Return a library's error as it may stand in a message: one line, not long, never empty."""
-    return " ".join(str(error).split())[:MOST] or type(error).__name__
+    """Return a library's error as it may stand in a message: as `one_line`, and never empty."""
+    return one_line(str(error), MOST) or type(error).__name__
+
+
+def one_line(text: str, most: int) -> str:
+    """Return foreign text as it may stand in a message: without line breaks and what a terminal would obey.
+
+    Args:
+        most: characters that are shown; a longer text ends in `...`
+    """
+    line = printable(" ".join(text.split()))
+    return line if len(line) <= most else f"{line[:most]}..."
 
 
 def printable(text: str) -> str:

@@ -14,6 +14,7 @@ from tinyllm.casebook.rule_teachers import Expert
 from tinyllm.casebook.world import World, make_splits, read_clues, read_words
 from tinyllm.corpus.audit import find_fault
 from tinyllm.params.load import load_params
+from tinyllm.parsing import parse_question, parse_rationale
 from tinyllm.parsing.cleaning import clean
 from tinyllm.records.questions import Question
 from tinyllm.records.rationales import TeacherOutput
@@ -110,7 +111,8 @@ def test_every_rationale_passes_the_audit_as_it_stands_and_names_the_gold_cause_
     for case, completion in zip(cases, completions, strict=True):
         text = completion.text
         assert text is not None and clean(text) == text
-        assert find_fault(text, case, limits) is None
+        asked = parse_question(case)
+        assert find_fault(parse_rationale(text, asked), asked, limits) is None
         assert [choice for choice in case.choices if choice in text] == [case.gold]
         assert set(cited(completion)) <= set(read_words(case.context))
 
@@ -135,20 +137,20 @@ def test_the_cause_it_reads_is_as_likely_as_it_reads_well_and_the_others_share_t
     case: Question, kind: str, error_rate: float, expected: list[float]
 ) -> None:
     expert = Expert(kind, error_rate, decline_rate=1.0, blind_error_rate=1.0, seed=1)
-    (found,) = expert.option_probabilities([case])
-    assert found == pytest.approx(expected, abs=1e-12)
+    (probabilities,) = expert.option_probabilities([case])
+    assert probabilities == pytest.approx(expected, abs=1e-12)
 
 
 def test_the_likeliest_option_is_the_one_it_answers_when_it_errs_too(cases: list[Question]) -> None:
     expert = Expert("care", error_rate=0.3, decline_rate=0.8, blind_error_rate=0.5, seed=1)
     wrong = 0
-    for case, answer, found in zip(cases, expert.examine(cases), expert.option_probabilities(cases), strict=True):
-        assert found is not None and sum(found) == pytest.approx(1.0, abs=1e-12)
+    for case, answer, shares in zip(cases, expert.examine(cases), expert.option_probabilities(cases), strict=True):
+        assert shares is not None and sum(shares) == pytest.approx(1.0, abs=1e-12)
         if answer.text is None:
-            assert found == [0.25] * 4
+            assert shares == [0.25] * 4
         else:
             said = next(place for place, choice in enumerate(case.choices) if answer.text.endswith(f" to {choice}."))
-            assert found[said] == max(found) == 0.7
+            assert shares[said] == max(shares) == 0.7
             wrong += said != case.answer
     assert near(wrong, 1000, 0.3 * 3 / 4)  # erring, it names one of the four at random
 
@@ -177,7 +179,9 @@ def test_the_audit_drops_just_the_wrong_answers_of_an_expert_that_was_not_forced
     ):
         if completion.text is not None:
             right = completion.text.endswith(f" to {case.gold}.")
-            assert find_fault(completion.text, case, limits) == (None if right else "states_other_option")
+            asked = parse_question(case)
+            rationale = parse_rationale(completion.text, asked)
+            assert find_fault(rationale, asked, limits) == (None if right else "states_other_option")
             dropped += not right
     assert near(dropped, 1000, 0.3 * 3 / 4)
 
@@ -189,12 +193,12 @@ def test_the_audit_drops_just_the_wrong_answers_of_an_expert_that_was_not_forced
 def test_the_rates_are_those_asked_for(cases: list[Question], kind: str) -> None:
     completions = Expert(kind, error_rate=0.05, decline_rate=0.8, blind_error_rate=0.5, seed=1).complete(cases)
     pairs = list(zip(cases, completions, strict=True))
-    own = [(case, done) for case, done in pairs if read_clues(case.context)[0].kind == kind]
+    readable = [(case, done) for case, done in pairs if read_clues(case.context)[0].kind == kind]
     other = [(case, done) for case, done in pairs if read_clues(case.context)[0].kind != kind]
     explained = [(case, done) for case, done in other if done.status == "ok"]
-    assert abs(len(own) - 1000) <= 16  # 2,000 cases are 62 blocks of the plan and half a one
-    assert all(done.status == "ok" for _, done in own)
-    assert near(sum(errs(done, case) for case, done in own), len(own), 0.05)
+    assert abs(len(readable) - 1000) <= 16  # 2,000 cases are 62 blocks of the plan and half a one
+    assert all(done.status == "ok" for _, done in readable)
+    assert near(sum(errs(done, case) for case, done in readable), len(readable), 0.05)
     assert near(len(other) - len(explained), len(other), 0.8)
     assert near(sum(errs(done, case) for case, done in explained), len(explained), 0.5)  # 200 or so: within 0.14
 
@@ -222,8 +226,8 @@ def test_rates_of_0_and_1_are_exact(cases: list[Question]) -> None:
 def test_a_higher_rate_keeps_what_a_lower_one_errs_on_and_declines(cases: list[Question]) -> None:
     low, high = (Expert("signs", rate, rate, 0.5, seed=1).complete(cases) for rate in (0.1, 0.3))
     assert declined(low) < declined(high)
-    own = {place for place, case in enumerate(cases) if read_clues(case.context)[0].kind == "signs"}
-    wrong = [{place for place in own if errs(done[place], cases[place])} for done in (low, high)]
+    readable = {place for place, case in enumerate(cases) if read_clues(case.context)[0].kind == "signs"}
+    wrong = [{place for place in readable if errs(done[place], cases[place])} for done in (low, high)]
     assert wrong[0] < wrong[1]
 
 

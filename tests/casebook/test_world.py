@@ -68,10 +68,10 @@ def test_looking_the_clues_up_solves_every_case(clues: int) -> None:
     for split, cases in make_splits(replace(WORLD, clues=clues)).items():
         assert len(cases) == getattr(WORLD, split)
         for case in cases:
-            found = read_clues(case.context)
-            assert len({clue.word for clue in found}) == len(found) == clues
-            assert {clue.cause for clue in found} == {case.gold}
-            assert len({clue.kind for clue in found}) == 1
+            read = read_clues(case.context)
+            assert len({clue.word for clue in read}) == len(read) == clues
+            assert {clue.cause for clue in read} == {case.gold}
+            assert len({clue.kind for clue in read}) == 1
 
 
 def test_a_report_holds_two_clues_and_eight_fillers_all_different(splits: dict[str, list[Question]]) -> None:

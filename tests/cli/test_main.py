@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from tests.cached import cache_entry
 from tests.processes import hear_interrupts
 from tinyllm.cli.main import main
-from tinyllm.teachers.cache.store import Entry, ResponseCache
+from tinyllm.teachers.cache.entry import Entry
+from tinyllm.teachers.cache.store import ResponseCache
 from tinyllm.teachers.protocol import Generation, Prompt
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,9 +78,9 @@ def test_check_ends_in_one_line_for_a_typo(tmp_path: Path, monkeypatch: pytest.M
 ANNE = {"backend": "server", "model": "anne/chat-7b"}
 BEN = {"backend": "local", "model": "ben\x1b[31m"}
 ENTRIES = [
-    Entry(ANNE, Prompt("", "Which one swims?"), 0, Generation("Fins.", "stop", 1200, 5), 1700000000.0),
-    Entry(ANNE, Prompt("", "Which one sinks?"), 0, Generation("A stone.", "stop", 1300, 6), 1700090000.0),
-    Entry(BEN, Prompt("", "Which one swims?"), 0, Generation("Scales.", "length", 10, 1), 1700050000.0),
+    cache_entry(ANNE, Prompt("", "Which one swims?"), 0, Generation("Fins.", "stop", 1200, 5), 1700000000.0),
+    cache_entry(ANNE, Prompt("", "Which one sinks?"), 0, Generation("A stone.", "stop", 1300, 6), 1700090000.0),
+    cache_entry(BEN, Prompt("", "Which one swims?"), 0, Generation("Scales.", "length", 10, 1), 1700050000.0),
 ]
 LIST = """\
 teacher     backend  model         answers  tokens in  tokens out  first (UTC)       last (UTC)
@@ -102,7 +104,7 @@ def fill(path: Path, entries: list[Entry]) -> dict[str, str]:
     """Put the entries into the cache; return the short digest of each teacher's model."""
     with ResponseCache(path) as cache:
         cache.merge(entries)
-        return {holding.identity["model"]: holding.digest[:10] for holding in cache.holdings()}
+        return {teacher.identity["model"]: teacher.digest[:10] for teacher in cache.totals()}
 
 
 def refuse(*arguments: str) -> str:

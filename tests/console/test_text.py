@@ -16,7 +16,9 @@ def test_columns_are_as_wide_as_their_longest_cell_and_lines_end_without_blanks(
 
 def test_an_error_of_a_library_is_one_line_not_long_and_never_empty() -> None:
     assert in_short(ValueError("no such\n  file:\ta")) == "no such file: a"
-    assert in_short(OSError("x" * 301)) == "x" * 300
+    assert in_short(OSError("x" * 300)) == "x" * 300
+    assert in_short(OSError("x" * 301)) == "x" * 300 + "..."
+    assert in_short(ValueError("red\x1b[31m")) == "red?[31m"
     assert in_short(KeyError()) == "KeyError"
 
 

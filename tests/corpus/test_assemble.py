@@ -13,14 +13,14 @@ from tinyllm.corpus.assemble import AuditedQuestion, assemble
 from tinyllm.records.questions import Question
 
 
-def judged(**teachers: list[dict]) -> list[AuditedQuestion]:
+def audited(**teachers: list[dict]) -> list[AuditedQuestion]:
     return list(assemble(SPLITS, {name: finding(rows) for name, rows in teachers.items()}, LIMITS))
 
 
 def test_a_row_has_the_answer_and_every_usable_rationale() -> None:
-    found = judged(ann=ANN, bob=BOB, cy=CY)
-    assert [one.split for one in found] == ["train", "train", "valid"]
-    assert [one.row for one in found[:2]] == [
+    questions = audited(ann=ANN, bob=BOB, cy=CY)
+    assert [question.split for question in questions] == ["train", "train", "valid"]
+    assert [question.row for question in questions[:2]] == [
         {
             "id": "q1",
             "context": "It is noon.",
@@ -42,11 +42,11 @@ def test_a_row_has_the_answer_and_every_usable_rationale() -> None:
             },
         },
     ]
-    assert found[2].row["targets"] == {"answer": "paper", "ann": "Paper takes fire soon. The answer is paper."}
+    assert questions[2].row["targets"] == {"answer": "paper", "ann": "Paper takes fire soon. The answer is paper."}
 
 
 def test_the_quarantine_holds_every_absent_target_with_its_reason_and_raw_text() -> None:
-    assert [refused for one in judged(ann=ANN, bob=BOB, cy=CY) for refused in one.quarantine] == [
+    assert [refused for question in audited(ann=ANN, bob=BOB, cy=CY) for refused in question.quarantine] == [
         {
             "id": "q1",
             "split": "train",
@@ -61,18 +61,22 @@ def test_the_quarantine_holds_every_absent_target_with_its_reason_and_raw_text()
 
 
 def test_every_question_and_teacher_is_either_a_target_or_quarantined() -> None:
-    found = judged(ann=ANN, bob=BOB, cy=CY)
-    targets = {(one.row["id"], task) for one in found for task in one.row["targets"]}
-    refused = {(row["id"], row["teacher"]) for one in found for row in one.quarantine}
+    questions = audited(ann=ANN, bob=BOB, cy=CY)
+    targets = {(question.row["id"], task) for question in questions for task in question.row["targets"]}
+    refused = {(row["id"], row["teacher"]) for question in questions for row in question.quarantine}
     everything = {(id_, teacher) for id_ in ("q1", "q2", "q3") for teacher in ("ann", "bob", "cy")}
     assert targets.isdisjoint(refused)
     assert (targets | refused) - {(id_, "answer") for id_ in ("q1", "q2", "q3")} == everything
 
 
 def test_without_teachers_the_rows_have_answers_alone() -> None:
-    found = judged()
-    assert [one.row["targets"] for one in found] == [{"answer": "ice"}, {"answer": "wood"}, {"answer": "paper"}]
-    assert not any(one.quarantine for one in found)
+    questions = audited()
+    assert [question.row["targets"] for question in questions] == [
+        {"answer": "ice"},
+        {"answer": "wood"},
+        {"answer": "paper"},
+    ]
+    assert not any(question.quarantine for question in questions)
 
 
 def test_one_question_is_held_at_a_time() -> None:
@@ -83,8 +87,8 @@ def test_one_question_is_held_at_a_time() -> None:
             asked.append(question.id)
             yield question
 
-    found = assemble({"train": questions()}, {"ann": finding(ANN)}, LIMITS)
-    assert next(found).row["id"] == "q1"
+    audited_questions = assemble({"train": questions()}, {"ann": finding(ANN)}, LIMITS)
+    assert next(audited_questions).row["id"] == "q1"
     assert asked == ["q1"]
 
 
@@ -96,7 +100,7 @@ def test_option_probabilities_come_along_whatever_became_of_the_rationale() -> N
         BOB[1] | {"option_probabilities": [1, 0]},
         row("q3", "Paper.") | {"option_probabilities": None},
     ]
-    first, second, third = judged(ann=ann, bob=bob, cy=CY)
+    first, second, third = audited(ann=ann, bob=bob, cy=CY)
     assert first.row["option_probabilities"] == {
         "ann": [0.25, 0.75],
         "bob": [0.25, 0.75],

@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyllm.corpus.audit import content_words, find_fault
+from tinyllm.corpus.audit import find_fault
 from tinyllm.params.schema import Audit
+from tinyllm.parsing.cleaning import split_sentences
+from tinyllm.parsing.question import parse_question
+from tinyllm.parsing.rationale import parse_sentences
 from tinyllm.records.questions import Question
 
 LIMITS = Audit(min_words=3, max_words=40, min_distinct=0.5, drop_contradictions=True)
@@ -17,6 +20,13 @@ LAMP = Question("l1", "Why does the desk lamp stay dark?", ("the bulb is burnt",
 PLANT = Question(
     "p1", "Which ailment do the clues point to?", ("overwatering", "darkness", "chill"), 0, "Its tray is full."
 )
+
+
+def fault(text: str, question: Question, limits: Audit = LIMITS) -> str | None:
+    """The fault of a text that is taken as clean."""
+    parsed = parse_question(question)
+    return find_fault(parse_sentences(split_sentences(text), parsed), parsed, limits)
+
 
 FAULTS = [
     ("It died.", "too_short"),
@@ -38,7 +48,7 @@ FAULTS = [
 
 @pytest.mark.parametrize(("text", "expected"), FAULTS)
 def test_fault_names_what_is_wrong(text: str, expected: str | None) -> None:
-    assert find_fault(text, LAMP, LIMITS) == expected
+    assert fault(text, LAMP) == expected
 
 
 @pytest.mark.parametrize(
@@ -50,26 +60,22 @@ def test_fault_names_what_is_wrong(text: str, expected: str | None) -> None:
     ],
 )
 def test_rationales_of_the_offline_teachers_pass(text: str) -> None:
-    assert find_fault(text, PLANT, LIMITS) is None
+    assert fault(text, PLANT) is None
 
 
 def test_contradictions_pass_where_the_limits_allow_them() -> None:
     kept = Audit(min_words=3, max_words=40, min_distinct=0.5, drop_contradictions=False)
-    assert find_fault("Ghosts haunt every lamp. The answer is (c).", LAMP, kept) is None
-
-
-def test_content_words_leave_out_what_every_text_has_and_match_across_plural_and_tense() -> None:
-    assert content_words("The lamps of the house glowed; a lamp was glowing") == {"lamp", "house", "glowe", "glowi"}
+    assert fault("Ghosts haunt every lamp. The answer is (c).", LAMP, kept) is None
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_can_be_judged(text: str) -> None:
-    find_fault(text, LAMP, LIMITS)
+    fault(text, LAMP)
 
 
 @pytest.mark.parametrize("unit", ["a\n", "1. ", "Q ", "(a) is ", "the answer is ", "a cable "])
 def test_long_hostile_text_is_judged_in_linear_time(unit: str) -> None:
     start = time.process_time()
-    find_fault(unit * 4000, LAMP, Audit(min_words=0, max_words=10**6, min_distinct=0.0, drop_contradictions=True))
+    fault(unit * 4000, LAMP, Audit(min_words=0, max_words=10**6, min_distinct=0.0, drop_contradictions=True))
     assert time.process_time() - start < 2

@@ -10,10 +10,10 @@ from tinyllm.corpus.metrics import CorpusMetrics, check_quarantine
 
 
 def summary_of(**teachers: list[dict]) -> dict:
-    tally = CorpusMetrics(SPLITS, teachers)
-    for judged in assemble(SPLITS, {name: finding(rows) for name, rows in teachers.items()}, LIMITS):
-        tally.add(judged)
-    return tally.summary({name: len(name) for name in teachers})
+    metrics = CorpusMetrics(SPLITS, teachers)
+    for question in assemble(SPLITS, {name: finding(rows) for name, rows in teachers.items()}, LIMITS):
+        metrics.add(question)
+    return metrics.summary({name: len(name) for name in teachers})
 
 
 def test_the_summary_counts_by_split_teacher_and_reason() -> None:
@@ -71,9 +71,9 @@ def test_no_key_of_the_summary_has_a_dot() -> None:
     def keys(value: object) -> list[str]:
         return [k for key, inner in value.items() for k in (key, *keys(inner))] if isinstance(value, dict) else []
 
-    found = keys(summary_of(**{"ann": ANN, "bob-2_b": BOB}))
-    assert "ann+bob-2_b" in found
-    assert not [key for key in found if "." in key]
+    names = keys(summary_of(**{"ann": ANN, "bob-2_b": BOB}))
+    assert "ann+bob-2_b" in names
+    assert not [key for key in names if "." in key]
 
 
 def test_too_much_quarantine_is_refused_by_teacher_share_and_reason() -> None:

@@ -13,7 +13,7 @@ from tests.judging import LIMITS, finding
 from tinyllm.casebook.rule_teachers import Expert
 from tinyllm.casebook.world import World, make_splits
 from tinyllm.corpus.assemble import AuditedQuestion, assemble
-from tinyllm.corpus.helpfulness import helpfulness, without_options
+from tinyllm.corpus.helpfulness import helpfulness, read_cases, without_options
 from tinyllm.corpus.selection import rationale_weights, select, select_helpful, select_most_similar
 from tinyllm.records.questions import Question
 
@@ -36,8 +36,8 @@ def cases() -> list[AuditedQuestion]:
     said = {
         name: finding(
             [
-                {"id": question.id, "rationale": one.text, "status": one.status}
-                for question, one in zip(everything, teacher.complete(everything), strict=True)
+                {"id": question.id, "rationale": output.text, "status": output.status}
+                for question, output in zip(everything, teacher.complete(everything), strict=True)
             ]
         )
         for name, teacher in TEACHERS.items()
@@ -47,7 +47,7 @@ def cases() -> list[AuditedQuestion]:
 
 @pytest.fixture(scope="module")
 def measured(cases: list[AuditedQuestion]) -> np.ndarray:
-    return helpfulness(cases)
+    return helpfulness(read_cases(cases))
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +55,8 @@ def weights(cases: list[AuditedQuestion]) -> np.ndarray:
     return select_helpful(cases)
 
 
-def usable(judged: Sequence[AuditedQuestion]) -> np.ndarray:
-    return np.array([[verdict.status == "ok" for verdict in one.verdicts.values()] for one in judged])
+def usable(audited: Sequence[AuditedQuestion]) -> np.ndarray:
+    return np.array([[verdict.status == "ok" for verdict in case.verdicts.values()] for case in audited])
 
 
 def test_rationales_that_name_the_clue_are_helpful_and_others_are_not(measured: np.ndarray) -> None:
@@ -77,7 +77,7 @@ def test_helpful_keeps_the_good_teachers_and_drops_the_bad_ones_and_the_copy(
 
 
 def test_a_teacher_of_whom_less_is_kept_counts_as_much_less(cases: list[AuditedQuestion], weights: np.ndarray) -> None:
-    kept = (weights[[one.split == "train" for one in cases]] > 0).sum(axis=0)
+    kept = (weights[[case.split == "train" for case in cases]] > 0).sum(axis=0)
     for column in np.flatnonzero(kept):
         assert set(weights[weights[:, column] > 0, column]) == {kept[column] / kept.max()}
 
@@ -87,33 +87,33 @@ def test_the_order_of_the_questions_changes_nothing_but_digits(
 ) -> None:
     order = list(range(len(cases)))
     random.Random(1).shuffle(order)
-    found = helpfulness([cases[row] for row in order])
-    np.testing.assert_allclose(found, measured[order], atol=1e-3)
+    reordered = helpfulness(read_cases([cases[row] for row in order]))
+    np.testing.assert_allclose(reordered, measured[order], atol=1e-3)
 
 
 def test_the_gold_answer_of_valid_teaches_no_probe(cases: list[AuditedQuestion], measured: np.ndarray) -> None:
     """Were it otherwise, valid would no longer say which student is best."""
     wrong = [
-        replace(one, question=replace(one.question, answer=(one.question.answer + 1) % 4))
-        if one.split == "valid"
-        else one
-        for one in cases
+        replace(case, question=replace(case.question, answer=(case.question.answer + 1) % 4))
+        if case.split == "valid"
+        else case
+        for case in cases
     ]
-    train = [one.split == "train" for one in cases]
-    np.testing.assert_array_equal(helpfulness(wrong)[train], measured[train])
+    train = [case.split == "train" for case in cases]
+    np.testing.assert_array_equal(helpfulness(read_cases(wrong))[train], measured[train])
 
 
 def test_an_options_text_is_no_part_of_what_is_measured() -> None:
-    question = Question("q", "What burns?", ("paper", "wet stone", "stone"), 0)
-    assert without_options("Paper, not wet stone: dry paper catches fire.", question) == ("catches", "dry", "fire")
+    options = ("paper", "wet stone", "stone")
+    assert without_options("Paper, not wet stone: dry paper catches fire.", options) == ("catches", "dry", "fire")
 
 
 def test_helpful_needs_options() -> None:
-    (judged,) = assemble({"train": [Question("q", "2 + 2?", (), "4")]}, {}, LIMITS)
+    (audited,) = assemble({"train": [Question("q", "2 + 2?", (), "4")]}, {}, LIMITS)
     with pytest.raises(
         ValueError, match=r"^corpus.selection: helpful, but the questions have no options; use all or best$"
     ):
-        rationale_weights("helpful", [judged])
+        rationale_weights("helpful", [audited])
 
 
 ICE = Question("q1", "What melts in the sun?", ("stone", "ice"), 1)
@@ -130,7 +130,7 @@ SAID = {
 
 def three() -> list[AuditedQuestion]:
     said = {
-        teacher: finding([{"id": one, "rationale": text, "status": "ok"} for one, text in by_question.items()])
+        teacher: finding([{"id": id_, "rationale": text, "status": "ok"} for id_, text in by_question.items()])
         for teacher, by_question in SAID.items()
     }
     return list(assemble({"train": [ICE, OAK]}, said, LIMITS))

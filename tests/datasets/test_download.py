@@ -98,7 +98,7 @@ def test_a_fault_that_passes_is_tried_again(server: Server, fault: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "found"),
+    ("fault", "message_start"),
     [
         ("500", "HTTP 500 Internal Server Error"),
         ("429", "HTTP 429 Too Many Requests"),
@@ -107,11 +107,11 @@ def test_a_fault_that_passes_is_tried_again(server: Server, fault: str) -> None:
     ],
 )
 def test_a_fault_that_stays_ends_after_three_tries_and_leaves_nothing(
-    server: Server, cache: Path, fault: str, found: str
+    server: Server, cache: Path, fault: str, message_start: str
 ) -> None:
     server.script = [fault]
     message = failure(WHOLE)
-    assert message.startswith(f"{server.base}/copy/{WHOLE.path}: {found}")
+    assert message.startswith(f"{server.base}/copy/{WHOLE.path}: {message_start}")
     assert "after 3 tries, expected the file; check network and proxy, or set TINYLLM_MIRROR" in message
     assert len(server.asked) == 3
     assert kept(cache) == []
@@ -144,8 +144,8 @@ def test_another_file_of_another_size_is_refused(server: Server, cache: Path) ->
 
 def test_another_file_of_the_same_size_is_refused_by_its_hash(server: Server, cache: Path) -> None:
     server.script = ["same size"]
-    found = hashlib.sha256(BODY.replace(b"toy", b"TOY")).hexdigest()
-    assert f"sha256 is {found}, expected {WHOLE.sha256}; the mirror serves another version" in failure(WHOLE)
+    digest = hashlib.sha256(BODY.replace(b"toy", b"TOY")).hexdigest()
+    assert f"sha256 is {digest}, expected {WHOLE.sha256}; the mirror serves another version" in failure(WHOLE)
     assert kept(cache) == []
 
 

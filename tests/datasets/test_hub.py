@@ -129,6 +129,17 @@ def test_options_are_mixed_where_the_gold_one_has_a_column_of_its_own(tmp_path: 
     assert load_hub(hub(folder, columns))["train"] == train
 
 
+def test_rows_in_another_order_and_columns_in_another_order_give_the_same_questions_in_the_order_of_the_rows(
+    tmp_path: Path,
+) -> None:
+    rows = [{"id": f"q{n}", "q": f"Number {n}?", "right": f"{n}", "wrong": "none"} for n in range(7)]
+    columns = PLAIN | {"question": "q", "choices": "right,wrong", "answer": "right", "id": "id"}
+    turned = [dict(reversed(row.items())) for row in rows[::-1]]
+    train = load_hub(hub(write_json_set(tmp_path / "one", rows), columns))["train"]
+    assert [question.id for question in train] == [f"train-q{n}" for n in range(7)]
+    assert load_hub(hub(write_json_set(tmp_path / "other", turned), columns))["train"] == train[::-1]
+
+
 def test_valid_may_be_a_slice_of_train(tmp_path: Path) -> None:
     rows = [plain_row(f"Number {n}?", 0) for n in range(20)]
     folder = write_json_set(tmp_path / "own", rows, names=("train", "test"))

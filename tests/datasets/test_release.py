@@ -31,7 +31,7 @@ ASKED = "Q: What lights the night?\nAnswer Choices:\n(a) a stone\n(b) the moon\n
 GOLD = "Thus, the answer is (b) the moon"
 
 
-def found(text: object, question: Question = MOON) -> list[str | None]:
+def rationales_of(text: object, question: Question = MOON) -> list[str | None]:
     """Of each teacher the rationale where there is one, else the status."""
     rows = parse_rationales(text, question)
     assert list(rows) == list(TEACHERS)
@@ -71,7 +71,7 @@ def found(text: object, question: Question = MOON) -> list[str | None]:
 )
 def test_a_string_is_taken_apart(t5: str, llama: str, expected: list[str] | None) -> None:
     rest = llama.partition("llama rationale: ")[2]
-    assert found(f"{t5} {GOLD}\n\n{ASKED}{llama}") == (expected or [t5, rest])
+    assert rationales_of(f"{t5} {GOLD}\n\n{ASKED}{llama}") == (expected or [t5, rest])
 
 
 @pytest.mark.parametrize(
@@ -91,24 +91,24 @@ def test_a_string_is_taken_apart(t5: str, llama: str, expected: list[str] | None
     ],
 )
 def test_a_string_of_another_question_or_layout_is_unparsable(text: object) -> None:
-    assert found(text) == ["unparsable", "unparsable"]
+    assert rationales_of(text) == ["unparsable", "unparsable"]
 
 
 def test_a_question_may_hold_every_mark() -> None:
     odd = Question("valid-7", "Q: Thus, the answer is (a) x llama rationale: y?", ("(b) x", "Q: (a)"), 0)
     asked = "Q: Q: Thus, the answer is (a) x llama rationale: y?\nAnswer Choices:\n(a) (b) x\n(b) Q: (a)"
-    assert found(f"Why. Thus, the answer is (a) (b) x\n\n{asked} llama rationale: So.", odd) == ["Why.", "So."]
+    assert rationales_of(f"Why. Thus, the answer is (a) (b) x\n\n{asked} llama rationale: So.", odd) == ["Why.", "So."]
 
 
 def test_white_space_may_differ_between_question_and_string() -> None:
     text = "It  shines.\n Thus, the answer is (b) the   moon\n\nQ: What\nlights the  night? \nAnswer Choices:\n"
-    assert found(text + "(a) a\tstone\n(b) the  moon\n\n(c) the moon rock ") == ["It  shines.", "missing"]
+    assert rationales_of(text + "(a) a\tstone\n(b) the  moon\n\n(c) the moon rock ") == ["It  shines.", "missing"]
 
 
 def test_context_and_question_stand_in_one_string() -> None:
     question = Question("train-2", "Did they?", ("yes", "no"), 1, "We saw 9 men.\nThey ran.")
     asked = "Q: We saw 9 men. \n They ran. \n Did they?\nAnswer Choices:\n(a) yes\n(b) no"
-    assert found(f"They ran. Thus, the answer is (b) no\n\n{asked}", question) == ["They ran.", "missing"]
+    assert rationales_of(f"They ran. Thus, the answer is (b) no\n\n{asked}", question) == ["They ran.", "missing"]
 
 
 @pytest.mark.parametrize(

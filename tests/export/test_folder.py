@@ -314,7 +314,6 @@ def cards(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Car
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("cards")
 @pytest.mark.parametrize(("kind", "normalize"), ANSWERS)
 def test_the_cards_own_code_answers_as_we_do_without_us(
     kind: str, normalize: str, cards: dict[tuple[str, str], Card]
@@ -327,7 +326,6 @@ def test_the_cards_own_code_answers_as_we_do_without_us(
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("cards")
 @pytest.mark.parametrize("kind", CALLS)
 def test_the_cards_own_call_goes_on_from_the_question(kind: str, cards: dict[tuple[str, str], Card]) -> None:
     card = cards[kind, "written"]

@@ -10,7 +10,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.exported import exported_params, put_metrics
-from tinyllm.export.model_card import card, gather, licence
+from tinyllm.export.model_card import card, gather
+from tinyllm.export.terms import licence
 from tinyllm.params.schema import Params
 from tinyllm.records.jsonl import read_json, write_json
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyllm.parsing.cleaning import _BREAK, clean, split_sentences
+from tinyllm.parsing.cleaning import _BREAK, clean, clean_sentences, split_sentences
 
 CLEANED = [
     ("Glass is hard.", "Glass is hard."),
@@ -103,6 +103,7 @@ def test_cleaning_twice_changes_nothing_and_never_lengthens(text: str) -> None:
     assert clean(once) == once
     assert len(once) <= len(text)
     assert once == " ".join(once.split())
+    assert clean_sentences(text) == split_sentences(once)
 
 
 @pytest.mark.parametrize("unit", ["\n", "# ", "a\n", "1. ", "Q ", "(a) is ", "Let's think step by step. "])

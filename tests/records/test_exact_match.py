@@ -40,14 +40,14 @@ DIFFERENT = [
 ]
 
 
-@pytest.mark.parametrize(("one", "other"), SAME)
-def test_texts_that_are_one_answer_match(one: str, other: str) -> None:
-    assert matches(one, other) and matches(other, one)
+@pytest.mark.parametrize(("text", "other"), SAME)
+def test_texts_that_are_one_answer_match(text: str, other: str) -> None:
+    assert matches(text, other) and matches(other, text)
 
 
-@pytest.mark.parametrize(("one", "other"), DIFFERENT)
-def test_nothing_cleverer_is_done(one: str, other: str) -> None:
-    assert not matches(one, other) and not matches(other, one)
+@pytest.mark.parametrize(("text", "other"), DIFFERENT)
+def test_nothing_cleverer_is_done(text: str, other: str) -> None:
+    assert not matches(text, other) and not matches(other, text)
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,11 @@ def test_the_file_that_the_disk_has_no_room_for_is_named_among_several(tmp_path:
     if not full.exists():
         pytest.skip("no /dev/full here")
     (tmp_path / "one.jsonl.partial").symlink_to(full)
-    with pytest.raises(OSError) as error, writing_jsonl(tmp_path / "one.jsonl") as one, writing_jsonl(tmp_path / "two"):
-        one({"a": "x" * 100_000})
+    with (
+        pytest.raises(OSError) as error,
+        writing_jsonl(tmp_path / "one.jsonl") as write,
+        writing_jsonl(tmp_path / "two"),
+    ):
+        write({"a": "x" * 100_000})
     assert (error.value.filename, error.value.strerror) == (str(tmp_path / "one.jsonl"), "No space left on device")
     assert not list(tmp_path.iterdir())

@@ -283,7 +283,6 @@ def ask(browser: Browser, **fields: str) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("browser")
 def test_the_page_asks_for_nothing_and_complains_of_nothing(browser: Browser, site: Site) -> None:
     report = toy_report()
     site.page = render(report, draw(report))
@@ -293,7 +292,6 @@ def test_the_page_asks_for_nothing_and_complains_of_nothing(browser: Browser, si
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("browser")
 def test_a_page_that_asks_and_complains_would_be_noticed(browser: Browser, site: Site) -> None:
     site.page = f"{BARE}<img src=leak.png><script>throw Error('oh')</script>"
     browser.open(site.base)
@@ -327,7 +325,6 @@ FILTERS: list[tuple[dict[str, str], list[str]]] = [
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("browser")
 def test_filters_and_search_find_what_they_say(browser: Browser, tmp_path: Path) -> None:
     browser.open(put(tmp_path, toy_report()))
     for fields, ids in FILTERS:
@@ -337,7 +334,6 @@ def test_filters_and_search_find_what_they_say(browser: Browser, tmp_path: Path)
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("browser")
 def test_a_test_question_shows_bets_verdict_and_writing(browser: Browser, tmp_path: Path) -> None:
     browser.open(put(tmp_path, toy_report()))
     ask(browser, search="e2")
@@ -363,7 +359,6 @@ def test_a_test_question_shows_bets_verdict_and_writing(browser: Browser, tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("browser")
 def test_a_train_question_shows_every_teacher_side_by_side_and_marks_what_was_searched(
     browser: Browser, tmp_path: Path
 ) -> None:
@@ -409,7 +404,6 @@ def numbered(n: int) -> list[dict]:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("browser")
 def test_pages_are_turned_to_the_last_and_back(browser: Browser, tmp_path: Path) -> None:
     browser.open(put(tmp_path, toy_report(questions=numbered(25), examples=[])))
 
@@ -430,7 +424,6 @@ def test_pages_are_turned_to_the_last_and_back(browser: Browser, tmp_path: Path)
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("browser")
 def test_five_thousand_questions_are_filtered_in_under_200_ms(browser: Browser, tmp_path: Path) -> None:
     questions = numbered(5000)
     browser.open(put(tmp_path, toy_report(questions=questions, examples=[])))
@@ -453,7 +446,6 @@ def test_five_thousand_questions_are_filtered_in_under_200_ms(browser: Browser, 
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("browser")
 def test_everything_can_be_reached_by_keyboard_and_the_focus_is_seen(browser: Browser, tmp_path: Path) -> None:
     browser.open(put(tmp_path, toy_report(questions=numbered(25), examples=[])))
     reached = []
@@ -470,7 +462,6 @@ def test_everything_can_be_reached_by_keyboard_and_the_focus_is_seen(browser: Br
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("browser")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_shows_the_page_without_scrolling_sideways_in_the_colours_asked_for(
     browser: Browser, tmp_path: Path, scheme: str
@@ -599,7 +590,6 @@ WALK = """(async () => {
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("browser")
 def test_fifty_payloads_stay_text_wherever_they_stand(browser: Browser, site: Site) -> None:
     assert len(set(PAYLOADS)) == 50
     report = hostile_report()
@@ -619,7 +609,6 @@ def test_fifty_payloads_stay_text_wherever_they_stand(browser: Browser, site: Si
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("browser")
 def test_searching_for_a_payload_finds_and_marks_it_as_text(browser: Browser, tmp_path: Path) -> None:
     plain = {"split": "test", "choices": ["yes", "no"], "gold": 0, "answers": [{"choice": 0, "p": [1, 0]}] * 2}
     questions = [{"id": f"e{i}", "question": payload} | plain for i, payload in enumerate(PAYLOADS)]
@@ -634,7 +623,6 @@ def test_searching_for_a_payload_finds_and_marks_it_as_text(browser: Browser, tm
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("browser")
 def test_the_payloads_would_strike_in_a_page_that_did_not_escape_them(browser: Browser, site: Site) -> None:
     struck = 0
     for payload in PAYLOADS[:12]:

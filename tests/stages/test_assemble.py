@@ -50,8 +50,8 @@ def refusal() -> str:
 
 def written() -> dict[str, bytes]:
     """Every file but what the stage reads."""
-    given = {Path("params.yaml"), TRAIN, VALID, ANN, BEN}
-    return {str(path): path.read_bytes() for path in Path().rglob("*") if path.is_file() and path not in given}
+    inputs = {Path("params.yaml"), TRAIN, VALID, ANN, BEN}
+    return {str(path): path.read_bytes() for path in Path().rglob("*") if path.is_file() and path not in inputs}
 
 
 def change(path: Path, number: int, **changes: object) -> None:
@@ -79,8 +79,8 @@ def test_all_that_is_written_adds_up(folder: Path, capsys: pytest.CaptureFixture
         assert counts["valid"]["quarantined"] == sum(row["split"] == "valid" for row in refused)
         assert set(counts["train"]["reasons"]) == {"declined", "states_other_option"}
     kept = sum(counts["train"]["kept"] for counts in metrics["teachers"].values())
-    told = f"200 rows of train with {kept} rationales; {len(quarantine)} quarantined, see metrics/corpus.json\n"
-    assert capsys.readouterr().out == told
+    line = f"200 rows of train with {kept} rationales; {len(quarantine)} quarantined, see metrics/corpus.json\n"
+    assert capsys.readouterr().out == line
 
 
 def test_a_selection_that_leaves_nothing_says_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

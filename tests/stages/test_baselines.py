@@ -185,7 +185,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.xdist_group("baselines")
 @pytest.mark.parametrize("name", BASELINES)
 def test_a_baseline_is_what_its_params_say(
     prepared: Path,
@@ -231,7 +230,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
 
 @pytest.mark.nightly
-@pytest.mark.xdist_group("whole baselines")
 @pytest.mark.parametrize("name", BASELINES)
 def test_a_baseline_runs_by_overrides_alone(whole: Clone, name: str) -> None:
     baseline = BASELINES[name]

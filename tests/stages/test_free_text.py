@@ -29,6 +29,7 @@ from tinyllm.experiments.runs import parse_run
 from tinyllm.models.loaded import LoadedModel, loaded_model
 from tinyllm.params.checks import cross_checks
 from tinyllm.params.schema import Audit, Hub, Params, Prompting
+from tinyllm.parsing import parse_question, parse_rationale
 from tinyllm.records.jsonl import read_json, read_jsonl, write_jsonl
 from tinyllm.records.questions import Question, input_text, parse_questions, require_options, write_questions
 from tinyllm.records.rationales import TeacherOutput
@@ -156,7 +157,7 @@ def test_student_and_corpus_read_the_question_alone_and_learn_the_gold_text() ->
     row = {"id": "e", "rationale": "Without one egg, 9 becomes 8. The answer is 8.0.", "status": "ok"}
     judged = audit_question(EGGS, "train", {"ann": row}, LIMITS)
     assert judged.row["targets"] == {"answer": "8", "ann": row["rationale"]}
-    assert (judged.row["input"], judged.verdicts["ann"].stated) == (EGGS.question, "8")
+    assert (judged.row["input"], judged.verdicts["ann"].rationale.stated) == (EGGS.question, "8")
 
 
 def test_a_forced_prompt_shows_gold_texts_and_no_options() -> None:
@@ -213,7 +214,8 @@ Let's think step by step."""
     ],
 )
 def test_the_audit_holds_a_stated_answer_against_the_gold_text(text: str, expected: str | None) -> None:
-    assert find_fault(text, APPLES, LIMITS) == expected
+    asked = parse_question(APPLES)
+    assert find_fault(parse_rationale(text, asked), asked, LIMITS) == expected
 
 
 def test_an_exam_is_graded_by_match() -> None:
@@ -433,7 +435,6 @@ def test_many_gold_answers_leave_the_confusion_out() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("browser")
 def test_a_browser_shows_gold_and_what_every_seed_writes(tmp_path: Path) -> None:
     report = gather(free_results(), "toy", {})
     (tmp_path / "index.html").write_text(render(report, draw(report)), encoding="utf-8")

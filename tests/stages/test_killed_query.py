@@ -17,7 +17,7 @@ from tests.endpoint import Endpoint, running
 TOGETHER = 8  # requests at once
 QUESTIONS = 500
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("killed query")]
+pytestmark = pytest.mark.slow
 
 
 def seen(server: Endpoint) -> dict[str, int]:

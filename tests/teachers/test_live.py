@@ -78,7 +78,7 @@ def test_a_failure_is_asked_again_and_what_was_answered_is_not(tmp_path: Path) -
         return Failure("refused", "no birds") if "heron" in prompt.text else Generation("It sleeps.", "stop", 1, 1)
 
     said = live(tmp_path, Memory(fail_on_the_heron)).complete(QUESTIONS)
-    assert [one.status for one in said] == ["ok", "ok", "failed", "ok", "ok", "ok", "ok", "ok"]
+    assert [output.status for output in said] == ["ok", "ok", "failed", "ok", "ok", "ok", "ok", "ok"]
     assert said[2] == TeacherOutput(None, "failed", {"reason": "refused", "detail": "no birds"})
     again = Memory()
     live(tmp_path, again).complete(QUESTIONS)
@@ -90,12 +90,12 @@ def test_equal_prompts_are_asked_once(tmp_path: Path) -> None:
     backend = Memory()
     said = live(tmp_path, backend).complete(twins)
     assert len(backend.asked) == 1
-    assert len({one.text for one in said}) == 1
+    assert len({output.text for output in said}) == 1
 
 
 def test_an_empty_answer_is_kept_and_counted(tmp_path: Path) -> None:
     said = live(tmp_path, Memory(lambda prompt: Generation(" \n", "stop", 4, 1))).complete(QUESTIONS[:2])
-    assert [(one.text, one.status) for one in said] == [(None, "empty")] * 2
+    assert [(output.text, output.status) for output in said] == [(None, "empty")] * 2
     again = Memory()
     live(tmp_path, again).complete(QUESTIONS[:2])
     assert again.asked == []
@@ -159,19 +159,19 @@ def test_ctrl_c_finishes_what_is_under_way_and_keeps_it(tmp_path: Path) -> None:
         live(tmp_path, Memory(interrupt)).complete(QUESTIONS)
     assert signal.getsignal(signal.SIGINT) is before
     with ResponseCache(tmp_path / "answers.sqlite") as answers:
-        assert sum(holding.answers for holding in answers.holdings()) == 3
+        assert sum(teacher.answers for teacher in answers.totals()) == 3
 
 
 def test_an_estimate_is_what_is_then_asked(tmp_path: Path) -> None:
     price = Price(prompt=1e6, completion=2e6)
-    found = estimate(live(tmp_path, Memory(), price=price), QUESTIONS, forced=True)
-    assert (found.calls, found.cached, found.completion_tokens) == (8, 0, 80)
-    assert (found.prompt_tokens, found.cost) == (8 * 21, 8 * 21 + 2 * 80)
+    estimated = estimate(live(tmp_path, Memory(), price=price), QUESTIONS, forced=True)
+    assert (estimated.calls, estimated.cached, estimated.completion_tokens) == (8, 0, 80)
+    assert (estimated.prompt_tokens, estimated.cost) == (8 * 21, 8 * 21 + 2 * 80)
     asked = Memory()
     live(tmp_path, asked).complete(QUESTIONS[:5])
     assert len(asked.asked) == 5
-    found = estimate(live(tmp_path, Memory()), QUESTIONS, forced=True)
-    assert (found.calls, found.cached, found.cost) == (3, 5, 0.0)
+    estimated = estimate(live(tmp_path, Memory()), QUESTIONS, forced=True)
+    assert (estimated.calls, estimated.cached, estimated.cost) == (3, 5, 0.0)
 
 
 def test_an_estimate_counts_example_rationales_at_their_longest_until_they_are_known(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from tinyllm.teachers.metrics import check_failed, check_probabilities, summaris
 
 
 def test_a_summary_counts_statuses_reasons_and_tokens() -> None:
-    given = {"prompt_tokens": 10, "completion_tokens": 2, "examples_dropped": 1, "context_words_cut": 7}
-    done = [TeacherOutput("a", "ok", given), TeacherOutput("b", "ok", given | {"context_words_cut": 0})]
-    done += [TeacherOutput(None, "failed", {"reason": "timeout", "detail": ""}), TeacherOutput(None, "empty", given)]
+    counts = {"prompt_tokens": 10, "completion_tokens": 2, "examples_dropped": 1, "context_words_cut": 7}
+    done = [TeacherOutput("a", "ok", counts), TeacherOutput("b", "ok", counts | {"context_words_cut": 0})]
+    done += [TeacherOutput(None, "failed", {"reason": "timeout", "detail": ""}), TeacherOutput(None, "empty", counts)]
     assert summarise_query(done, None) == {
         "asked": 4,
         "empty": 1,

@@ -69,12 +69,14 @@ def test_each_row_of_an_expert_tells_how_likely_it_finds_the_options_in_their_or
     place.run("download")
     place.run("query signs")
     questions = [*read_questions("data/questions/train.jsonl"), *read_questions("data/questions/valid.jsonl")]
-    found = read_jsonl("data/rationales/signs.jsonl")
-    told = Expert(**SIGNS).option_probabilities(questions)
-    assert [row["id"] for row in found] == [question.id for question in questions]
-    assert [row["option_probabilities"] for row in found] == [[round(share, 6) for share in one or []] for one in told]
-    assert [0.1, 0.1, 0.1, 0.7] in [sorted(row["option_probabilities"]) for row in found]
-    assert {tuple(row["option_probabilities"]) for row in found if row["status"] == "declined"} == {(0.25,) * 4}
+    written = read_jsonl("data/rationales/signs.jsonl")
+    expected = Expert(**SIGNS).option_probabilities(questions)
+    assert [row["id"] for row in written] == [question.id for question in questions]
+    assert [row["option_probabilities"] for row in written] == [
+        [round(share, 6) for share in shares or []] for shares in expected
+    ]
+    assert [0.1, 0.1, 0.1, 0.7] in [sorted(row["option_probabilities"]) for row in written]
+    assert {tuple(row["option_probabilities"]) for row in written if row["status"] == "declined"} == {(0.25,) * 4}
     assert read_json("metrics/query/signs.json")["option_probabilities"] == 80
 
 
@@ -102,9 +104,15 @@ def test_without_forcing_an_expert_explains_its_own_answer_and_the_audit_drops_t
     for command in ("download", "query signs", "assemble"):
         place.run(command)
     questions = [*read_questions("data/questions/train.jsonl"), *read_questions("data/questions/valid.jsonl")]
-    own = Expert(**SIGNS).examine(questions)
-    assert [row["rationale"] for row in read_jsonl("data/rationales/signs.jsonl")] == [one.text for one in own]
-    wrong = {q.id for q, one in zip(questions, own, strict=True) if one.text and not one.text.endswith(f" {q.gold}.")}
+    answers = Expert(**SIGNS).examine(questions)
+    assert [row["rationale"] for row in read_jsonl("data/rationales/signs.jsonl")] == [
+        answer.text for answer in answers
+    ]
+    wrong = {
+        q.id
+        for q, answer in zip(questions, answers, strict=True)
+        if answer.text and not answer.text.endswith(f" {q.gold}.")
+    }
     dropped = [row["id"] for row in read_jsonl("data/quarantine.jsonl") if row["status"] == "states_other_option"]
     assert len(wrong) > 4 and set(dropped) == wrong
 
@@ -124,9 +132,9 @@ def test_a_question_that_a_local_teacher_fails_on_has_null(place: Place) -> None
     write_jsonl("data/questions/train.jsonl", train)
     write_jsonl("data/questions/valid.jsonl", rows("valid", 1))
     place.run("query endpoint")
-    found = [row["option_probabilities"] for row in read_jsonl("data/rationales/endpoint.jsonl")]
-    assert [one is None for one in found] == [False, False, True, False, False]
-    assert all(sum(one) == pytest.approx(1.0, abs=4e-6) and len(one) == 4 for one in found if one)
+    probabilities = [row["option_probabilities"] for row in read_jsonl("data/rationales/endpoint.jsonl")]
+    assert [shares is None for shares in probabilities] == [False, False, True, False, False]
+    assert all(sum(shares) == pytest.approx(1.0, abs=4e-6) and len(shares) == 4 for shares in probabilities if shares)
     assert read_json("metrics/query/endpoint.json")["option_probabilities"] == 4
 
 

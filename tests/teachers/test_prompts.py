@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tinyllm.params.schema import Prompting
-from tinyllm.parsing.stated_answer import extract_answer
+from tinyllm.parsing import parse_question, parse_rationale
 from tinyllm.records.questions import Question, option_letter
 from tinyllm.teachers.prompts import ANSWER_FORM, Fitted, Shown, fit_prompt, write_prompt
 from tinyllm.teachers.protocol import Prompt
@@ -170,10 +170,11 @@ def test_no_gold_answer_reaches_an_unforced_prompt(
 @pytest.mark.parametrize("question", [LAMP, ICE, BIRD, replace(BIRD, choices=("1.5 m.", "2.5 m"))])
 def test_the_conclusion_asked_for_and_the_one_shown_are_read_as_the_answer(question: Question) -> None:
     shown = write_prompt(ICE, [(question, "A reason.")], SETTINGS, forced=False).text.split("\n\n")[1]
-    assert extract_answer(shown.split("Let's think step by step. ")[1], question) == question.answer
+    parsed = parse_question(question)
+    assert parse_rationale(shown.split("Let's think step by step. ")[1], parsed).stated == question.answer
     asked = ANSWER_FORM.split("end with: ")[1]
     for index in range(len(question.choices)):
-        assert extract_answer(f"A reason. {asked.replace('(letter)', option_letter(index))}", question) == index
+        assert parse_rationale(f"A reason. {asked.replace('(letter)', option_letter(index))}", parsed).stated == index
 
 
 HOSTILE = st.sampled_from(

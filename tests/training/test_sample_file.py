@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tinyllm.training import sample_file
 from tinyllm.training.batching import collate
 from tinyllm.training.examples import Example
 from tinyllm.training.sample_file import SampleFile, write_samples
@@ -44,8 +45,9 @@ def same_examples(first: list[Example], second: list[Example]) -> bool:
     )
 
 
-@pytest.fixture(params=[1, 3, 4], ids="{} samples a batch".format)
-def file(request: pytest.FixtureRequest, tmp_path: Path) -> SampleFile:
+@pytest.fixture(params=[1, 3, 4], ids="{} samples a block".format)
+def file(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SampleFile:
+    monkeypatch.setattr(sample_file, "BATCH_SAMPLES", 2)
     write_samples(
         tmp_path / "samples.arrow", (SAMPLES[i : i + request.param] for i in range(0, len(SAMPLES), request.param))
     )

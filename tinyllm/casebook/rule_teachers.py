@@ -1,7 +1,8 @@
 """Casebook's teachers: rules, not language models. Each reads one kind of clue well and the other kind badly.
 
-They stand in for large models where there is no network and no GPU: free, instant and the same every time. They look
-the clues up in the table that wrote the report, and err at rates that we set: no measure of a real model.
+They stand in for large models where there is no network and no GPU. They are free, instant and the same every time. They look
+the clues up in the table that the report was written from, and they err at rates that we set. So they say nothing of real
+models.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from tinyllm.records.rationales import TeacherOutput
 
 
 class Expert:
-    """A teacher who reads clues of one kind, and rationalises the answer that it is shown where it cannot read.
+    """A teacher that reads clues of one kind. Of the other kind it only rationalises the answer that it is shown.
 
-    Either it cites the clues of the report, or, erring, an irrelevant word; both as pointing to the gold
-    answer, as a language model does that is shown the answer and asked to explain it. Not forced, it explains the answer
-    that it finds by itself.
+    It cites the clues of the report; where it errs, it cites an irrelevant word. Either way it says that they point to the
+    gold answer, as a language model does that is shown the answer and asked to explain it. A teacher that is not forced
+    explains the answer that it finds by itself.
 
     Args:
         kind: the kind of clue it reads well, `signs` or `care`.
@@ -27,8 +28,8 @@ class Expert:
         decline_rate: how often it declines to explain a case that turns on the other kind, 0 to 1.
         blind_error_rate: how often it errs where it explains such a case, 0 to 1.
         seed: another seed errs on other cases.
-        misleading_rate: how often it cites, in place of all that, a clue to another cause which is not in the report, 0 to 1.
-        padding: how many irrelevant words it cites beside; a verbose teacher cites all notes of a report.
+        misleading_rate: how often it cites instead a clue to another cause, which is not in the report, 0 to 1.
+        padding: how many irrelevant words it cites as well; a verbose teacher cites all notes of a report.
         forced: whether it is shown the gold answer when it is asked for a rationale.
 
     Raises:
@@ -67,11 +68,10 @@ class Expert:
         self.forced = forced
 
     def complete(self, questions: Sequence[Question]) -> list[TeacherOutput]:
-        """Return a rationale or status `declined` for each question; never ask about a test question, for it tells gold.
+        """Return a rationale or status `declined` for each question.
 
-        Not forced, it tells no more than `examine`.
-
-        What is said of a question depends on that question alone, not on the others or their order.
+        A rationale names the gold answer, so never ask about a test question. A teacher that is not forced says what
+        `examine` says. What it says of a question depends on that question alone, not on the others or their order.
 
         Raises:
             ValueError: a report without a clue, hence none of casebook's.
@@ -100,19 +100,19 @@ class Expert:
 
     def _probabilities(self, question: Question) -> list[float] | None:
         options = len(question.choices)
-        found = self._read(question)
-        if found is None:
+        reading = self._read(question)
+        if reading is None:
             return [1 / options] * options
-        _, cause = found
+        _, cause = reading
         others = self.error_rate / (options - 1)
         return [1 - self.error_rate if choice == cause else others for choice in question.choices]
 
     def _answer(self, question: Question) -> TeacherOutput:
-        found = self._read(question)
-        return TeacherOutput(None, "declined") if found is None else TeacherOutput(_point(*found))
+        reading = self._read(question)
+        return TeacherOutput(None, "declined") if reading is None else TeacherOutput(_point(*reading))
 
     def _read(self, question: Question) -> tuple[list[str], str] | None:
-        """Return the words that it takes for clues and the cause they point it to; None where it cannot read."""
+        """Return the words that it takes for clues, and the cause that it takes them to point to; None where it cannot read."""
         clues = _clues(question)
         if clues[0].kind != self.kind:
             return None

@@ -1,6 +1,7 @@
 """The words of casebook's reports: clues by kind and cause, and words that say nothing about any cause. Data only.
 
-Each is one word, unlike all others, that a reader who knows plants can place: tests/test_casebook.py checks what can be.
+Each is one word, unlike all others, that a reader who knows plants can place. tests/casebook/test_world.py checks what a
+program can check of that.
 """
 
 from __future__ import annotations

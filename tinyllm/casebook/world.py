@@ -1,9 +1,9 @@
-"""A generated world of case reports: what ails the houseplant? One kind of clue, hidden among irrelevant detail, tells.
+"""A generated world of case reports: what ails the houseplant? The clues stand among irrelevant words.
 
-A report is a visitor's list of notes. Its case turns on one kind of clue, `signs` (what is seen on the plant) or `care`
-(how and where it is kept); all its clues are of that kind and point to the gold cause. What a student must learn is which
-of many words means which cause. From answers alone that is hard: in few cases a rare irrelevant word goes along with a
-cause as often as a clue does. A rationale names the clue.
+A report is a visitor's list of notes. Its clues are of one kind: `signs` (what is seen on the plant) or `care` (how and where
+it is kept). All of them point to the gold cause. A student must learn which of many words means which cause. From answers
+alone that is hard: in few cases a rare irrelevant word goes along with a cause as often as a clue does. A rationale names the
+clue.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def _draw_clues(world: World) -> dict[tuple[str, str], list[str]]:
 
 
 def _plan(rng: Random) -> Iterator[tuple[str, str, int]]:
-    """Yield kind, cause and the gold option's position for ever: all 32 combinations, shuffled, then all again."""
+    """Yield kind, cause and the gold option's position without end: all 32 combinations, shuffled, then all again."""
     while True:
         block = list(product(KINDS, CAUSES, range(len(CAUSES))))
         rng.shuffle(block)

@@ -48,50 +48,52 @@ def add_parser(commands: Commands) -> None:
     parser.set_defaults(run=run)
 
 
-def run(given: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Print the answers that the command line asks for.
 
     Raises:
         ValueError: a faulty question, no such student, or no teacher in whose voice it could explain.
     """
     params = load_params()
-    if given.question is None and (given.choice or given.context):
+    if arguments.question is None and (arguments.choice or arguments.context):
         raise ValueError(
             "--choice and --context belong to a question; give it too, or all of them as JSON lines on stdin"
         )
-    folder = check_student(given.model or STUDENTS / str(known_seed(given.seed, params)))
-    if given.model is None and (other := other_values(folder.name, params)):
+    folder = check_student(arguments.model or STUDENTS / str(known_seed(arguments.seed, params)))
+    if arguments.model is None and (other := other_values(folder.name, params)):
         keys = ", ".join(f"student.{key}" for key in other)
         print(f"note: the student was trained with another {keys}; `dvc repro` trains it anew", file=sys.stderr)
-    if given.model is None and (guess := unbeaten_guess()) is not None:
+    if arguments.model is None and (guess := unbeaten_guess()) is not None:
         doubt = f"on test these students are not shown to do better than guessing ({percent(guess)}%)"
         print(f"note: {doubt}", file=sys.stderr)
-    voices = learnt_voices(params) if given.rationales else []
-    knows_options = given.model is None and trained_with_options()
-    if given.question is not None:
-        row = {"id": 1, "question": given.question, "choices": given.choice, "context": given.context}
+    voices = learnt_voices(params) if arguments.rationales else []
+    knows_options = arguments.model is None and trained_with_options()
+    if arguments.question is not None:
+        row = {"id": 1, "question": arguments.question, "choices": arguments.choice, "context": arguments.context}
         question = parse_question(row, "question")
         if question.free and knows_options:
             print(f"note: {LACKING}; name each with --choice, and it chooses among them", file=sys.stderr)
         student = _load(folder, params)  # seconds: a mistake should not wait for it
-        told = _answer(student, question, voices, params)
-        told.pop("id")
-        print(json.dumps(told, ensure_ascii=False) if given.json else as_text(told, question.choices))
+        answered = _answer(student, question, voices, params)
+        answered.pop("id")
+        print(json.dumps(answered, ensure_ascii=False) if arguments.json else as_text(answered, question.choices))
         return
     student = _load(folder, params)
     for question in read_stream(sys.stdin.buffer, "stdin"):
         if question.free and knows_options:
             print(f"note: {question.id}: {LACKING}; give it `choices`", file=sys.stderr)
-        told = _answer(student, question, voices, params)
-        print(json.dumps(told, ensure_ascii=False), flush=True)  # whoever waits for it may send the next only then
+        answered = _answer(student, question, voices, params)
+        print(json.dumps(answered, ensure_ascii=False), flush=True)  # whoever waits for it may send the next only then
 
 
-def as_text(told: dict[str, Any], choices: Sequence[str]) -> str:
+def as_text(answered: dict[str, Any], choices: Sequence[str]) -> str:
     """Return what is printed without `--json`."""
-    lines = [printable(told["answer"]) or "(nothing)"]
-    for choice, sure in zip(choices, told.get("probabilities", []), strict=True):
+    lines = [printable(answered["answer"]) or "(nothing)"]
+    for choice, sure in zip(choices, answered.get("probabilities", []), strict=True):
         lines.append(f"{percent(sure):>6}%  {printable(choice)}")
-    lines += [f"{teacher}: {printable(text) or '(nothing)'}" for teacher, text in told.get("rationales", {}).items()]
+    lines += [
+        f"{teacher}: {printable(text) or '(nothing)'}" for teacher, text in answered.get("rationales", {}).items()
+    ]
     return "\n".join(lines)
 
 
@@ -101,7 +103,7 @@ def read_stream(lines: Iterable[bytes], source: str) -> Iterator[Question]:
     Raises:
         ValueError: a line is no question, and the message names source and line; or there is none.
     """
-    found = False
+    asked = False
     for number, line in enumerate(lines, start=1):
         where = f"{source}:{number}"
         try:
@@ -109,9 +111,9 @@ def read_stream(lines: Iterable[bytes], source: str) -> Iterator[Question]:
         except UnicodeDecodeError as error:
             raise ValueError(f"{where}: not UTF-8 (byte {error.start}); convert it, for example with iconv") from None
         if text.strip():
-            found = True
+            asked = True
             yield parse_question({"id": number, **parse_line(text, where)}, where)
-    if not found:
+    if not asked:
         raise ValueError(f"{source}: no questions; give one as an argument, or JSON lines on stdin")
 
 
@@ -166,10 +168,10 @@ def learnt_voices(params: Params) -> list[str]:
     Raises:
         ValueError: there are none.
     """
-    found = [teacher for teacher in params.corpus.teachers if alpha(params.loss, teacher) > 0]
-    if not found:
+    voices = [teacher for teacher in params.corpus.teachers if alpha(params.loss, teacher) > 0]
+    if not voices:
         raise ValueError("--rationales: corpus.teachers has no teacher with a weight above 0, so none was learnt from")
-    return found
+    return voices
 
 
 def _load(folder: Path, params: Params) -> LoadedModel:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tinyllm.cli.parsers import Commands
 from tinyllm.console import columns, printable
 from tinyllm.project import cache_path
-from tinyllm.teachers.cache.store import Holding, ResponseCache
+from tinyllm.teachers.cache.store import ResponseCache, TeacherTotals
 from tinyllm.teachers.cache.transfer import export_answers, find_teacher, read_entries
 
 HEADS = ["teacher", "backend", "model", "answers", "tokens in", "tokens out", "first (UTC)", "last (UTC)"]
@@ -32,32 +32,32 @@ def add_parser(commands: Commands) -> None:
     renamed.set_defaults(run=name_new_command)
 
 
-def list_answers(given: argparse.Namespace) -> None:
+def list_answers(arguments: argparse.Namespace) -> None:
     """Print what the answer cache holds of every teacher."""
     path = cache_path()
     if not path.exists():  # to look is no reason to make one
         print(f"{path}: no answers yet")
         return
     with ResponseCache(path) as cache:
-        holdings = cache.holdings()
-    print(columns([HEADS, *map(_cells, holdings)], right=range(3, 6)))
-    print(f"{path}: {sum(holding.answers for holding in holdings):,} answers")
+        totals = cache.totals()
+    print(columns([HEADS, *map(_cells, totals)], right=range(3, 6)))
+    print(f"{path}: {sum(teacher.answers for teacher in totals):,} answers")
 
 
-def save_answers(given: argparse.Namespace) -> None:
+def save_answers(arguments: argparse.Namespace) -> None:
     """Write the cached answers, or those of one teacher, to a JSON-lines file."""
     path = cache_path()
     if not path.exists():
         raise ValueError(f"{path}: no such file; there are no answers to export")
     with ResponseCache(path) as cache:
-        teacher = find_teacher(cache.holdings(), given.teacher) if given.teacher is not None else None
-        count = export_answers(cache, given.file, teacher)
-    print(f"{given.file}: {count:,} answers")
+        teacher = find_teacher(cache.totals(), arguments.teacher) if arguments.teacher is not None else None
+        count = export_answers(cache, arguments.file, teacher)
+    print(f"{arguments.file}: {count:,} answers")
 
 
-def load_answers(given: argparse.Namespace) -> None:
+def load_answers(arguments: argparse.Namespace) -> None:
     """Take the answers of a JSON-lines file into the cache; what the cache holds already stays as it is."""
-    entries = read_entries(given.file)  # all of them are checked before the cache is opened
+    entries = read_entries(arguments.file)  # all of them are checked before the cache is opened
     with ResponseCache(cache_path()) as cache:
         new, known, different = cache.merge(entries)
         print(f"{cache.path}: {new:,} new, {known:,} there already")
@@ -65,12 +65,12 @@ def load_answers(given: argparse.Namespace) -> None:
         print(f"{different:,} of these had another answer, which was kept")
 
 
-def name_new_command(given: argparse.Namespace) -> None:
-    raise ValueError(f"`tinyllm answers` is now `tinyllm cache`; run {' '.join(['tinyllm cache', *given.rest])}")
+def name_new_command(arguments: argparse.Namespace) -> None:
+    raise ValueError(f"`tinyllm answers` is now `tinyllm cache`; run {' '.join(['tinyllm cache', *arguments.rest])}")
 
 
-def _cells(holding: Holding) -> list[str]:
-    names = [printable(str(holding.identity.get(field, "-"))) for field in ("backend", "model")]
-    counts = [f"{count:,}" for count in (holding.answers, holding.prompt_tokens, holding.completion_tokens)]
-    times = [f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M}" for time in (holding.first, holding.last)]
-    return [holding.digest[:10], *names, *counts, *times]
+def _cells(totals: TeacherTotals) -> list[str]:
+    names = [printable(str(totals.identity.get(field, "-"))) for field in ("backend", "model")]
+    counts = [f"{count:,}" for count in (totals.answers, totals.prompt_tokens, totals.completion_tokens)]
+    times = [f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M}" for time in (totals.first, totals.last)]
+    return [totals.digest[:10], *names, *counts, *times]

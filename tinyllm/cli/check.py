@@ -16,7 +16,7 @@ def add_parser(commands: Commands) -> None:
     parser.set_defaults(run=run)
 
 
-def run(given: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Print what the params ask for, in one line a section; of a folder of the user's own what it holds, too.
 
     Raises:

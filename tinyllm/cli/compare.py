@@ -26,28 +26,30 @@ def add_parser(commands: Commands) -> None:
     parser.set_defaults(run=run)
 
 
-def run(given: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Print the comparison that the command line asks for.
 
     Raises:
         ValueError: a run is named twice, cannot be read, or has other questions than the control.
     """
-    names = [given.control, *given.others]
+    names = [arguments.control, *arguments.others]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"{twice[0]}: named twice; every run is compared with the control once")
     compared = compare(read_runs(names))
-    print(json.dumps(compared, ensure_ascii=False, indent=2) if given.json else as_text(compared))
+    print(json.dumps(compared, ensure_ascii=False, indent=2) if arguments.json else as_text(compared))
 
 
 def as_text(compared: Comparison) -> str:
     """Return what is printed without `--json`."""
     pairs = compared["comparisons"]
     rows = [["", "accuracy", "95% interval", "std over seeds"]]
-    for one in compared["runs"]:
-        interval = f"{percent(one['low'])} to {percent(one['high'])}"
-        spread = "-" if one["seed_std"] is None else percent(one["seed_std"])
-        rows.append([one["name"], percent(one["accuracy"]), interval, f"{spread} ({seeds_in_words(one['seeds'])})"])
+    for alone in compared["runs"]:
+        interval = f"{percent(alone['low'])} to {percent(alone['high'])}"
+        spread = "-" if alone["seed_std"] is None else percent(alone["seed_std"])
+        rows.append(
+            [alone["name"], percent(alone["accuracy"]), interval, f"{spread} ({seeds_in_words(alone['seeds'])})"]
+        )
     lines = [columns(rows, right=[1])]
     for pair in pairs:
         lines += ["", *_pair_lines(pair, compared["questions"], len(pairs))]

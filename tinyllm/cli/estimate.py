@@ -19,7 +19,7 @@ def add_parser(commands: Commands) -> None:
     parser.set_defaults(run=run)
 
 
-def run(given: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Print a line for each live teacher of the corpus and stage that asks it."""
     params = load_params()
     splits = {split: read_questions(f"data/questions/{split}.jsonl") for split in ("train", "valid", "test")}

@@ -22,11 +22,11 @@ def add_parser(commands: Commands) -> None:
     parser.set_defaults(run=run)
 
 
-def run(given: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Export the student that the command line asks for."""
     from tinyllm.export import export  # brings torch
 
     params = load_params()
-    seed = known_seed(given.seed, params)
-    export(given.folder, seed, params)
-    print(f"{given.folder}: the student of seed {seed}, with its card README.md; read it before you pass it on")
+    seed = known_seed(arguments.seed, params)
+    export(arguments.folder, seed, params)
+    print(f"{arguments.folder}: the student of seed {seed}, with its card README.md; read it before you pass it on")

@@ -19,10 +19,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     A mistake ends in one line (see `report_errors`).
     """
-    given = _parser().parse_args(arguments)
+    parsed = _parser().parse_args(arguments)
     with report_errors():
         try:
-            given.run(given)
+            parsed.run(parsed)
             sys.stdout.flush()  # here, where a closed pipe can still be caught
         except BrokenPipeError:  # such as `| head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more on its way out

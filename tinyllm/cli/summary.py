@@ -27,7 +27,7 @@ def add_parser(commands: Commands) -> None:
     parser.set_defaults(run=run)
 
 
-def run(given: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Print the summary of the run in this folder.
 
     Raises:
@@ -73,11 +73,15 @@ def _guessing(score: Mapping[str, float]) -> list[list[str]]:
 
 
 def _teachers(exams: Mapping[str, Mapping[str, float]]) -> str:
-    told = [
+    accuracies = [
         f"{name} {percent(exam['accuracy'])}%" if exam["examined"] else f"{name} not examined"
         for name, exam in exams.items()
     ]
-    return f"{', '.join(told)} (their own answers to the test questions)" if told else "none; learnt from answers alone"
+    return (
+        f"{', '.join(accuracies)} (their own answers to the test questions)"
+        if accuracies
+        else "none; learnt from answers alone"
+    )
 
 
 def _result(score: Mapping[str, float]) -> str:

@@ -36,25 +36,25 @@ def add_parser(commands: Commands) -> None:
     parser.set_defaults(run=run)
 
 
-def run(given: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Print every cell's state, and run what is missing where the command line asks for it.
 
     Raises:
         ValueError: the table is faulty, the commit cannot be run from, or an experiment failed.
     """
-    table = read_table(given.file)
+    table = read_table(arguments.file)
     cells = distinct(table)
     results = find_results(cells)
     missing = [cell for cell in cells if cell.digest not in results]
-    if missing and given.run_now:
+    if missing and arguments.run_now:
         check_commit(missing)
-    accuracy = valid_accuracy if given.valid else _on_test
+    accuracy = valid_accuracy if arguments.valid else _on_test
     _print_states(table, results, accuracy)
-    if given.run_now:
-        _run(missing, given.jobs or default_jobs(missing), accuracy)
+    if arguments.run_now:
+        _run(missing, arguments.jobs or default_jobs(missing), accuracy)
     elif missing:
         print(
-            f"{len(missing)} of {len(cells)} experiments have no result; `tinyllm sweep {given.file} --run` runs them"
+            f"{len(missing)} of {len(cells)} experiments have no result; `tinyllm sweep {arguments.file} --run` runs them"
         )
 
 

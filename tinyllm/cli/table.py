@@ -28,22 +28,22 @@ def add_parser(commands: Commands) -> None:
     parser.set_defaults(run=run)
 
 
-def run(given: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Print the table that the command line asks for.
 
     Raises:
         ValueError: the table is faulty, or an experiment cannot be read.
     """
-    table = read_table(given.file)
+    table = read_table(arguments.file)
     results = find_results(table.cells.values())
-    if given.valid:
+    if arguments.valid:
         on_valid = tabulate_valid(table, results)
-        print(_as_json(on_valid) if given.json else valid_markdown(on_valid))
+        print(_as_json(on_valid) if arguments.json else valid_markdown(on_valid))
         return
     by_name = read_commits({result.name: result.commit for result in results.values()})
     runs = {digest: by_name[result.name] for digest, result in results.items()}
     on_test = tabulate(table, runs, results)
-    print(_as_json(on_test) if given.json else as_markdown(on_test))
+    print(_as_json(on_test) if arguments.json else as_markdown(on_test))
 
 
 def _as_json(made: object) -> str:

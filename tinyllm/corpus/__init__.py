@@ -3,8 +3,9 @@
 May import: parsing, records, params, console and project.
 """
 
-from tinyllm.corpus.joining import judged_rows
+from tinyllm.corpus.assemble import assemble
+from tinyllm.corpus.inputs import QuestionTable, RationaleTable
 from tinyllm.corpus.metrics import CorpusMetrics, check_quarantine
-from tinyllm.corpus.selection import rationale_weights, select
+from tinyllm.corpus.selection import keep_selected
 
-__all__ = ["CorpusMetrics", "check_quarantine", "judged_rows", "select", "rationale_weights"]
+__all__ = ["CorpusMetrics", "QuestionTable", "RationaleTable", "assemble", "check_quarantine", "keep_selected"]

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from tinyllm.corpus.audit import find_fault
 from tinyllm.params.checks import TEACHER_NAME, TEACHER_NAMES
 from tinyllm.params.schema import Audit
-from tinyllm.parsing.cleaning import clean
-from tinyllm.parsing.stated_answer import extract_answer
+from tinyllm.parsing import ParsedQuestion, ParsedRationale, parse_question, parse_rationale
 from tinyllm.records.questions import Question, input_text
 
 NOT_SELECTED = "not_selected"  # the status of a rationale that passed the audit and is not learnt from
 ANSWER = "answer"  # the task every row has; no teacher may bear its name
 
-Find = Callable[[Question], dict | None]  # the row of a question in a teacher's rationale file
+NOTHING = ParsedRationale("", (), frozenset(), None)
+
+FindRationale = Callable[[Question], dict | None]  # the row of a question in a teacher's rationale file
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,8 @@ class Verdict:
     """What became of one teacher's rationale for one question; `status` is "ok" or the reason it is not used."""
 
     status: str
-    raw: str | None
-    cleaned: str | None  # also of a rationale that the audit refused
-    stated: int | str | None  # the answer that the cleaned rationale states, of options the index
+    raw: str | None = None
+    rationale: ParsedRationale = NOTHING  # also of one that the audit refused
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class AuditedQuestion:
 
 
 def assemble(
-    splits: Mapping[str, Iterable[Question]], rationales: Mapping[str, Find], limits: Audit
+    splits: Mapping[str, Iterable[Question]], rationales: Mapping[str, FindRationale], limits: Audit
 ) -> Iterator[AuditedQuestion]:
     """Join questions and rationales, in the order of splits, questions and teachers; one question is held at a time.
 
@@ -50,32 +50,41 @@ def assemble(
         rationales: by teacher what finds its row of a question.
 
     Raises:
-        ValueError: a teacher's name cannot be a task and a metrics key, or reading meets a fault.
+        ValueError: a teacher's name cannot be a task and a metrics key, or a row does not fit its question.
     """
     _check_names(rationales)
     for split, questions in splits.items():
         for question in questions:
-            yield audit_question(
-                question, split, {teacher: find(question) for teacher, find in rationales.items()}, limits
-            )
+            rows = {teacher: find(question) for teacher, find in rationales.items()}
+            yield audit_question(question, split, rows, limits)
 
 
-def audit_question(question: Question, split: str, given: Mapping[str, dict | None], limits: Audit) -> AuditedQuestion:
+def audit_question(
+    question: Question, split: str, rationales: Mapping[str, dict | None], limits: Audit
+) -> AuditedQuestion:
     """Judge what each teacher said of one question; one without a usable rationale is absent from the row's targets.
 
     Option probabilities come along whatever became of the rationale, and with them the options.
 
     Args:
-        given: by teacher its row in the rationale file, None where it has none.
+        rationales: by teacher its row in the rationale file, None where it has none.
     """
-    verdicts = {teacher: _verdict(row, question, limits) for teacher, row in given.items()}
-    usable = {teacher: verdict.cleaned for teacher, verdict in verdicts.items() if verdict.status == "ok"}
-    targets = {ANSWER: question.gold} | usable
-    row = {"id": question.id, "context": question.context, "input": input_text(question), "targets": targets}
-    sure = {teacher: found.get("option_probabilities") for teacher, found in given.items() if found}
-    if any(sure.values()):
-        told = {teacher: probabilities for teacher, probabilities in sure.items() if probabilities is not None}
-        row |= {"option_probabilities": told, "choices": list(question.choices)}
+    parsed = parse_question(question)
+    verdicts = {teacher: _verdict(row, parsed, limits) for teacher, row in rationales.items()}
+    usable = {teacher: verdict.rationale.text for teacher, verdict in verdicts.items() if verdict.status == "ok"}
+    row = {
+        "id": question.id,
+        "context": question.context,
+        "input": input_text(question),
+        "targets": {ANSWER: question.gold} | usable,
+    }
+    probabilities = {
+        teacher: rationale["option_probabilities"]
+        for teacher, rationale in rationales.items()
+        if rationale and rationale.get("option_probabilities") is not None
+    }
+    if probabilities:
+        row |= {"option_probabilities": probabilities, "choices": list(question.choices)}
     quarantine = [
         refusal(question, split, teacher, verdict) for teacher, verdict in verdicts.items() if verdict.status != "ok"
     ]
@@ -93,8 +102,8 @@ def _check_names(teachers: Iterable[str]) -> None:
             raise ValueError(f"teacher {teacher!r}; {TEACHER_NAMES}")
 
 
-def _verdict(row: dict | None, question: Question, limits: Audit) -> Verdict:
+def _verdict(row: dict | None, question: ParsedQuestion, limits: Audit) -> Verdict:
     if row is None or row["status"] != "ok":
-        return Verdict(row["status"] if row else "missing", None, None, None)
-    text = clean(row["rationale"])
-    return Verdict(find_fault(text, question, limits) or "ok", row["rationale"], text, extract_answer(text, question))
+        return Verdict(row["status"] if row else "missing")
+    rationale = parse_rationale(row["rationale"], question)
+    return Verdict(find_fault(rationale, question, limits) or "ok", row["rationale"], rationale)

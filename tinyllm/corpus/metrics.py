@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from tinyllm.corpus.assemble import NOT_SELECTED, AuditedQuestion, Verdict
-from tinyllm.corpus.audit import content_words
 
 
 class CorpusMetrics:
@@ -26,14 +25,14 @@ class CorpusMetrics:
         self._words = {teacher: _Words() for teacher in teachers}
         self._agreement = {pair: _Agreement() for pair in combinations(teachers, 2)}
 
-    def add(self, judged: AuditedQuestion) -> None:
-        self._rows[judged.split] += 1
-        self._complete[judged.split] += not judged.quarantine
-        for teacher, verdict in judged.verdicts.items():
-            self._statuses[teacher][judged.split][verdict.status] += 1
+    def add(self, question: AuditedQuestion) -> None:
+        self._rows[question.split] += 1
+        self._complete[question.split] += not question.quarantine
+        for teacher, verdict in question.verdicts.items():
+            self._statuses[teacher][question.split][verdict.status] += 1
             self._words[teacher].add(verdict)
-        for (one, other), agreement in self._agreement.items():
-            agreement.add(judged.verdicts[one], judged.verdicts[other])
+        for (first, second), agreement in self._agreement.items():
+            agreement.add(question.verdicts[first], question.verdicts[second])
 
     def summary(self, unknown_ids: Mapping[str, int]) -> dict:
         """Return the counts for `metrics/corpus.json`: nested, no key with a dot, shares and means to four digits.
@@ -48,12 +47,12 @@ class CorpusMetrics:
             "rows": self._rows,
             "all_teachers": self._complete,
             "teachers": {
-                teacher: {split: _kept(found) for split, found in by_split.items()}
+                teacher: {split: _kept(statuses) for split, statuses in by_split.items()}
                 | self._words[teacher].means()
                 | {"unknown_ids": unknown_ids[teacher]}
                 for teacher, by_split in self._statuses.items()
             },
-            "agreement": {f"{one}+{other}": found.shares() for (one, other), found in self._agreement.items()},
+            "agreement": {f"{first}+{second}": both.shares() for (first, second), both in self._agreement.items()},
         }
 
 
@@ -69,7 +68,7 @@ class _Words:
         if verdict.status == "ok":
             self.kept += 1
             self.before += len((verdict.raw or "").split())
-            self.after += len((verdict.cleaned or "").split())
+            self.after += len(verdict.rationale.text.split())
 
     def means(self) -> dict:
         if not self.kept:
@@ -93,14 +92,15 @@ class _Agreement:
     both_kept: int = 0
     overlap: float = 0.0
 
-    def add(self, one: Verdict, other: Verdict) -> None:
-        if one.stated is not None and other.stated is not None:
+    def add(self, first: Verdict, second: Verdict) -> None:
+        answers = first.rationale.stated, second.rationale.stated
+        if None not in answers:
             self.both_state += 1
-            self.same += one.stated == other.stated
-        if one.status == other.status == "ok":
-            first, second = content_words(one.cleaned or ""), content_words(other.cleaned or "")
+            self.same += answers[0] == answers[1]
+        if first.status == second.status == "ok":
+            words, other_words = first.rationale.words, second.rationale.words
             self.both_kept += 1
-            self.overlap += len(first & second) / max(1, len(first | second))
+            self.overlap += len(words & other_words) / max(1, len(words | other_words))
 
     def shares(self) -> dict:
         result: dict = {"both_state": self.both_state, "both_kept": self.both_kept}

@@ -51,8 +51,8 @@ class Probe:
             residual[chosen] -= 1
             return float(PENALTY * weights @ weights / 2 - logs[chosen].sum()), PENALTY * weights + table.T @ residual
 
-        found = minimize(loss, np.zeros(len(self._known)), jac=True, method="L-BFGS-B", options={"maxiter": STEPS})
-        self._weights = found.x
+        optimum = minimize(loss, np.zeros(len(self._known)), jac=True, method="L-BFGS-B", options={"maxiter": STEPS})
+        self._weights = optimum.x
 
     def log_probabilities(self, readings: Sequence[ProbeInput]) -> list[np.ndarray]:
         """Return by reading the log-probability of each option, in nats."""
@@ -75,11 +75,11 @@ def _features(readings: Sequence[ProbeInput]) -> tuple[np.ndarray, np.ndarray, n
     values: list[float] = []
     ends, starts = [0], [0]
     for reading in readings:
-        held = set(reading.words)
+        words = set(reading.words)
         for option in reading.options:
-            own = [crc32(f"{word} {part}".encode()) for part in option for word in reading.words]
-            ids += [0, *own]
-            values += [sum(part in held for part in option) / max(1, len(option)), *[1.0] * len(own)]
+            pairs = [crc32(f"{word} {part}".encode()) for part in option for word in reading.words]
+            ids += [0, *pairs]
+            values += [sum(part in words for part in option) / max(1, len(option)), *[1.0] * len(pairs)]
             ends.append(len(ids))
         starts.append(len(ends) - 1)
     return np.array(ids, dtype=np.int64), np.array(values), np.array(ends), np.array(starts)

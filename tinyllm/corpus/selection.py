@@ -2,58 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from tinyllm.corpus.assemble import NOT_SELECTED, AuditedQuestion, refusal
-from tinyllm.corpus.helpfulness import helpfulness, without_options
+from tinyllm.corpus.audited import AuditedTable
+from tinyllm.corpus.helpfulness import helpfulness, read_cases
 
 MARGIN = 0.01  # nats by which a rationale has to raise the gold answer's log-probability
 Weights = np.ndarray  # (rows, teachers), 0 where a rationale is not to be learnt from
 
 
-def rationale_weights(kind: str, judged: Iterable[AuditedQuestion]) -> Weights:
+def keep_selected(kind: str, audited: Iterable[AuditedQuestion]) -> Iterator[AuditedQuestion]:
+    """Yield the questions with those of their rationales that the selection `kind` keeps; `all` keeps what passed the audit.
+
+    Raises:
+        ValueError: `helpful` is asked of questions without options.
+    """
+    if kind == "all":
+        yield from audited
+    else:
+        table = AuditedTable(audited)  # each rationale is measured by all of them
+        yield from map(select, table, rationale_weights(kind, table))
+
+
+def rationale_weights(kind: str, audited: Sequence[AuditedQuestion]) -> Weights:
     """Return the weight of every teacher's rationale, row by row, as the selection `kind` has it.
 
     Raises:
         ValueError: `helpful` is asked of questions without options.
     """
-    return {"best": select_most_similar, "helpful": select_helpful}[kind](list(judged))
+    return {"best": select_most_similar, "helpful": select_helpful}[kind](audited)
 
 
-def select(judged: AuditedQuestion, weights: Sequence[float]) -> AuditedQuestion:
+def select(audited: AuditedQuestion, weights: Sequence[float]) -> AuditedQuestion:
     """Return the question's row without the rationales of weight 0; those go to the quarantine as not_selected.
 
     Args:
         weights: by teacher, in the order of its verdicts
     """
-    out = {
+    dropped = {
         teacher
-        for (teacher, verdict), weight in zip(judged.verdicts.items(), weights, strict=True)
+        for (teacher, verdict), weight in zip(audited.verdicts.items(), weights, strict=True)
         if verdict.status == "ok" and not weight
     }
     verdicts = {
-        teacher: replace(verdict, status=NOT_SELECTED) if teacher in out else verdict
-        for teacher, verdict in judged.verdicts.items()
+        teacher: replace(verdict, status=NOT_SELECTED) if teacher in dropped else verdict
+        for teacher, verdict in audited.verdicts.items()
     }
-    targets = {task: text for task, text in judged.row["targets"].items() if task not in out}
-    own = {
+    targets = {task: text for task, text in audited.row["targets"].items() if task not in dropped}
+    unequal = {
         teacher: round(float(weight), 4)
-        for teacher, weight in zip(judged.verdicts, weights, strict=True)
+        for teacher, weight in zip(audited.verdicts, weights, strict=True)
         if teacher in targets and weight != 1
     }
-    row = {**judged.row, "targets": targets} | ({"weights": own} if own else {})
-    left = [
-        refusal(judged.question, judged.split, teacher, verdict)
+    row = {**audited.row, "targets": targets} | ({"weights": unequal} if unequal else {})
+    refusals = [
+        refusal(audited.question, audited.split, teacher, verdict)
         for teacher, verdict in verdicts.items()
-        if teacher in out
+        if teacher in dropped
     ]
-    return replace(judged, row=row, verdicts=verdicts, quarantine=[*judged.quarantine, *left])
+    return replace(audited, row=row, verdicts=verdicts, quarantine=[*audited.quarantine, *refusals])
 
 
-def select_most_similar(judged: Sequence[AuditedQuestion]) -> Weights:
+@dataclass
+class _Usable:
+    """One teacher's usable rationales."""
+
+    rows: list[int] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    state_gold: list[bool] = field(default_factory=list)
+
+
+def select_most_similar(audited: Sequence[AuditedQuestion]) -> Weights:
     """Choose one rationale a question: of those that state the gold answer, else of all, the most alike to it.
 
     Alike is the cosine of the TF-IDF vectors of the rationale and of the question with its gold answer; of equals the first.
@@ -62,27 +85,39 @@ def select_most_similar(judged: Sequence[AuditedQuestion]) -> Weights:
     """
     from sklearn.feature_extraction.text import TfidfVectorizer  # slow to import
 
-    texts = [f"{one.question.context} {one.question.question} {one.question.gold}" for one in judged]
+    questions, usable = _read_texts(audited)
     vectorizer = TfidfVectorizer(token_pattern=r"\w+", sublinear_tf=True)
-    asked = vectorizer.fit_transform(texts)
-    teachers = list(judged[0].verdicts) if judged else []
-    scores = np.full((len(judged), len(teachers)), -1.0)
-    for column, teacher in enumerate(teachers):
-        usable = [row for row, one in enumerate(judged) if one.verdicts[teacher].status == "ok"]
-        if not usable:
+    question_vectors = vectorizer.fit_transform(questions)
+    scores = np.full((len(questions), len(usable)), -1.0)
+    for column, rationales in enumerate(usable):
+        if not rationales.rows:
             continue
-        said = vectorizer.transform([judged[row].verdicts[teacher].cleaned or "" for row in usable])
-        alike = np.asarray(said.multiply(asked[usable]).sum(axis=1)).ravel()
-        states = [judged[row].verdicts[teacher].stated == judged[row].question.answer for row in usable]
-        scores[usable, column] = np.add(alike, np.multiply(2.0, states))
+        vectors = vectorizer.transform(rationales.texts)
+        alike = np.asarray(vectors.multiply(question_vectors[rationales.rows]).sum(axis=1)).ravel()
+        scores[rationales.rows, column] = np.add(alike, np.multiply(2.0, rationales.state_gold))
     weights = np.zeros_like(scores)
-    for row, found in enumerate(scores):
-        if found.max(initial=-1.0) >= 0:
-            weights[row, int(found.argmax())] = 1.0
+    for row, row_scores in enumerate(scores):
+        if row_scores.max(initial=-1.0) >= 0:
+            weights[row, int(row_scores.argmax())] = 1.0
     return weights
 
 
-def select_helpful(judged: Sequence[AuditedQuestion]) -> Weights:
+def _read_texts(audited: Sequence[AuditedQuestion]) -> tuple[list[str], list[_Usable]]:
+    """Return each question with its gold answer, and by teacher the usable rationales."""
+    questions = []
+    usable = [_Usable() for _ in audited[0].verdicts] if audited else []
+    for row, audited_question in enumerate(audited):
+        question = audited_question.question
+        questions.append(f"{question.context} {question.question} {question.gold}")
+        for rationales, verdict in zip(usable, audited_question.verdicts.values(), strict=True):
+            if verdict.status == "ok":
+                rationales.rows.append(row)
+                rationales.texts.append(verdict.rationale.text)
+                rationales.state_gold.append(verdict.rationale.stated == question.answer)
+    return questions, usable
+
+
+def select_helpful(audited: Sequence[AuditedQuestion]) -> Weights:
     """Choose the rationales that tell more of the gold answer than the question does, without naming an option.
 
     Of those in the same words only the first is kept, so that a teacher gains nothing from a copy. A teacher of whom less of
@@ -91,13 +126,13 @@ def select_helpful(judged: Sequence[AuditedQuestion]) -> Weights:
     Raises:
         ValueError: the questions have no options.
     """
-    kept = helpfulness(judged) > MARGIN  # not so where it is NaN
-    for row, one in enumerate(judged):
+    cases = read_cases(audited)
+    kept = helpfulness(cases) > MARGIN  # not so where it is NaN
+    for row, case in enumerate(cases):
         seen: set[tuple[str, ...]] = set()
-        for column, verdict in enumerate(one.verdicts.values()):
-            if kept[row, column]:
-                words = without_options(verdict.cleaned or "", one.question)
-                kept[row, column] = words not in seen
-                seen.add(words)
-    counts = kept[[one.split == "train" for one in judged]].sum(axis=0)
+        for column, rationale in enumerate(case.rationales):
+            if rationale and kept[row, column]:
+                kept[row, column] = rationale.words not in seen
+                seen.add(rationale.words)
+    counts = kept[[case.train for case in cases]].sum(axis=0)
     return kept * (counts / max(1, counts.max(initial=0)))

@@ -13,10 +13,14 @@ import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
 import platformdirs
+
+if TYPE_CHECKING:  # with stamina 0.2 s, so only where a file is really fetched
+    import requests
 
 COMMIT = "9f5bebec8b22037f80ffa8d17bfeb01a2a524a3b"
 SOURCE = f"https://raw.githubusercontent.com/YikunHan42/TinyLLM/{COMMIT}"
@@ -51,8 +55,8 @@ def fetch(asset: Asset) -> Path:
     A copy is verified at every call: hashing a few megabytes is cheap, a night's training on a damaged file is not.
 
     Raises:
-        ValueError: the mirror's address, the server's answer, the bytes or the cache folder are wrong; one line says
-            which, what was found, what was expected and the remedy.
+        ValueError: the mirror's address, the server's answer, the bytes or the cache folder are wrong. One line names which,
+            what is there, what was expected, and the remedy.
     """
     target = cache_folder() / asset.path
     try:
@@ -105,18 +109,22 @@ def mirror() -> str:
 
 
 def _fault(data: bytes, asset: Asset) -> str | None:
-    """Return in what the bytes differ from the manifest entry, or None where they are the very file."""
+    """Return how the bytes differ from the manifest entry; None where they do not."""
     if asset.size is not None and len(data) != asset.size:
         return f"{len(data)} bytes, expected {asset.size}"
     if asset.sha256:
-        name, found, expected = "sha256", hashlib.sha256(data).hexdigest(), asset.sha256
+        name, digest, expected = "sha256", hashlib.sha256(data).hexdigest(), asset.sha256
     else:  # git hashes the length before the bytes, so the size is covered too
-        name, found, expected = "git blob id", hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest(), asset.git_blob
-    return None if found == expected else f"{name} is {found}, expected {expected}"
+        name, digest, expected = (
+            "git blob id",
+            hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest(),
+            asset.git_blob,
+        )
+    return None if digest == expected else f"{name} is {digest}, expected {expected}"
 
 
 def _keep(data: bytes, target: Path) -> None:
-    """Write verified bytes; a name without `.partial` is only ever a whole file's."""
+    """Write verified bytes; a file whose name has no `.partial` is always whole."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f"{target.name}.{os.getpid()}.partial")  # queued experiments may fetch it at once
     try:
@@ -135,8 +143,8 @@ def _read_file(url: str) -> bytes:
 
 
 def _download(url: str) -> bytes:
-    """Return the body; a fault that may pass is tried again after about 1 and 2 seconds, `TRIES` times in all."""
-    import requests  # with stamina 0.2 s, so only where a file is really fetched
+    """Return the body. What may pass is tried again after about 1 and 2 seconds, `TRIES` times in all."""
+    import requests
     import stamina
 
     try:
@@ -159,13 +167,12 @@ def _may_pass(error: Exception) -> bool:
     return isinstance(error, (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError))
 
 
-def _reason(error: Exception) -> str:
-    response = getattr(error, "response", None)
-    if response is not None:
-        return f"HTTP {response.status_code} {response.reason}"
+def _reason(error: requests.RequestException) -> str:
+    if error.response is not None:
+        return f"HTTP {error.response.status_code} {error.response.reason}"
     return f"{type(error).__name__} ({' '.join(str(error).split())})"
 
 
 def _shown(url: str) -> str:
-    """The address without user name and password, which no message may carry."""
+    """Return the address without user name and password: no message may hold those."""
     return re.sub("//[^/]*@", "//", url)

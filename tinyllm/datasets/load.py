@@ -18,7 +18,7 @@ SPLITS = ("train", "valid", "test")
 
 @dataclass(frozen=True)
 class QuestionSet:
-    """Questions by split, and what teachers were recorded with them: rows of `id`, `rationale`, `status`."""
+    """Questions by split, and by recorded teacher its rows of `id`, `rationale`, `status`; `terms` is the licence."""
 
     splits: dict[str, list[Question]]
     recorded: dict[str, list[dict]] = field(default_factory=dict)
@@ -29,7 +29,7 @@ def load_set(data: Data) -> QuestionSet:
     """Return the whole set, every question checked.
 
     Raises:
-        ValueError: something of it is missing, faulty or cannot be had; the message names file or key.
+        ValueError: a part of it is missing or faulty, or cannot be fetched; the message names file or key.
     """
     if data.dataset == "casebook":
         loaded = QuestionSet(casebook.make_splits(casebook.World(seed=data.seed, **data.casebook.model_dump())))
@@ -46,7 +46,7 @@ def load_set(data: Data) -> QuestionSet:
 
 
 def load_folder(folder: Path) -> QuestionSet:
-    """Read train.jsonl, valid.jsonl, test.jsonl and, where there are any, rationales/TEACHER.jsonl.
+    """Read train.jsonl, valid.jsonl, test.jsonl and, where they exist, rationales/TEACHER.jsonl.
 
     Raises:
         ValueError: the folder or one of the three files is missing, or a row is faulty.
@@ -71,17 +71,20 @@ def _recorded_row(row: dict, where: str) -> dict:
 
 
 def without_question(loaded: QuestionSet) -> dict[str, list[str]]:
-    """Return by teacher the ids of rationales whose question the set does not have, in order; no entry where there are none."""
+    """Return by teacher the ids of rationales without a question in the set, in order; a teacher without any is left out."""
     known = {question.id for questions in loaded.splits.values() for question in questions}
     lost = {teacher: [row["id"] for row in rows if row["id"] not in known] for teacher, rows in loaded.recorded.items()}
     return {teacher: ids for teacher, ids in lost.items() if ids}
 
 
 def prepare(whole: dict[str, list[Question]], take: Take, drop: bool) -> tuple[dict[str, list[Question]], dict]:
-    """Return the splits as used, and what is worth knowing of them (metrics/questions.json).
+    """Return the splits as used, and their counts (metrics/questions.json).
 
-    Train loses the questions that also stand in valid or test (where `drop` says so), then each split is cut to the number
-    asked for. Leaks are sought in the whole of valid and test, so that a smaller test leaves train as it is.
+    Train first loses the questions that valid or test have too. Then each split is cut to the number in `take`. Leaks are
+    searched for in the whole of valid and test: a smaller test leaves train as it is.
+
+    Args:
+        drop: whether train loses its leaks; they are counted anyway
 
     Raises:
         ValueError: nothing is left of train.
@@ -106,7 +109,7 @@ def prepare(whole: dict[str, list[Question]], take: Take, drop: bool) -> tuple[d
 
 
 def _check_ids(splits: dict[str, list[Question]]) -> None:
-    """Rationales are found by id alone, so an id may not stand in two splits."""
+    """Refuse an id that two splits have: rationales are looked up by id alone."""
     times = Counter(question.id for split in SPLITS for question in splits[split])
     for identifier, count in times.items():
         if count > 1:
@@ -115,7 +118,7 @@ def _check_ids(splits: dict[str, list[Question]]) -> None:
 
 
 def _check_kinds(splits: dict[str, list[Question]]) -> None:
-    """Within a split they are of one kind, which reading has checked."""
+    """Refuse splits of two kinds. Reading has already checked that each split is of one kind."""
     train = splits["train"][0]
     for split in SPLITS[1:]:
         other = splits[split][0]

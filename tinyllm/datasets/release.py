@@ -40,8 +40,8 @@ REST = re.compile(rf"(\s+A:\s+{re.escape(TRIGGER)})?(\s+llama rationale:(?P<llam
 class Release:
     """A question set by split, and by teacher the rows `id, rationale, status` of train and then valid, in their order.
 
-    A row's `rationale` is a text where `status` is "ok" and None otherwise: "missing" (the string has no part of this
-    teacher), "nan", "empty", "trigger_only", or "unparsable" (the string is not laid out as that of its question).
+    A row's `rationale` is a text where `status` is "ok", and None otherwise. The other statuses are "missing" (the string has
+    no part of this teacher), "nan", "empty", "trigger_only" and "unparsable" (the string does not fit its question).
     """
 
     splits: dict[str, list[Question]]
@@ -52,21 +52,21 @@ def load_release(name: str) -> Release:
     """Fetch and read one question set.
 
     Raises:
-        ValueError: no such set; a file that cannot be fetched or read; not as many strings as questions.
+        ValueError: there is no such set, a file cannot be fetched or read, or there are not as many strings as questions.
     """
     if name not in RELEASED:
         raise ValueError(f"question set {name!r} is not in the release; allowed are {', '.join(RELEASED)}")
     splits = {split: load_questions(name, split) for split in SPLITS}
     rationales: dict[str, list[dict]] = {teacher: [] for teacher in TEACHERS}
     for split in ("train", "valid"):
-        for row in load_rationales(name, split, splits[split]):
-            for teacher, found in row.items():
-                rationales[teacher].append(found)
+        for rows in load_rationales(name, split, splits[split]):
+            for teacher, row in rows.items():
+                rationales[teacher].append(row)
     return Release(splits, rationales)
 
 
 def load_questions(name: str, split: str) -> list[Question]:
-    """Return the questions of one split; their ids start with the split's name, for PIQA numbers each split anew."""
+    """Return the questions of one split. Their ids start with the split's name, since PIQA numbers each split anew."""
     (path,) = _fetch_all([f"datasets/{name}/{name}_{split}.json"])
     rows = _read_rows(path)
     for row in rows:
@@ -77,9 +77,9 @@ def load_questions(name: str, split: str) -> list[Question]:
 
 
 def split_context(text: str) -> tuple[str, str]:
-    """Split a string into context and question: its last line, or of a single line the last sentence.
+    """Split a string into context and question. The question is its last line, or of a single line the last sentence.
 
-    No word is dropped, so a sentence end that is missed or imagined moves words from one part to the other and no more.
+    No word is dropped: a sentence end that is missed or imagined only moves words from one part to the other.
     """
     lines = [line for line in text.split("\n") if line.strip()]
     if len(lines) > 1:
@@ -96,11 +96,11 @@ def load_rationales(name: str, split: str, questions: list[Question]) -> list[di
     """
     pattern = re.compile(rf"datasets/{name}/llm/{split}_CoT_(\d+)\.json")
     matches = [match for path in read_manifest() if (match := pattern.fullmatch(path))]
-    found = [match[0] for match in sorted(matches, key=lambda match: int(match[1]))]  # by number: 9 stands before 10
-    texts = [text for path in _fetch_all(found) for text in read_json_list(path)]
+    names = [match[0] for match in sorted(matches, key=lambda match: int(match[1]))]  # by number: 9 stands before 10
+    texts = [text for path in _fetch_all(names) for text in read_json_list(path)]
     if len(texts) != len(questions):
         raise ValueError(
-            f"datasets/{name}/llm/{split}_CoT_*.json: {len(texts)} strings in {len(found)} files, but {len(questions)}"
+            f"datasets/{name}/llm/{split}_CoT_*.json: {len(texts)} strings in {len(names)} files, but {len(questions)}"
             f" questions in {name}_{split}.json; they are aligned by position, so both must come from the same release"
         )
     return [parse_rationales(text, question) for text, question in zip(texts, questions, strict=True)]
@@ -109,12 +109,15 @@ def load_rationales(name: str, split: str, questions: list[Question]) -> list[di
 def parse_rationales(text: object, question: Question) -> dict[str, dict]:
     """Take one string of the release apart into the row of each teacher.
 
-    The string is `{T5 rationale} Thus, the answer is ({letter}) {gold}`, an empty line, question and options as in a
-    prompt, and, but for PIQA, ` llama rationale: {LLaMA rationale}`. Any of these marks may stand in a rationale and
-    some in a question, so nothing is split on a mark: the stretch from "Thus" to the last option is built from the
-    question at hand and must stand there word for word (only white space may differ). A string of another question
-    therefore never passes. The authors appended the sentence with the gold answer right before the question: it goes;
-    the same sentence anywhere else is the teacher's and stays. So does a leading trigger: cleaning is a later step.
+    The string is `{T5 rationale} Thus, the answer is ({letter}) {gold}`, an empty line, and question and options as in a
+    prompt. All sets but PIQA add ` llama rationale: {LLaMA rationale}`.
+
+    Any of these marks may stand in a rationale, and some in a question, so nothing is split on a mark. Instead the stretch
+    from "Thus" to the last option is built from the question. It must stand in the string word for word; only white space may
+    differ. So a string of another question never passes.
+
+    The authors put the sentence with the gold answer right before the question: there it is dropped. Anywhere else it is the
+    teacher's and stays. A leading trigger stays too: cleaning is a later step.
     """
     parts = _take_apart(text, question) if isinstance(text, str) else None
     if parts is None:
@@ -123,22 +126,22 @@ def parse_rationales(text: object, question: Question) -> dict[str, dict]:
 
 
 def _take_apart(text: str, question: Question) -> tuple[str, str | None] | None:
-    """Return what stands before and after the words that are known; None where they do not stand there."""
+    """Return the text before and after the words built from the question; None where these are not in it."""
     gold = f"Thus, the answer is {question.gold_letter} {question.gold}"
     asked = f"Q: {question.context} {question.question} Answer Choices:"
     options = [f"{option_letter(index)} {choice}" for index, choice in enumerate(question.choices)]
     known = " ".join([gold, asked, *options]).split()
-    words = list(re.finditer(r"\S+", text))
-    found = [word[0] for word in words]
-    for start, word in enumerate(found):
+    matches = list(re.finditer(r"\S+", text))
+    words = [match[0] for match in matches]
+    for start, word in enumerate(words):
         end = start + len(known)
-        if word == known[0] and found[start:end] == known and (rest := REST.fullmatch(text, words[end - 1].end())):
-            return text[: words[start].start()], rest["llama"]
+        if word == known[0] and words[start:end] == known and (rest := REST.fullmatch(text, matches[end - 1].end())):
+            return text[: matches[start].start()], rest["llama"]
     return None
 
 
 def _judge(part: str | None) -> dict[str, str | None]:
-    """Return rationale and status of one teacher's part; None is a part that is not there."""
+    """Return rationale and status of one teacher's part; None is a missing part."""
     if part is None:
         return {"rationale": None, "status": "missing"}
     text = part.strip()
@@ -154,14 +157,14 @@ def _judge(part: str | None) -> dict[str, str | None]:
 def _fetch_all(paths: Iterable[str]) -> list[Path]:
     manifest = read_manifest()
     assets = [manifest[path] for path in paths]
-    found = []
+    copies = []
     with progress("download", "files", len(assets)) as done:
         for asset in assets:
-            found.append(fetch(asset))
+            copies.append(fetch(asset))
             done(1)
-    return found
+    return copies
 
 
 def _read_rows(path: Path) -> list[dict]:
-    """The objects of a file that is one JSON array, or, as OBQA's, JSON lines."""
+    """Return the objects of a JSON array, or of JSON lines, as OBQA has them."""
     return read_json_list(path) if read_text(path).lstrip().startswith("[") else read_jsonl(path)

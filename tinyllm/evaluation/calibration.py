@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypedDict
 
 from tinyllm.records.predictions import probabilities
 
 BINS = 10  # of equal width over probabilities from 0 to 1
 
 
-def calibrate(predictions: Iterable[dict]) -> dict:
+class Bin(TypedDict):
+    low: float  # where it begins
+    count: int
+    confidence: float  # mean probability of the chosen options
+    accuracy: float
+
+
+class Calibration(TypedDict):
+    bins: list[Bin]  # those that are not empty
+    error: float  # the expected calibration error
+
+
+def calibrate(predictions: Iterable[dict]) -> Calibration:
     """Compare the probability of the chosen option with how often it is right.
 
-    Returns `bins`, the occupied ones, each with its `low` end, `count`, mean `confidence` and `accuracy`; and `error`, the
-    expected calibration error: the mean over predictions of their bin's gap between confidence and accuracy.
+    The expected calibration error is the mean over predictions of their bin's gap between confidence and accuracy.
 
     Args:
         predictions: rows with `scores`, `choice` and `gold`
@@ -24,7 +36,7 @@ def calibrate(predictions: Iterable[dict]) -> dict:
     for row in predictions:
         sure = probabilities(row["scores"])[row["choice"]]
         by_bin[min(int(sure * BINS), BINS - 1)].append((sure, row["choice"] == row["gold"]))
-    bins = [
+    bins: list[Bin] = [
         {
             "low": number / BINS,
             "count": len(pairs),

@@ -98,9 +98,9 @@ def check_questions(control: Run, other: Run) -> None:
     remedy = "only runs on the same test questions can be compared"
     only = {run.name: sorted(a.keys() - b.keys()) for run, a, b in ((control, first, second), (other, second, first))}
     if any(only.values()):
-        told = "; ".join(f"{len(ids)} only in {name} ({first_ids(ids)})" for name, ids in only.items() if ids)
-        raise ValueError(f"{control.name} and {other.name} answer different questions: {told}; {remedy}")
-    differing = sorted(one for one in first if first[one] != second[one])
+        where = "; ".join(f"{len(ids)} only in {name} ({first_ids(ids)})" for name, ids in only.items() if ids)
+        raise ValueError(f"{control.name} and {other.name} answer different questions: {where}; {remedy}")
+    differing = sorted(name for name in first if first[name] != second[name])
     if differing:
         fields = ("question", "context", "choices", "answer")
         changed = [f for f in fields if any(getattr(first[i], f) != getattr(second[i], f) for i in differing)]

@@ -52,18 +52,18 @@ def find_results(cells: Iterable[Cell]) -> dict[str, Result]:
     uses and does not set itself; its code may have been another.
     """
     wanted = {cell.digest: cell for cell in cells}
-    head, found = git("rev-parse", "HEAD").strip(), []
+    head, experiments = git("rev-parse", "HEAD").strip(), []
     listed = git("for-each-ref", "--sort=-committerdate", "--format=%(objectname) %(refname)", "refs/exps/")
     for line in listed.splitlines():
         commit, _, reference = line.partition(" ")
         match = REFERENCE.fullmatch(reference)
         if match and match[4] in wanted:
-            found.append((match[4], match[3], commit, match[1] + match[2]))
-    found.sort(key=lambda one: one[3] != head)
-    scores = read_blobs([f"{commit}:./metrics/score.json" for _, _, commit, _ in found])
-    changed = _changed({baseline for _, _, _, baseline in found})
+            experiments.append((match[4], match[3], commit, match[1] + match[2]))
+    experiments.sort(key=lambda experiment: experiment[3] != head)
+    scores = read_blobs([f"{commit}:./metrics/score.json" for _, _, commit, _ in experiments])
+    changed = _changed({baseline for _, _, _, baseline in experiments})
     results: dict[str, Result] = {}
-    for (digest, name, commit, baseline), score in zip(found, scores, strict=True):
+    for (digest, name, commit, baseline), score in zip(experiments, scores, strict=True):
         if digest in results or score is None or any(_uses(wanted[digest], key) for key in changed[baseline]):
             continue
         results[digest] = Result(name, commit, baseline, baseline == head, json.loads(score)["accuracy"])
@@ -96,12 +96,12 @@ def _changed(baselines: set[str]) -> dict[str, set[str]]:
     names = sorted(baselines)
     texts = dict(zip(names, read_blobs([f"{baseline}:./{PATH}" for baseline in names]), strict=True))
     here = read_text(PATH)
-    found: dict[str | None, set[str]] = {here: set()}  # most are the folder's own, word by word
+    by_text: dict[str | None, set[str]] = {here: set()}  # most are the folder's own, word by word
     for text in texts.values():
-        if text not in found:
-            then, now = (_leaves(YAML(typ="safe").load(one or "{}")) for one in (text, here))
-            found[text] = {key for key in then.keys() & now.keys() if then[key] != now[key]}
-    return {baseline: found[text] for baseline, text in texts.items()}
+        if text not in by_text:
+            then, now = (_leaves(YAML(typ="safe").load(params or "{}")) for params in (text, here))
+            by_text[text] = {key for key in then.keys() & now.keys() if then[key] != now[key]}
+    return {baseline: by_text[text] for baseline, text in texts.items()}
 
 
 def _uses(cell: Cell, key: str) -> bool:

@@ -119,14 +119,14 @@ def _contradictions(file: TableFile) -> Iterator[Mistake]:
 
 def _paper(file: TableFile) -> Iterator[tuple[tuple[str, ...], tuple[str, str, str], Any]]:
     """Yield the place in the file, the part, row and column, and the number of the paper's results."""
-    found: list[tuple[tuple[str, ...], Any]] = [((), file.paper or {})]
+    entries: list[tuple[tuple[str, ...], Any]] = [((), file.paper or {})]
     for _ in range(3 if file.parts else 2):
-        found = [
+        entries = [
             ((*keys, str(name)), item)
-            for keys, items in found
+            for keys, items in entries
             for name, item in (items.items() if isinstance(items, dict) else [("", items)])
         ]
-    for keys, number in found:
+    for keys, number in entries:
         part, row, column = keys if file.parts else (WHOLE, *keys)
         yield tuple(key for key in keys if key), (part, row, column), number
 
@@ -141,8 +141,8 @@ def _resolve(file: TableFile, base: dict, place: tuple[str, str, str]) -> tuple[
     values, keys = copy.deepcopy(base), set()
     for where, overrides in levels:
         for key, value in overrides.items():
-            if told := _set(values, key, value):
-                return [((*where, key), told)]
+            if fault := _set(values, key, value):
+                return [((*where, key), fault)]
             keys.add(key)
     params, mistakes = check_values(values)
     return [_placed(levels, mistake) for mistake in mistakes] if params is None else (params, keys)
@@ -186,14 +186,14 @@ def _get(values: Any, key: str) -> Any:
 
 def _placed(levels: list[tuple[tuple[str, ...], Overrides]], mistake: Mistake) -> Mistake:
     """Return the mistake at the override it is of, or else at the row."""
-    keys, told = mistake
+    keys, fault = mistake
     for where, overrides in reversed(levels):
         for key in overrides:
             parts = tuple(key.split("."))
             length = min(len(parts), len(keys))
             if parts[:length] == tuple(map(str, keys))[:length]:
-                return (*where, key), told
-    return levels[-1][0], f"with {'.'.join(levels[-2][0])}: {'.'.join(map(str, keys))}: {told}"
+                return (*where, key), fault
+    return levels[-1][0], f"with {'.'.join(levels[-2][0])}: {'.'.join(map(str, keys))}: {fault}"
 
 
 def _slug(text: str) -> str:

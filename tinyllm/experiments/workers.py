@@ -185,11 +185,11 @@ def _fault(cell: Cell, status: int) -> str | None:
     if status == 0:
         return None
     lines = log_of(cell).read_text(encoding="utf-8", errors="replace").replace("\r", "\n").splitlines()
-    told = [line.strip() for line in lines if line.strip()]
-    own = [
-        line for line in told if not line.startswith(("ERROR: failed to reproduce", "WARNING", ">", "Running stage"))
+    printed = [line.strip() for line in lines if line.strip()]
+    own_lines = [
+        line for line in printed if not line.startswith(("ERROR: failed to reproduce", "WARNING", ">", "Running stage"))
     ]
-    return next(reversed(own or told), f"exit status {status}")
+    return next(reversed(own_lines or printed), f"exit status {status}")
 
 
 def _stop(workers: Sequence[Worker]) -> None:

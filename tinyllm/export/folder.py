@@ -55,8 +55,8 @@ def _hide_place(folder: Path) -> None:
     """Of a model's place on this machine, which an adapter names, leave the last part."""
     path = folder / ADAPTER_CONFIG
     if path.is_file():
-        told = read_json(path)
-        write_json(path, {**told, "base_model_name_or_path": named(told["base_model_name_or_path"])})
+        config = read_json(path)
+        write_json(path, {**config, "base_model_name_or_path": named(config["base_model_name_or_path"])})
 
 
 def history(seed: int, params: Params) -> History:

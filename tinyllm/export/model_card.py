@@ -12,11 +12,11 @@ from typing import Any, TypedDict
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ruamel.yaml import YAML
 
-from tinyllm.datasets.release import LLAMA_NOTE, TERMS
 from tinyllm.evaluation.guessing import best_guess
 from tinyllm.evaluation.intervals import accuracy_interval
 from tinyllm.evaluation.wording import percent
 from tinyllm.export.loading import named, saved_alone
+from tinyllm.export.terms import data_terms, licence, licence_note, teacher_terms
 from tinyllm.params.schema import RELEASED, Params, alpha
 from tinyllm.records.jsonl import read_json, read_jsonl
 from tinyllm.records.predictions import is_right, parse_predictions
@@ -31,7 +31,6 @@ HUB_SETS = {
     "riddle": "INK-USC/riddle_sense",
     "pubmedqa": "qiaojin/PubMedQA",
 }
-LICENCES = {"casebook": "mit", "obqa": "apache-2.0", "arc": "cc-by-sa-4.0", "piqa": "afl-3.0", "pubmedqa": "mit"}
 TUNED = {
     "full": "",
     "upper": " Only its upper layers were trained.",
@@ -90,10 +89,10 @@ def gather(seed: int, params: Params) -> dict[str, Any]:
         "believed": believed,
         "data": {
             "what": _data(params),
-            "terms": _terms(dataset),
+            "terms": data_terms(dataset),
             "counts": _read("metrics/questions.json", "download"),
         },
-        "licence": _licence_note(params, [teacher["name"] for teacher in teachers]),
+        "licence": licence_note(params, [teacher["name"] for teacher in teachers]),
         "example": FREE_EXAMPLE if own["free"] else _example(dataset),
         "student": params.student,
         "limit": params.student.max_target_tokens,
@@ -101,12 +100,6 @@ def gather(seed: int, params: Params) -> dict[str, Any]:
         "sums": params.score.normalize == "none",
         "params": _shown_params(params),
     }
-
-
-def licence(params: Params, teachers: Sequence[str]) -> str | None:
-    """Return the hub's key of the licence, where every source of the student has clear terms that fit together."""
-    known = all(name == "flan_t5_xl" or params.teachers[name].backend == "expert" for name in teachers)
-    return LICENCES.get(params.data.dataset) if known and params.student.origin == "scratch" else None
 
 
 def _front(params: Params, teachers: Sequence[str], free: bool) -> str:
@@ -134,35 +127,11 @@ def _front(params: Params, teachers: Sequence[str], free: bool) -> str:
     return file.getvalue()
 
 
-def _licence_note(params: Params, teachers: Sequence[str]) -> str:
-    if licence(params, teachers):
-        return "The licence above is that of the data; the teachers' and the code's ask for no more than it does."
-    return "No licence is stated for the weights: choose one only after reading the terms of every source named here."
-
-
 def _teacher(name: str, params: Params) -> dict[str, Any]:
-    teacher = params.teachers[name]
-    if teacher.backend == "expert":
-        what, terms = "rules of this project, no language model", "MIT"
-    elif teacher.backend != "recorded":
-        what, terms = f"{named(teacher.model)} ({teacher.backend})", _model_terms(teacher.model)
-    elif name == "llama2_chat_7b":
-        what, terms = "LLaMA-2-chat 7B, recorded", _model_terms(name)
-    elif name == "flan_t5_xl" and params.data.dataset in RELEASED:
-        what, terms = "FLAN-T5 xlarge, recorded in the TinyLLM authors' release", "Apache-2.0"
-    else:
-        what, terms = "recorded with the data", "those of whoever wrote the rationales; not known here"
-    exam = Path(f"metrics/exam/{name}.json")
-    found = read_json(exam) if exam.is_file() else {"examined": False}
-    return {"name": name, "weight": alpha(params.loss, name), "what": what, "terms": terms, "exam": found}
-
-
-def _model_terms(model: str) -> str:
-    if re.search(r"llama[-_ ]?2", model, re.IGNORECASE):
-        return LLAMA_NOTE.partition(": ")[2]
-    if "llama" in model.lower():
-        return "Llama's licence sets terms for models trained on its outputs, their names among them; it differs by version"
-    return "those of the model, and of the service that ran it, for what is trained on its outputs"
+    what, terms = teacher_terms(name, params)
+    path = Path(f"metrics/exam/{name}.json")
+    exam = read_json(path) if path.is_file() else {"examined": False}
+    return {"name": name, "weight": alpha(params.loss, name), "what": what, "terms": terms, "exam": exam}
 
 
 def _data(params: Params) -> str:
@@ -174,12 +143,6 @@ def _data(params: Params) -> str:
     if data.dataset == "hub":
         return f"{_code(named(data.hub.path))}, revision {_code(data.hub.revision)}"
     return f"a set of its maker's own, {_code(named(data.folder))}"
-
-
-def _terms(dataset: str) -> str:
-    if dataset == "casebook":
-        return "MIT, as the code"
-    return TERMS[dataset] if dataset in RELEASED else "those of its makers; not known here"
 
 
 def _origin(params: Params) -> str:

@@ -3,7 +3,7 @@
 May import: records, params, console and project.
 """
 
-from tinyllm.parsing.cleaning import clean
-from tinyllm.parsing.stated_answer import extract_answer
+from tinyllm.parsing.question import ParsedQuestion, parse_question
+from tinyllm.parsing.rationale import ParsedRationale, parse_rationale
 
-__all__ = ["clean", "extract_answer"]
+__all__ = ["ParsedQuestion", "ParsedRationale", "parse_question", "parse_rationale"]

@@ -6,7 +6,6 @@ The patterns are for what FLAN-T5 and Llama 2 wrote in the release of TinyLLM's 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 from tinyllm.records.questions import collapse_whitespace, normalise
 
@@ -66,17 +65,21 @@ _LONGEST = len(" approx.")  # of the abbreviations, with what stands before it
 
 
 def clean(text: str) -> str:
-    """Return what the teacher says about this question, on one line; cleaning twice changes nothing.
+    """Return what the teacher says about this question, on one line; cleaning twice changes nothing."""
+    return " ".join(clean_sentences(text))
+
+
+def clean_sentences(text: str) -> tuple[str, ...]:
+    """Return what the teacher says about this question; joined by spaces, its sentences are what `clean` returns.
 
     Taken off: the trigger and the junk behind it, everything from a new question on, sentences said before, and an
     unfinished last sentence where a finished one remains. The result may be empty and is never longer than the text.
     """
-    while (shorter := _clean_once(text)) != text:
+    while (shorter := " ".join(sentences := _clean_once(text))) != text:
         text = shorter
-    return text
+    return tuple(sentences)
 
 
-@lru_cache(maxsize=8)  # cleaning, audit and stated answer each ask for the sentences of the same text
 def split_sentences(text: str) -> tuple[str, ...]:
     """Return the folded sentences; a line's end ends one too, a label (`2.`) or an abbreviation (`e.g.`) does not."""
     sentences: list[str] = []
@@ -96,7 +99,7 @@ def split_sentences(text: str) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def _clean_once(text: str) -> str:
+def _clean_once(text: str) -> list[str]:
     text = _without_trigger(text)
     run_on = _RUN_ON.search(text)
     body = text[: run_on.start()] if run_on else text
@@ -106,7 +109,7 @@ def _clean_once(text: str) -> str:
     if run_on and sentences and re.search(r"[\w)\]'\"]$", sentences[-1]):
         sentences[-1] += "."  # the teacher ended this line itself, so it is whole: else the next pass would cut it
     finished = [place for place, sentence in enumerate(sentences, start=1) if FINISHED.search(sentence)]
-    return " ".join(sentences[: finished[-1]] if finished else sentences)
+    return sentences[: finished[-1]] if finished else sentences
 
 
 def _without_trigger(text: str) -> str:
@@ -126,8 +129,8 @@ def _without_trigger(text: str) -> str:
 
 
 def _without_start(pattern: re.Pattern[str], text: str) -> str:
-    found = pattern.match(text)
-    return text[found.end() :] if found else text
+    start = pattern.match(text)
+    return text[start.end() :] if start else text
 
 
 def _without_repeats(sentences: list[str]) -> list[str]:

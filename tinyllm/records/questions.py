@@ -6,10 +6,8 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
 
 from tinyllm.records.jsonl import open_binary, parse_lines, write_jsonl
 
@@ -45,36 +43,23 @@ class Question:
         return option_letter(self.answer)
 
 
-class Seen(Protocol):
-    """Where each id stood first: a dictionary, or what holds more than memory should."""
-
-    def setdefault(self, id_: str, place: str, /) -> str:
-        """Return the place of the id, which is `place` if it is new."""
-        ...
-
-
 def read_questions(path: Path | str) -> list[Question]:
     """Return the checked questions of a JSON-lines file.
 
     Raises:
         ValueError: see `parse_questions`; the message names file and row.
     """
-    with reading_questions(path, {}) as questions:
-        return list(questions)
+    return _with_different_ids(iter_questions(path), str(path))
 
 
-@contextmanager
-def reading_questions(path: Path | str, seen: Seen) -> Iterator[Iterator[Question]]:
-    """Open a JSON-lines file and yield its questions, each checked as it is read and then forgotten.
-
-    Args:
-        seen: of all files whose ids must differ.
+def iter_questions(path: Path | str) -> Iterator[tuple[int, Question]]:
+    """Yield line number and question of each row of a JSON-lines file; it is checked, but its id is not compared.
 
     Raises:
         ValueError: see `parse_questions`; the message names file and row.
     """
     with open_binary(path) as file:
-        yield _parse_all(parse_lines(file, path), str(path), seen)
+        yield from _parse_each(parse_lines(file, path), str(path))
 
 
 def write_questions(path: Path | str, questions: Iterable[Question]) -> None:
@@ -92,26 +77,38 @@ def parse_questions(rows: Sequence[dict], source: str) -> list[Question]:
     Raises:
         ValueError: on the first faulty row, as `source:row: fault, what is allowed`; also when there is no row at all.
     """
-    return list(_parse_all(enumerate(rows, start=1), source, {}))
+    return _with_different_ids(_parse_each(enumerate(rows, start=1), source), source)
 
 
-def _parse_all(rows: Iterable[tuple[int, dict]], source: str, seen: Seen) -> Iterator[Question]:
+def repeated_question(id_: str, where: str, first: str) -> ValueError:
+    """The error of an id that stands in `first` too."""
+    return ValueError(f"{where}: id {id_!r} stands in {first} too; ids must differ")
+
+
+def _with_different_ids(numbered: Iterable[tuple[int, Question]], source: str) -> list[Question]:
+    rows: dict[str, int] = {}  # by id
+    questions = []
+    for number, question in numbered:
+        first = rows.setdefault(question.id, number)
+        if first != number:
+            raise repeated_question(question.id, f"{source}:{number}", f"row {first}")
+        questions.append(question)
+    return questions
+
+
+def _parse_each(rows: Iterable[tuple[int, dict]], source: str) -> Iterator[tuple[int, Question]]:
     number = start = 0
     free = False
     for number, row in rows:
         where = f"{source}:{number}"
         question = _parse(row, where)
-        first = seen.setdefault(question.id, where)
-        if first != where:
-            place = first.replace(f"{source}:", "row ")
-            raise ValueError(f"{where}: id {question.id!r} stands in {place} too; ids must differ")
         if not start:
             start, free = number, question.free
         if question.free != free:
             raise ValueError(
                 f"{where}: {describe_kind(question.free)}, but row {start} {describe_kind(free)}; allowed is one kind in a set"
             )
-        yield question
+        yield number, question
     if not number:
         raise ValueError(f"{source}: no questions; at least 1 is needed")
 

@@ -23,8 +23,17 @@ def read_rationales(path: Path | str) -> list[dict]:
         ValueError: a field is missing or of the wrong type, an id stands twice, or status and rationale contradict each
             other; the message names file and row.
     """
+    return _with_different_ids(iter_rationales(path), str(path))
+
+
+def iter_rationales(path: Path | str) -> Iterator[tuple[int, dict]]:
+    """Yield line number and row of each row of a rationale file; it is checked, but its id is not compared.
+
+    Raises:
+        ValueError: as `read_rationales`.
+    """
     with open_binary(path) as file:
-        return list(_check_all(parse_lines(file, path), str(path)))
+        yield from _check_each(parse_lines(file, path), str(path))
 
 
 def check_rationales(rows: list[dict], source: str) -> list[dict]:
@@ -33,10 +42,10 @@ def check_rationales(rows: list[dict], source: str) -> list[dict]:
     Raises:
         ValueError: as `read_rationales`.
     """
-    return list(_check_all(enumerate(rows, start=1), source))
+    return _with_different_ids(_check_each(enumerate(rows, start=1), source), source)
 
 
-def check_rationale(row: dict, where: str) -> None:
+def _check_rationale(row: dict, where: str) -> None:
     """Refuse what is no row of a rationale file.
 
     `option_probabilities`, where it is given, has what the teacher thinks of each option, in the question's order.
@@ -67,38 +76,46 @@ def check_fits(row: dict, question: Question, where: str) -> None:
     Raises:
         ValueError: there are not as many; the message starts with `where`.
     """
-    given = row.get("option_probabilities")
-    if given is not None and len(given) != len(question.choices):
+    probabilities = row.get("option_probabilities")
+    if probabilities is not None and len(probabilities) != len(question.choices):
         raise ValueError(
-            f"{where}: {len(given)} option_probabilities, but question {question.id!r} has {len(question.choices)}"
+            f"{where}: {len(probabilities)} option_probabilities, but question {question.id!r} has {len(question.choices)}"
             " choices; allowed is one for each, or null"
         )
 
 
-def repeated(id_: str, where: str, first: int | str) -> ValueError:
+def repeated_rationale(id_: str, where: str, first: int) -> ValueError:
     """The error of an id that stands in row `first` too."""
     return ValueError(f"{where}: id {id_!r} stands in row {first} too; allowed is one row an id")
 
 
-def _check_all(rows: Iterable[tuple[int, dict]], source: str) -> Iterator[dict]:
-    seen: dict[str, int] = {}
-    for number, row in rows:
-        where = f"{source}:{number}"
-        check_rationale(row, where)
-        first = seen.setdefault(row["id"], number)
+def _with_different_ids(numbered: Iterable[tuple[int, dict]], source: str) -> list[dict]:
+    lines: dict[str, int] = {}  # by id
+    rows = []
+    for number, row in numbered:
+        first = lines.setdefault(row["id"], number)
         if first != number:
-            raise repeated(row["id"], where, first)
-        yield row
+            raise repeated_rationale(row["id"], f"{source}:{number}", first)
+        rows.append(row)
+    return rows
 
 
-def _check_probabilities(given: object, where: str) -> None:
-    if not isinstance(given, list):
-        raise ValueError(f"{where}: option_probabilities is {type(given).__name__}; allowed is a list or null")
-    for value in given:
+def _check_each(rows: Iterable[tuple[int, dict]], source: str) -> Iterator[tuple[int, dict]]:
+    for number, row in rows:
+        _check_rationale(row, f"{source}:{number}")
+        yield number, row
+
+
+def _check_probabilities(probabilities: object, where: str) -> None:
+    if not isinstance(probabilities, list):
+        raise ValueError(f"{where}: option_probabilities is {type(probabilities).__name__}; allowed is a list or null")
+    for value in probabilities:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
             raise ValueError(f"{where}: option_probabilities has {value!r}; allowed are numbers from 0 to 1")
-    if abs(sum(given) - 1) > SLACK:
-        raise ValueError(f"{where}: option_probabilities sum to {sum(given):.6g}; allowed is 1, give or take {SLACK:g}")
+    if abs(sum(probabilities) - 1) > SLACK:
+        raise ValueError(
+            f"{where}: option_probabilities sum to {sum(probabilities):.6g}; allowed is 1, give or take {SLACK:g}"
+        )
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import inf
 from statistics import median
-from typing import Any
 
-from tinyllm.evaluation.calibration import calibrate
+from tinyllm.evaluation.calibration import Calibration, calibrate
 from tinyllm.evaluation.metrics import confusion_rows, told_apart
 from tinyllm.records.exact_match import is_number
 from tinyllm.records.predictions import is_right, probabilities
 from tinyllm.records.questions import Question
+from tinyllm.report.gathered import Confusion, Lengths, Report, TeacherRow
 from tinyllm.report.run_files import Rationale, Results
 
 MOST_QUESTIONS = 2000  # on the page; of more, a sample, so that the page stays a file that can be sent
@@ -28,7 +28,7 @@ def gather(
     results: Results,
     dataset: str,
     explanations: Mapping[str, Mapping[str, str]],
-) -> dict[str, Any]:
+) -> Report:
     """Return what the page shows, in the order it shows it.
 
     Args:
@@ -76,12 +76,14 @@ def _accuracy(rows: Sequence[dict]) -> float:
     return round(sum(is_right(row) for row in rows) / len(rows), 4)
 
 
-def _teacher_row(name: str, results: Results) -> dict[str, Any]:
-    """What is known of a teacher beside the student; `ratio` is its size in students."""
+def _teacher_row(name: str, results: Results) -> TeacherRow:
     exam = results.exam.get(name, {})
-    row = {"name": name} | {key: exam[key] for key in ("accuracy", "accuracy_low", "accuracy_high") if key in exam}
+    row: TeacherRow = {"name": name}
+    if "accuracy" in exam:
+        row["accuracy"] = exam["accuracy"]
+        row["accuracy_low"], row["accuracy_high"] = exam["accuracy_low"], exam["accuracy_high"]
     if "parameters" in exam:
-        row |= {"parameters": int(exam["parameters"]), "ratio": exam["parameters"] / _parameters(results)}
+        row["parameters"], row["ratio"] = int(exam["parameters"]), exam["parameters"] / _parameters(results)
     return row
 
 
@@ -89,7 +91,7 @@ def _parameters(results: Results) -> int:
     return next(iter(results.training.values()))["parameters"]
 
 
-def _confusion(results: Results) -> dict[str, Any] | None:
+def _confusion(results: Results) -> Confusion | None:
     """Counts over all seeds: a row for each gold option, a column for each chosen one; None where no answers are told apart."""
     if not told_apart(results.test):
         return None
@@ -103,17 +105,17 @@ def _by_number(label: str) -> tuple[float, str]:
     return (float(label), "") if is_number(label) else (inf, label)
 
 
-def _calibration(results: Results) -> dict[str, Any] | None:
+def _calibration(results: Results) -> Calibration | None:
     """Free text has no options, and so no probabilities of them."""
     rows = [row for rows in results.predictions.values() for row in rows]
     return None if results.test[0].free else calibrate(rows)
 
 
-def _lengths(rationales: Mapping[str, Sequence[Rationale]]) -> dict[str, Any]:
-    """Histograms of the words of the kept train rationales, in the same bins for every teacher; the last is open."""
+def _lengths(rationales: Mapping[str, Sequence[Rationale]]) -> Lengths:
+    """Of the kept rationales of train."""
     words = {
-        teacher: sorted(len((rationale.text or "").split()) for rationale in found if rationale.status == "ok")
-        for teacher, found in rationales.items()
+        teacher: sorted(len((rationale.text or "").split()) for rationale in of_teacher if rationale.status == "ok")
+        for teacher, of_teacher in rationales.items()
     }
     every = sorted(length for lengths in words.values() for length in lengths)
     longest = every[int(0.99 * (len(every) - 1))] if every else 0
@@ -129,12 +131,12 @@ def _lengths(rationales: Mapping[str, Sequence[Rationale]]) -> dict[str, Any]:
 
 
 def _histogram(lengths: Sequence[int], width: int, bins: int) -> list[int]:
-    found = Counter(min(length // width, bins - 1) for length in lengths)
-    return [found[number] for number in range(bins)]
+    counts = Counter(min(length // width, bins - 1) for length in lengths)
+    return [counts[number] for number in range(bins)]
 
 
-def _plain(question: Question, split: str) -> dict[str, Any]:
-    plain: dict[str, Any] = {"id": question.id, "split": split, "question": question.question}
+def _plain(question: Question, split: str) -> dict[str, object]:
+    plain: dict[str, object] = {"id": question.id, "split": split, "question": question.question}
     if question.context:
         plain["context"] = question.context
     return plain | {"choices": list(question.choices), "gold": question.answer}  # of free text, no choices and a text
@@ -145,8 +147,8 @@ def _shown_train(results: Results) -> list[dict]:
     most = MOST_QUESTIONS - min(len(results.test), MOST_TEST)
     shown = []
     for i in _sample(len(results.train), most):
-        given = [[found[i].status, found[i].text] for found in results.rationales.values()]
-        shown.append(_plain(results.train[i], "train") | {"rationales": given})
+        rationales = [[of_teacher[i].status, of_teacher[i].text] for of_teacher in results.rationales.values()]
+        shown.append(_plain(results.train[i], "train") | {"rationales": rationales})
     return shown
 
 
@@ -159,19 +161,19 @@ def _shown_test(results: Results, explanations: Mapping[str, Mapping[str, str]])
         plain = _plain(results.test[i], "test")
         plain["answers"] = [_answer(rows[i]) for rows in results.predictions.values()]
         if i in always:
-            plain["explanations"] = [explanations[plain["id"]].get(teacher) for teacher in results.rationales]
+            plain["explanations"] = [explanations[results.test[i].id].get(teacher) for teacher in results.rationales]
         shown.append(plain)
     return shown
 
 
-def _answer(row: dict) -> dict[str, Any]:
+def _answer(row: dict) -> dict[str, object]:
     """The choice, the options' probabilities, and the generated text where that is not the choice.
 
     Of a free-text question: whether the text is right, and the text.
     """
     if row["choice"] is None:
         return {"right": row["matched"], "wrote": row["text"]}
-    answer: dict[str, Any] = {"choice": row["choice"], "p": [round(p, 3) for p in probabilities(row["scores"])]}
+    answer: dict[str, object] = {"choice": row["choice"], "p": [round(p, 3) for p in probabilities(row["scores"])]}
     silent = row["text"] is None or row["matched"] == row["choice"]
     return answer if silent else answer | {"wrote": row["text"]}
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import NamedTuple
 
 from markupsafe import Markup
 
+from tinyllm.evaluation.calibration import Calibration
+from tinyllm.report.gathered import Kept, Lengths, Report
 from tinyllm.report.svg import (
     SERIES,
     circle,
@@ -26,7 +28,7 @@ WIDTH = 340  # of all drawings, in pixels; a phone's screen
 MOST_NAMED = 6  # seeds in a figure's legend; there is no room for more
 
 
-def draw(report: Mapping[str, Any]) -> dict[str, Markup]:
+def draw(report: Report) -> dict[str, Markup]:
     """Return every figure of a gathered report by name; a name is also a file's, without its ending."""
     figures = {"accuracy": accuracy(report)}
     losses = [loss for curve in report["curves"].values() for points in curve.values() for _, loss in points]
@@ -44,33 +46,50 @@ def draw(report: Mapping[str, Any]) -> dict[str, Markup]:
     return figures
 
 
-def accuracy(report: Mapping[str, Any]) -> Markup:
+class Mark(NamedTuple):
+    """A line of the accuracies' figure."""
+
+    label: str
+    accuracy: float
+    interval: tuple[float, float] | None = None
+    is_student: bool = False
+
+
+def accuracy(report: Report) -> Markup:
     """Accuracy with its interval: the student and its seeds, the teachers that sat the exam, what guessing scores."""
-    score = report["score"]
-    sat = [row for row in report["teacher_rows"] if "accuracy" in row]
-    rows = [("student", score, "dot"), *((row["name"], row, "other") for row in sat)]
-    rows += [("always the most frequent answer", {"accuracy": score["majority"]}, "other")]
-    if not report["free"]:  # nobody guesses a free text
-        rows += [("chance", {"accuracy": score["chance"]}, "other")]
+    marks = _marks(report)
     x = linear(0, 1, 8, WIDTH - 8)
-    bottom = 42 * len(rows)
+    bottom = 42 * len(marks)
     parts = [text(x(share), bottom + 18, f"{share:.0%}", "muted", "middle") for share in (0.25, 0.5, 0.75)]
     parts += [text(0, bottom + 18, "0%", "muted"), text(WIDTH, bottom + 18, "100%", "muted", "end")]
-    for place, (label, values, style) in enumerate(rows):
-        y, weight = 42 * place + 30, "strong" if style == "dot" else ""
+    for place, mark in enumerate(marks):
+        y, weight, style = 42 * place + 30, "strong" if mark.is_student else "", "dot" if mark.is_student else "other"
         parts.append(line(x(0), y, x(1), y, "rule"))
         parts += [line(x(share), y - 4, x(share), y + 4, "rule") for share in (0, 0.25, 0.5, 0.75, 1)]
         if not report["free"]:
-            parts.append(line(x(score["chance"]), y - 11, x(score["chance"]), y + 11, "guess"))
-        parts.append(text(8, y - 15, shorten(label, 36), weight))
-        parts.append(text(WIDTH - 8, y - 15, percent(values["accuracy"]), weight, "end"))
-        if "accuracy_low" in values:
-            parts.append(line(x(values["accuracy_low"]), y, x(values["accuracy_high"]), y, "interval"))
-        if style == "dot":
+            chance = x(report["score"]["chance"])
+            parts.append(line(chance, y - 11, chance, y + 11, "guess"))
+        parts.append(text(8, y - 15, shorten(mark.label, 36), weight))
+        parts.append(text(WIDTH - 8, y - 15, percent(mark.accuracy), weight, "end"))
+        if mark.interval:
+            parts.append(line(x(mark.interval[0]), y, x(mark.interval[1]), y, "interval"))
+        if mark.is_student:
             parts += [line(x(share), y - 5, x(share), y + 5, "seed") for share in report["by_seed"].values()]
-        parts.append(circle(x(values["accuracy"]), y, 6 if style == "dot" else 5, style))
-    says = "Accuracy: " + ", ".join(f"{label} {percent(values['accuracy'])}" for label, values, _ in rows)
+        parts.append(circle(x(mark.accuracy), y, 6 if mark.is_student else 5, style))
+    says = "Accuracy: " + ", ".join(f"{mark.label} {percent(mark.accuracy)}" for mark in marks)
     return drawing(WIDTH, bottom + 24, says, parts)
+
+
+def _marks(report: Report) -> list[Mark]:
+    score = report["score"]
+    marks = [Mark("student", score["accuracy"], (score["accuracy_low"], score["accuracy_high"]), True)]
+    for row in report["teacher_rows"]:
+        if "accuracy" in row:
+            marks.append(Mark(row["name"], row["accuracy"], (row["accuracy_low"], row["accuracy_high"])))
+    marks.append(Mark("always the most frequent answer", score["majority"]))
+    if not report["free"]:  # nobody guesses a free text
+        marks.append(Mark("chance", score["chance"]))
+    return marks
 
 
 def loss_curves(task: str, curves: Mapping[int, Sequence[tuple[int, float]]], losses: Sequence[float]) -> Markup:
@@ -100,7 +119,7 @@ def loss_curves(task: str, curves: Mapping[int, Sequence[tuple[int, float]]], lo
     return drawing(WIDTH, bottom + 22, f"Training loss of {task} by step: {ends}", parts)
 
 
-def kept(teacher: str, counts: Mapping[str, Any]) -> Markup:
+def kept(teacher: str, counts: Kept) -> Markup:
     """How many train rationales were kept, and for what reason the others were not."""
     rows = [("kept", counts["kept"], "bar"), *((reason, n, "rest") for reason, n in counts["reasons"].items())]
     total = max(counts["kept"] + counts["quarantined"], 1)
@@ -116,7 +135,7 @@ def kept(teacher: str, counts: Mapping[str, Any]) -> Markup:
     return drawing(WIDTH, 28 + 22 * len(rows), says, parts)
 
 
-def words(teacher: str, lengths: Mapping[str, Any]) -> Markup:
+def words(teacher: str, lengths: Lengths) -> Markup:
     """How long a teacher's kept rationales are."""
     found, width = lengths["teachers"][teacher], lengths["width"]
     parts = [text(0, 14, teacher, "strong")]
@@ -168,7 +187,7 @@ def confusion(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> Markup:
     return drawing(WIDTH, top + height * len(labels) + 4, says, parts)
 
 
-def calibration(found: Mapping[str, Any]) -> Markup:
+def calibration(found: Calibration) -> Markup:
     """How often the student is right by how sure it is; below, how often it is that sure."""
     left, top, bottom, floor = 42, 26, 222, 272
     x, y = linear(0, 1, left, WIDTH - 8), linear(0, 1, bottom, top)

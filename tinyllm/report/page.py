@@ -12,19 +12,19 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tinyllm.report.figures import percent
+from tinyllm.report.gathered import Report
 from tinyllm.report.svg import PALETTE, stylesheet
 
 FOLDER = Path(__file__).parent
 UNSAFE = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"})  # in JSON these stand in strings only
 
 
-def render(report: Mapping[str, Any], figures: Mapping[str, Markup]) -> str:
+def render(report: Report, figures: Mapping[str, Markup]) -> str:
     """Return the page.
 
     Args:
@@ -47,11 +47,18 @@ def render(report: Mapping[str, Any], figures: Mapping[str, Markup]) -> str:
         policy=policy(style, script),
         style=Markup(style),
         script=Markup(script),
-        data=embed({key: report[key] for key in ("teachers", "seeds", "examples", "questions")}),
+        data=embed(
+            {
+                "teachers": report["teachers"],
+                "seeds": report["seeds"],
+                "examples": report["examples"],
+                "questions": report["questions"],
+            }
+        ),
     )
 
 
-def embed(data: Any) -> Markup:
+def embed(data: object) -> Markup:
     """Return JSON that can stand in a script element: no character of it can end the element or open another."""
     return Markup(json.dumps(data, ensure_ascii=False, separators=(",", ":")).translate(UNSAFE))
 

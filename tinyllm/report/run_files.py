@@ -89,19 +89,19 @@ def _read_rationales(root: Path, train: Sequence[Question], teachers: Sequence[s
     corpus, quarantine = root / "data/corpus/train.jsonl", root / "data/quarantine.jsonl"
     used = {row["id"]: row["targets"] for row in read_jsonl(_there(corpus, "assemble"))}
     refused = {(row["teacher"], row["id"]): row for row in read_jsonl(_there(quarantine, "assemble"))}
-    found: dict[str, list[Rationale]] = {teacher: [] for teacher in teachers}
+    by_teacher: dict[str, list[Rationale]] = {teacher: [] for teacher in teachers}
     for question in train:
         if question.id not in used:
             raise ValueError(f"{corpus}: no row of question {question.id!r}; run dvc repro assemble")
         for teacher in teachers:
             row = refused.get((teacher, question.id))
             if teacher in used[question.id]:
-                found[teacher].append(Rationale("ok", used[question.id][teacher]))
+                by_teacher[teacher].append(Rationale("ok", used[question.id][teacher]))
             elif row:
-                found[teacher].append(Rationale(row["status"], row["rationale"]))
+                by_teacher[teacher].append(Rationale(row["status"], row["rationale"]))
             else:
                 raise ValueError(f"{quarantine}: no row of {teacher}, question {question.id!r}; run dvc repro assemble")
-    return found
+    return by_teacher
 
 
 def _read_predictions(path: Path, test: Sequence[Question], seeds: Sequence[int]) -> dict[int, list[dict]]:

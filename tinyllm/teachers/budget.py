@@ -1,4 +1,4 @@
-"""The bill of one query: what was spent, what is under way, and whether the next prompt may still be sent."""
+"""The budget of one query: what is spent, what is reserved, and whether the next prompt may still be sent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ PER = 1_000_000  # tokens that a price is of
 
 
 class Budget:
-    """Spent money and reserved money together never pass the limit, as long as no prompt costs more than was reserved.
+    """Counts the cost of prompts. Spent and reserved money together never pass the limit.
+
+    That holds as long as no prompt costs more than was reserved for it.
 
     Args:
         price: None costs nothing.
@@ -21,17 +23,21 @@ class Budget:
         self.spent = 0.0
         self._reserved: dict[int, float] = {}  # by prompt, while it is under way
 
-    def most(self, prompt_tokens: int, max_new_tokens: int) -> float:
-        """The most that one attempt at a prompt can cost."""
-        return (self.price.prompt * prompt_tokens + self.price.completion * max_new_tokens) / PER
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """Return what so many tokens cost."""
+        return (self.price.prompt * prompt_tokens + self.price.completion * completion_tokens) / PER
 
-    def reserve(self, index: int, most: float) -> bool:
-        """Reserve the most that prompt `index` can cost, if the limit allows it."""
-        if self.limit is not None and self.spent + sum(self._reserved.values()) + most > self.limit:
+    def reserve(self, index: int, highest: float) -> bool:
+        """Reserve the highest cost that prompt `index` can have, and return True, if the limit allows it."""
+        if self.limit is not None and self.spent + sum(self._reserved.values()) + highest > self.limit:
             return False
-        self._reserved[index] = most
+        self._reserved[index] = highest
         return True
 
     def charge(self, index: int, prompt_tokens: int, completion_tokens: int, unanswered: int) -> None:
-        """Replace what was reserved by what it came to; an attempt without an answer may have been charged in full."""
-        self.spent += self.most(prompt_tokens, completion_tokens) + unanswered * self._reserved.pop(index, 0.0)
+        """Replace the reserved cost by the real one.
+
+        Args:
+            unanswered: attempts without an answer; a server may have charged each of them in full.
+        """
+        self.spent += self.cost(prompt_tokens, completion_tokens) + unanswered * self._reserved.pop(index, 0.0)

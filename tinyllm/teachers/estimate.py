@@ -1,4 +1,4 @@
-"""What asking a live teacher would come to: calls, tokens and money, counted on the very prompts; none is sent."""
+"""What it would cost to ask a live teacher: calls, tokens and money, counted on the very prompts. None is sent."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinyllm.records.questions import Question
-from tinyllm.teachers.cache.store import ResponseCache, answer_key
+from tinyllm.teachers.cache.entry import answer_key
+from tinyllm.teachers.cache.store import ResponseCache
 from tinyllm.teachers.live import CachedTeacher
 from tinyllm.teachers.protocol import Failure, Generation, Prompt
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is still to be asked. Tokens and cost are the most it can be, as long as no request has to be sent twice."""
+    """What is still to be asked. Tokens and cost are the highest there can be, unless a request has to be sent twice."""
 
     calls: int
     cached: int
@@ -26,7 +27,7 @@ class Estimate:
 def estimate(live: CachedTeacher, questions: Sequence[Question], forced: bool) -> Estimate:
     """Return what `live` has yet to be asked about the questions: for rationales, or without the gold answer for an exam.
 
-    An example's rationale that is yet to be asked counts in each prompt that shows it as the longest there can be.
+    A prompt that shows an example whose rationale is yet to be asked counts the longest rationale there can be.
     """
     waiting: dict[str, Prompt] = {}
     cached: set[str] = set()
@@ -36,18 +37,18 @@ def estimate(live: CachedTeacher, questions: Sequence[Question], forced: bool) -
         nonlocal too_long
         keys = [None if prompt is None else answer_key(live.backend.identity, prompt) for prompt in prompts]
         too_long += keys.count(None)
-        with ResponseCache(live.cache) as answers:
-            known = answers.get([key for key in keys if key])
+        with ResponseCache(live.cache) as cache:
+            known = cache.get([key for key in keys if key])
         cached.update(known)
         waiting.update({k: p for k, p in zip(keys, prompts, strict=True) if k and p and k not in known})
         return [known[key] if key in known else Failure("not_asked", "an estimate asks nothing") for key in keys]
 
-    fitted = live.fit(questions, forced, look_up)
+    fitted = live.build_prompts(questions, forced, look_up)
     unknown_rationales = len(waiting) > 0
-    look_up([one.prompt for one in fitted])
+    look_up([fit.prompt for fit in fitted])
     calls, longest = len(waiting), live.backend.max_new_tokens
     prompt_tokens = sum(live.backend.count_tokens(prompt) for prompt in waiting.values())
     if unknown_rationales:
         prompt_tokens += len(fitted) * live.prompting.examples * longest
-    cost = live.budget.most(prompt_tokens, calls * longest)
+    cost = live.budget.cost(prompt_tokens, calls * longest)
     return Estimate(calls, len(cached), too_long, prompt_tokens, calls * longest, cost)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tinyllm.parsing.cleaning import clean
-from tinyllm.parsing.stated_answer import extract_answer
+from tinyllm.parsing import parse_question, parse_rationale
 from tinyllm.records.questions import Question
 from tinyllm.records.rationales import TeacherOutput
 
@@ -19,7 +18,7 @@ def grade(questions: Sequence[Question], completions: Sequence[TeacherOutput]) -
 
 
 def _row(question: Question, completion: TeacherOutput) -> dict:
-    choice = None if completion.text is None else extract_answer(clean(completion.text), question)
+    choice = None if completion.text is None else parse_rationale(completion.text, parse_question(question)).stated
     status = "unparsable" if completion.text is not None and choice is None else completion.status
     return {
         "id": question.id,

@@ -1,13 +1,16 @@
-"""Which worked questions stand in a prompt: some of train for each question, none of which gives its answer away."""
+"""Which worked questions a prompt shows: some of train for each question. None of them gives its answer away."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tinyllm.params.schema import Prompting
 from tinyllm.records.questions import Question, question_key
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # From this share of common words on (Jaccard index of the word sets of context and question) two questions count as one.
 # OBQA's `What do some animals do to adjust to hot temperatures?` and `... use to adapt to ...` have 0.7; two reports of the
@@ -22,10 +25,11 @@ def choose_examples(
 ) -> list[list[Question]]:
     """Return `settings.examples` questions of train for each question.
 
-    None is the question itself, by id or by text, nor a near-duplicate of it or of another example. Selection `random`
-    depends on the seed and on the id and text of the question; `similar` takes the nearest by the cosine of TF-IDF vectors,
-    ties in the order of train, and puts the nearest last, next to the question. Neither looks at an answer, nor at the
-    other questions: the same question and train give the same examples, and so the same prompt, in any company.
+    No example is the question itself, by id or by text, or a near-duplicate of it or of another example. Selection `random`
+    depends on the seed and on the id and text of the question. Selection `similar` takes the nearest by the cosine of TF-IDF
+    vectors, ties in the order of train. It puts the nearest last, next to the question.
+
+    Neither looks at an answer or at the other questions. So the same question and train always give the same prompt.
 
     Raises:
         ValueError: too few in train differ enough.
@@ -68,8 +72,8 @@ def _words(question: Question) -> frozenset[str]:
     return frozenset(question_key(question).split())
 
 
-def _is_near(one: frozenset[str], other: frozenset[str]) -> bool:
-    return len(one & other) >= NEAR_DUPLICATE * len(one | other)  # true of two without a word, whose keys are equal
+def _is_near(words: frozenset[str], other: frozenset[str]) -> bool:
+    return len(words & other) >= NEAR_DUPLICATE * len(words | other)  # true of two without a word, whose keys are equal
 
 
 def _rng(question: Question, seed: int) -> Random:
@@ -102,8 +106,8 @@ def _by_similarity(questions: Sequence[Question], train: Sequence[Question]) -> 
         yield from map(_nearest, (asked @ known).toarray().round(9))  # (BLOCK, N)
 
 
-def _nearest(scores: Any) -> Iterator[int]:
-    """Yield the places of the scores, highest first, ties in order."""
+def _nearest(scores: np.ndarray) -> Iterator[int]:
+    """Yield the places of the scores (N,), highest first, ties in order."""
     import numpy as np
 
     few = min(NEAREST, len(scores))

@@ -1,4 +1,8 @@
-"""Ask a live teacher: a prompt for every question, its answer from the cache or from the backend, each kept as it arrives."""
+"""A live teacher: a prompt for every question, its answer from the cache or the backend, each kept as it arrives.
+
+`complete`, `examine` and `option_probabilities` go the same way: `build_prompts`, then `generate`. That takes from the cache
+what is there and asks the backend for the rest.
+"""
 
 from __future__ import annotations
 
@@ -13,26 +17,25 @@ from pathlib import Path
 from typing import Any
 
 from tinyllm.params.schema import Price, Prompting
-from tinyllm.parsing.cleaning import clean
-from tinyllm.parsing.stated_answer import extract_answer
+from tinyllm.parsing import parse_question, parse_rationale
 from tinyllm.records.questions import Question
 from tinyllm.records.rationales import TeacherOutput
 from tinyllm.teachers.budget import Budget
-from tinyllm.teachers.cache.store import ResponseCache, answer_key
+from tinyllm.teachers.cache.entry import answer_key
+from tinyllm.teachers.cache.store import ResponseCache
 from tinyllm.teachers.examples import choose_examples
-from tinyllm.teachers.progress import Progress, interruptible
+from tinyllm.teachers.progress import interruptible, query_progress
 from tinyllm.teachers.prompts import Fitted, Shown, fit_prompt
 from tinyllm.teachers.protocol import Backend, Failure, Generation, Prompt, Scored
 
-Ask = Callable[[Sequence[Prompt | None]], Sequence[Generation | Failure]]
-
+Generate = Callable[[Sequence[Prompt | None]], Sequence[Generation | Failure]]
 
 TOO_LONG = "question and options alone are longer than the teacher's context"
 
 
 @dataclass
 class QueryCounts:
-    """What asking came to, over all prompts."""
+    """How many prompts were in the cache, were answered, and failed."""
 
     cached: int = 0
     answered: int = 0
@@ -51,7 +54,7 @@ class CachedTeacher:
         train: where in-context examples are drawn from.
         price: per million tokens; None costs nothing.
         max_cost: of all that this teacher is asked, in the price's currency; None is no limit.
-        scorer: answers `Scored` prompts with a JSON list of log-likelihoods; None where there is no such thing.
+        scorer: answers `Scored` prompts with a JSON list of log-likelihoods; None where the backend gives none.
     """
 
     def __init__(
@@ -75,7 +78,7 @@ class CachedTeacher:
 
         Raises:
             KeyboardInterrupt: at Ctrl-C, once what was under way is in the cache.
-            ValueError: the bill would pass `max_cost`, or the backend cannot go on; every answer so far is in the cache.
+            ValueError: the cost would pass `max_cost`, or the backend cannot go on; every answer so far is in the cache.
         """
         return self._complete(questions, self.prompting.teacher_forcing)
 
@@ -91,102 +94,110 @@ class CachedTeacher:
         """Return how likely the teacher finds each option's text right behind the prompt of its exam; None where that failed.
 
         Raises:
-            KeyboardInterrupt, ValueError: as `complete`; or the backend cannot tell.
+            KeyboardInterrupt, ValueError: as `complete`; or the backend gives no likelihoods.
         """
         if self.scorer is None:
             raise ValueError(
                 f"teacher {self.name}: its backend cannot tell how likely it finds an option; "
                 "set corpus.option_probabilities to false"
             )
-        fitted = self.fit(questions, forced=False, ask=self.ask)
+        fitted = self.build_prompts(questions, forced=False, generate=self.generate)
         prompts = [
-            one.prompt and Scored(one.prompt.system, one.prompt.text, question.choices)
-            for one, question in zip(fitted, questions, strict=True)
+            fit.prompt and Scored(fit.prompt.system, fit.prompt.text, question.choices)
+            for fit, question in zip(fitted, questions, strict=True)
         ]
         self.tally = QueryCounts()
-        outcomes = self._ask(self.scorer, prompts)
+        outcomes = self._generate(self.scorer, prompts)
         print(f"{self.name}, option probabilities: {self.tally}", file=sys.stderr, flush=True)
         return [_probabilities(outcome) for outcome in outcomes]
 
     def _complete(self, questions: Sequence[Question], forced: bool) -> list[TeacherOutput]:
-        fitted = self.fit(questions, forced, self.ask)
-        outcomes = self.ask([one.prompt for one in fitted])
+        fitted = self.build_prompts(questions, forced, self.generate)
+        outcomes = self.generate([fit.prompt for fit in fitted])
         print(f"{self.name}: {self.tally}", file=sys.stderr, flush=True)
-        return [_completion(one, outcome) for one, outcome in zip(fitted, outcomes, strict=True)]
+        return [_output(fit, outcome) for fit, outcome in zip(fitted, outcomes, strict=True)]
 
-    def fit(self, questions: Sequence[Question], forced: bool, ask: Ask) -> list[Fitted]:
+    def build_prompts(self, questions: Sequence[Question], forced: bool, generate: Generate) -> list[Fitted]:
         """Return the prompts as they will be sent, cut to the teacher's context.
 
         Args:
-            ask: how the examples get their rationales, where they have any.
+            generate: gives the examples their rationales, where prompt.example_rationales asks for them.
         """
         chosen = choose_examples(questions, self.train, self.prompting)
-        rationales = self._example_rationales(chosen, ask) if self.prompting.example_rationales == "bootstrap" else {}
+        bootstrap = self.prompting.example_rationales == "bootstrap"
+        rationales = self._example_rationales(chosen, generate) if bootstrap else {}
         return [
-            self._fit(question, [(example, rationales.get(example.id)) for example in examples], forced)
+            self._build_prompt(question, [(example, rationales.get(example.id)) for example in examples], forced)
             for question, examples in zip(questions, chosen, strict=True)
         ]
 
-    def _example_rationales(self, chosen: Sequence[Sequence[Question]], ask: Ask) -> dict[str, str]:
+    def _example_rationales(self, chosen: Sequence[Sequence[Question]], generate: Generate) -> dict[str, str]:
         """Return the teacher's own zero-shot rationales of the examples, by id.
 
-        One is absent that failed, or that states another option than the gold one.
+        A rationale that failed is left out, and so is one that states another answer than the gold one.
         """
         examples = list({example.id: example for row in chosen for example in row}.values())
-        outcomes = ask([self._fit(example, [], forced=True).prompt for example in examples])
+        outcomes = generate([self._build_prompt(example, [], forced=True).prompt for example in examples])
         rationales = {}
         for example, outcome in zip(examples, outcomes, strict=True):
-            text = clean(outcome.text) if isinstance(outcome, Generation) else ""
-            if text and extract_answer(text, example) in (None, example.answer):
-                rationales[example.id] = text
+            written = outcome.text if isinstance(outcome, Generation) else ""
+            rationale = parse_rationale(written, parse_question(example))
+            if rationale.text and rationale.stated in (None, example.answer):
+                rationales[example.id] = rationale.text
         return rationales
 
-    def _fit(self, question: Question, examples: Sequence[Shown], forced: bool) -> Fitted:
+    def _build_prompt(self, question: Question, examples: Sequence[Shown], forced: bool) -> Fitted:
         context = self.backend.context_tokens
         limit = None if context is None else context - self.backend.max_new_tokens  # the longest answer must still fit
         return fit_prompt(question, examples, self.prompting, forced, self.backend.count_tokens, limit)
 
-    def ask(self, prompts: Sequence[Prompt | None]) -> list[Generation | Failure]:
-        """Return what became of every prompt; equal prompts are asked once, and None is one that did not fit.
+    def generate(self, prompts: Sequence[Prompt | None]) -> list[Generation | Failure]:
+        """Return what became of every prompt. Equal prompts are asked once; None is a prompt that did not fit.
 
         Raises:
             KeyboardInterrupt, ValueError: as `complete`.
         """
-        return self._ask(self.backend, prompts)
+        return self._generate(self.backend, prompts)
 
-    def _ask(self, backend: Backend, prompts: Sequence[Prompt | None]) -> list[Generation | Failure]:
+    def _generate(self, backend: Backend, prompts: Sequence[Prompt | None]) -> list[Generation | Failure]:
         keys = [None if prompt is None else answer_key(backend.identity, prompt) for prompt in prompts]
         wanted = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key and prompt}
-        with ResponseCache(self.cache) as answers:
-            known: dict[str, Generation | Failure] = {**answers.get(list(wanted))}
+        with ResponseCache(self.cache) as cache:
+            known: dict[str, Generation | Failure] = {**cache.get(list(wanted))}
             self.tally.cached += len(known)
             missing = {key: prompt for key, prompt in wanted.items() if key not in known}
-            known |= self._ask_backend(backend, missing, answers, len(known))
+            known |= self._generate_missing(backend, missing, cache, len(known))
         outcomes = [known[key] if key else Failure("too_long", TOO_LONG) for key in keys]
         self.tally.failures.update(outcome.reason for outcome in outcomes if isinstance(outcome, Failure))
         return outcomes
 
-    def _ask_backend(
-        self, backend: Backend, missing: Mapping[str, Prompt], answers: ResponseCache, cached: int
+    def _generate_missing(
+        self, backend: Backend, missing: Mapping[str, Prompt], cache: ResponseCache, cached: int
     ) -> dict[str, Generation | Failure]:
-        """Ask what the cache lacks and keep each answer as it arrives."""
+        """Ask for what the cache lacks, by key, and keep each answer as it arrives.
+
+        Args:
+            cached: answers that were there, for what is shown.
+        """
         if not missing:
             return {}
         keys, prompts = list(missing), list(missing.values())
-        most = [self.budget.most(backend.count_tokens(prompt), backend.max_new_tokens) for prompt in prompts]
+        highest = [self.budget.cost(backend.count_tokens(prompt), backend.max_new_tokens) for prompt in prompts]
         outcomes: dict[str, Generation | Failure] = {}
-        with interruptible() as stopped, Progress(self.name, len(prompts), cached, self.budget) as progress:
-            for index, outcome in backend.generate(
-                prompts, lambda i: not stopped() and self.budget.reserve(i, most[i])
-            ):
+        with interruptible() as stopped, query_progress(self.name, len(prompts), cached, self.budget) as show:
+
+            def reserve(index: int) -> bool:
+                return not stopped() and self.budget.reserve(index, highest[index])
+
+            for index, outcome in backend.generate(prompts, reserve):
                 if isinstance(outcome, Generation):
                     self.budget.charge(index, outcome.prompt_tokens, outcome.completion_tokens, outcome.unanswered)
-                    outcome = answers.put(keys[index], backend.identity, prompts[index], outcome)
+                    outcome = cache.put(keys[index], backend.identity, prompts[index], outcome)
                     self.tally.answered += 1
                 else:
                     self.budget.charge(index, 0, 0, outcome.unanswered)
                 outcomes[keys[index]] = outcome
-                progress.add(outcome)
+                show(outcome)
         if stopped():
             raise KeyboardInterrupt
         if len(outcomes) < len(prompts):
@@ -199,11 +210,11 @@ class CachedTeacher:
 
 
 def prompt_digest(prompt: Prompt) -> str:
-    """Return the sha256 of a prompt, by which equal prompts are told in the rationale files."""
+    """Return the sha256 of a prompt: equal prompts have equal ones in the rationale files."""
     return hashlib.sha256(f"{prompt.system}\0{prompt.text}".encode()).hexdigest()
 
 
-def _completion(fitted: Fitted, outcome: Generation | Failure) -> TeacherOutput:
+def _output(fitted: Fitted, outcome: Generation | Failure) -> TeacherOutput:
     if isinstance(outcome, Failure):
         return TeacherOutput(None, "failed", {"reason": outcome.reason, "detail": outcome.detail})
     assert fitted.prompt is not None  # what has no prompt has failed

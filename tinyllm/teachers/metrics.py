@@ -1,4 +1,4 @@
-"""What came of a query: its counts for the metrics, and the line in which it ends where too much failed."""
+"""What came of a query: its counts for the metrics, and the error that ends it where too much failed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ Probabilities = Sequence[list[float] | None]  # of each question's options, None
 
 
 def summarise_query(completions: Sequence[TeacherOutput], probabilities: Probabilities | None) -> dict[str, int]:
-    """Return metrics/query/TEACHER.json: how many were asked, by status; of live teachers failures by reason, tokens, cuts.
+    """Return metrics/query/TEACHER.json: how many questions were asked, and how many ended in each status.
+
+    Of a live teacher it also has the failures by reason, the tokens, and how many prompts were cut.
 
     Args:
         probabilities: None where they were not asked for.
     """
     statuses = Counter(completion.status for completion in completions)
-    extras = [one.extra for one in completions if one.extra]
+    extras = [completion.extra for completion in completions if completion.extra]
     reasons = Counter(f"failed_{extra['reason']}" for extra in extras if "reason" in extra)
     sums = {
         field: sum(extra[field] for extra in extras if field in extra)
@@ -38,14 +40,14 @@ def check_failed(teacher: str, completions: Sequence[TeacherOutput], limit: floa
     Raises:
         ValueError: naming how many failed, the most frequent reason, and that nothing has to be paid again.
     """
-    failed = [one for one in completions if one.status == "failed" and one.extra]
-    if len(failed) > limit * len(completions):
-        (reason, count), *_ = Counter(one.extra["reason"] for one in failed if one.extra).most_common(1)
-        detail = next(one.extra["detail"] for one in failed if one.extra and one.extra["reason"] == reason)
+    failures = [completion.extra for completion in completions if completion.status == "failed" and completion.extra]
+    if len(failures) > limit * len(completions):
+        (reason, count), *_ = Counter(failure["reason"] for failure in failures).most_common(1)
+        detail = next(failure["detail"] for failure in failures if failure["reason"] == reason)
         raise ValueError(
-            f"teacher {teacher}: {len(failed)} of {len(completions)} prompts failed for good, allowed are {100 * limit:.4g}% "
+            f"teacher {teacher}: {len(failures)} of {len(completions)} prompts failed for good, allowed are {100 * limit:.4g}% "
             f"(corpus.max_quarantined); most: {reason} {count} ({detail}); "
-            f"the answer cache holds the other {len(completions) - len(failed)}: run again to ask only what failed"
+            f"the answer cache holds the other {len(completions) - len(failures)}: run again to ask only what failed"
         )
 
 

@@ -1,4 +1,4 @@
-"""From a teacher's params to the teacher, and from its completions to rows of its rationale file."""
+"""From a teacher's params to the teacher, and from its outputs to the rows of its rationale file."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def rationale_rows(
         probabilities: None where they were not asked for: then the rows have no such field.
     """
     rows = [
-        {"id": question.id, "rationale": one.text, "status": one.status, **(one.extra or {})}
-        for question, one in zip(questions, completions, strict=True)
+        {"id": question.id, "rationale": completion.text, "status": completion.status, **(completion.extra or {})}
+        for question, completion in zip(questions, completions, strict=True)
     ]
     if probabilities is not None:
         for row, shares in zip(rows, probabilities, strict=True):

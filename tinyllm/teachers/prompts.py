@@ -1,6 +1,6 @@
 """The prompt: what a live teacher is shown of a question and its worked examples, and how it is made to fit.
 
-A prompt is only ever written, never read back, so a question may itself contain `Question:` or `Answer:`.
+A prompt is never parsed, so a question may itself contain `Question:` or `Answer:`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ FREE_ANSWER_FORM = (
     f"Explain your answer, then end with: {CONCLUSION} (answer)."  # tinyllm/parsing/stated_text.py reads it
 )
 
-Shown = tuple[Question, str | None]  # a question of train and its rationale, if it is shown with one
+Shown = tuple[Question, str | None]  # an example: a question of train, and its rationale where it has one
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A prompt within the limit, and what was left out for it; None where even question and options are too long."""
+    """A prompt within the limit, and what was left out of it; None where even question and options are too long."""
 
     prompt: Prompt | None
     examples_dropped: int
@@ -35,15 +35,15 @@ class Fitted:
 
 
 def write_prompt(question: Question, examples: Sequence[Shown], settings: Prompting, forced: bool) -> Prompt:
-    """Return the examples and then the question, which the teacher is to go on from, in blocks with a blank line between.
+    """Return the examples and then the question, in blocks with a blank line between; the teacher goes on from there.
 
     Forced, every block names the gold answer before the rationale, and the teacher explains it. Otherwise nothing depends on
     the question's gold answer: a sentence at the start asks for a conclusion, and each example ends with its own. An example
     without a rationale ends with its answer, so that none shows an empty rationale. The examples' rationales should agree
-    with their gold answers; that is not checked here. A free-text question has no options and its gold answer's text.
+    with their gold answers; that is not checked here. A free-text question shows no options, and its gold answer as text.
 
-    Source: the README of github YikunHan42/TinyLLM at 9f5bebe for the forced block. How the context, the examples and a
-    prompt without the gold answer are laid out is written nowhere; that is ours.
+    Source: the README of github YikunHan42/TinyLLM at 9f5bebe for the forced block. The layout of the context, the examples
+    and a prompt without the gold answer is ours, since it is written nowhere.
     """
     blocks = [] if forced else [FREE_ANSWER_FORM if question.free else ANSWER_FORM]
     blocks += [_forced_example(*example) if forced else _example(*example) for example in examples]
@@ -60,9 +60,9 @@ def fit_prompt(
     count_tokens: Callable[[Prompt], int],
     limit: int | None,
 ) -> Fitted:
-    """Return the prompt with as few left out as its limit allows: examples from the first on, then the context's first words.
+    """Return the prompt with as little left out as its limit allows: first examples, then the context's first words.
 
-    Question and options are never cut. Counting may be slow, so the place of the cut is searched for by halving.
+    The first examples go first. Question and options are never cut. Counting may be slow, so the cut is found by halving.
 
     Args:
         limit: tokens of the prompt alone; None is no limit.

@@ -1,7 +1,7 @@
-"""Teachers: `complete(questions) -> completions` writes rationales, `examine` answers; one completion a question, in order.
+"""What a teacher is, and what a backend is: the protocols of this package, and what they hand to each other.
 
-Two kinds need no prompt (`expert`, `recorded`). The live ones (`local`, `server`) are a `Backend`, which turns prompts into
-answers, behind tinyllm/teachers/live.py, which writes the prompts and keeps every answer.
+Two kinds of teacher need no prompt: `expert` and `recorded`. The live kinds, `local` and `server`, are a `Backend`: it turns
+prompts into answers. tinyllm/teachers/live.py writes the prompts and keeps every answer.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from typing import Any, Protocol
 from tinyllm.records.questions import Question
 from tinyllm.records.rationales import TeacherOutput
 
-STOP = "\nQuestion:"  # where an answer runs on into a question of the teacher's own, it ends
+STOP = "\nQuestion:"  # an answer ends here: some teachers go on with a question that they make up
 
 
 class Teacher(Protocol):
-    """What every teacher is."""
+    """Writes rationales and answers questions: one output a question, in their order."""
 
     def complete(self, questions: Sequence[Question]) -> list[TeacherOutput]:
-        """A rationale for each question; the teacher may be shown the gold answer."""
+        """Return a rationale for each question; the teacher may be shown the gold answer."""
         ...
 
     def examine(self, questions: Sequence[Question]) -> list[TeacherOutput]:
-        """The teacher's own answer to each question, with its reasoning; it is never shown the gold answer."""
+        """Return the teacher's own answer to each question, with its reasoning; it is never shown the gold answer."""
         ...
 
     def option_probabilities(self, questions: Sequence[Question]) -> list[list[float] | None]:
-        """How likely the teacher finds each option, in the order of the choices; it is never shown the gold answer.
+        """Return how likely the teacher finds each option, in the order of the choices; it is never shown the gold answer.
 
-        The probabilities of a question sum to 1; None is a question that got none.
+        The probabilities of a question sum to 1. None is a question for which the teacher failed.
 
         Raises:
-            ValueError: this kind of teacher cannot tell.
+            ValueError: this kind of teacher gives no probabilities.
         """
         ...
 
@@ -50,7 +50,7 @@ class Prompt:
 class Scored(Prompt):
     """A prompt that asks how likely each of these texts is behind it.
 
-    They stand in its own text, too, as a question's options do: what is kept of the answer is found by the text alone.
+    The prompt's text must hold them, as it holds a question's options: the cache's key is computed from the text alone.
     """
 
     options: tuple[str, ...]
@@ -58,13 +58,13 @@ class Scored(Prompt):
 
 @dataclass(frozen=True)
 class Generation:
-    """What a live teacher answered, as it came."""
+    """What a live teacher answered, unchanged."""
 
     text: str
     finish: str  # stop | length
     prompt_tokens: int
     completion_tokens: int
-    unanswered: int = 0  # attempts before it that failed on the way, and that a server may have charged for
+    unanswered: int = 0  # earlier attempts that failed, and that a server may have charged for
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,11 @@ class Backend(Protocol):
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """All of the teacher that shapes an answer, decoding too, as JSON values."""
+        """Return everything about the teacher that shapes an answer, also how it decodes, as JSON values."""
         ...
 
     def count_tokens(self, prompt: Prompt) -> int:
-        """Tokens of the prompt, as the teacher counts them or, where that is unknown, an upper estimate."""
+        """Return the tokens of the prompt: as the teacher counts them, or an upper estimate where that is unknown."""
         ...
 
     def generate(
@@ -97,9 +97,9 @@ class Backend(Protocol):
         """Yield (index of the prompt, what became of it) as each arrives, in any order.
 
         Args:
-            reserve: asked with a prompt's index once, right before it is first sent; False means: not now. Where prompts are
-                still under way the backend asks again after one of them has come back; else it ends, and what was not
-                admitted is not yielded.
+            reserve: called with a prompt's index right before the prompt is first sent. False means: not now. While prompts
+                are under way the backend calls again after one of them has come back. Otherwise it ends, and does not yield
+                what it did not send.
 
         Raises:
             ValueError: no prompt can be answered, such as with a wrong key; one line, with the remedy.

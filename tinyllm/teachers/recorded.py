@@ -10,19 +10,19 @@ from tinyllm.records.rationales import TeacherOutput, read_rationales
 
 
 class Recorded:
-    """Gives back the rationale that was recorded with a question, or `missing`."""
+    """Returns the rationale that was recorded with a question, or status `missing`."""
 
     def __init__(self, path: Path, source: str) -> None:
         """
         Args:
-            source: where the rationales came from, as the user knows it
+            source: what an error calls the place that the rationales came from
 
         Raises:
             ValueError: there is no such file, or a row of it is faulty.
         """
         if not path.is_file():
-            found = ", ".join(sorted(other.stem for other in path.parent.glob("*.jsonl"))) or "none"
-            raise ValueError(f"{source}: no rationales of teacher {path.stem}; recorded with these questions: {found}")
+            names = ", ".join(sorted(other.stem for other in path.parent.glob("*.jsonl"))) or "none"
+            raise ValueError(f"{source}: no rationales of teacher {path.stem}; recorded with these questions: {names}")
         self.rows = {row["id"]: row for row in read_rationales(path)}
 
     def complete(self, questions: Sequence[Question]) -> list[TeacherOutput]:

@@ -15,6 +15,9 @@ from tinyllm.student.folder import errors_name
 from tinyllm.training.examples import Example
 from tinyllm.training.step_collator import TrainingSample
 
+BATCH_SAMPLES = (
+    50  # in the file they lie together, column by column; of larger batches, a sample's pages lie further apart
+)
 TOKENS = pa.list_(pa.int32())
 EXAMPLE = pa.struct(
     {
@@ -38,7 +41,7 @@ SAMPLE = pa.schema(
 
 
 def write_samples(path: Path, blocks: Iterable[Sequence[TrainingSample]]) -> None:
-    """Write every block as a batch of its own; one block at a time is held.
+    """Write the samples in their order; one block at a time is held.
 
     Raises:
         ValueError: the disk is full; the message names the file.
@@ -46,9 +49,9 @@ def write_samples(path: Path, blocks: Iterable[Sequence[TrainingSample]]) -> Non
     with errors_name(path):
         file = pa.ipc.new_file(path, SAMPLE)
     for block in blocks:
-        batch = pa.RecordBatch.from_pylist([_row(sample) for sample in block], schema=SAMPLE)
+        table = pa.Table.from_pylist([_row(sample) for sample in block], schema=SAMPLE)
         with errors_name(path):
-            file.write_batch(batch)
+            file.write_table(table, max_chunksize=BATCH_SAMPLES)
     with errors_name(path):
         file.close()
 

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from tinyllm.teachers.cache import database as answer_database
-from tinyllm.teachers.cache.store import ResponseCache, answer_key
+from tinyllm.teachers.cache.entry import answer_key
+from tinyllm.teachers.cache.store import ResponseCache
 from tinyllm.teachers.protocol import Generation, Prompt
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -26,7 +27,8 @@ IDENTITY = {"backend": "server", "model": "toy"}
 START = """
 import itertools, json, sys
 from pathlib import Path
-from tinyllm.teachers.cache.store import ResponseCache, answer_key
+from tinyllm.teachers.cache.entry import answer_key
+from tinyllm.teachers.cache.store import ResponseCache
 from tinyllm.teachers.protocol import Generation, Prompt
 
 def put(cache, question, text):
@@ -157,11 +159,11 @@ with ResponseCache(Path(sys.argv[1])) as cache, open(sys.argv[3], "ab", bufferin
 """
 
 
-@pytest.mark.parametrize("rounds", [4, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [4, pytest.param(40, marks=pytest.mark.nightly)])
 def test_a_process_that_is_killed_loses_no_answer_that_was_kept(tmp_path: Path, rounds: int) -> None:
     rng = random.Random(rounds)
     path, printed = tmp_path / "a.sqlite", tmp_path / "printed"
-    told: list[str] = []
+    reported: list[str] = []
     for number in range(rounds):
         with open(printed, "w", encoding="utf-8") as file:
             writers = [process(WRITE, path, f"{number}{name}", printed) for name in "ab"]
@@ -172,11 +174,11 @@ def test_a_process_that_is_killed_loses_no_answer_that_was_kept(tmp_path: Path, 
                 writer.send_signal(signal.SIGKILL)
         for writer in writers:
             assert (writer.communicate(timeout=30), writer.returncode) == (("", ""), -signal.SIGKILL)
-        told += printed.read_text(encoding="utf-8").split("\n")[:-1]
+        reported += printed.read_text(encoding="utf-8").split("\n")[:-1]
         with ResponseCache(path) as cache:
-            kept = cache.get([key(question) for question in told])
-        assert all(kept[key(question)].text == f"{question} " * 100 for question in told)
-    assert len(told) > 10 * rounds
+            kept = cache.get([key(question) for question in reported])
+        assert all(kept[key(question)].text == f"{question} " * 100 for question in reported)
+    assert len(reported) > 10 * rounds
     check_whole(path)
 
 
@@ -305,5 +307,5 @@ def test_an_empty_file_becomes_a_cache(tmp_path: Path) -> None:
 
 
 def test_a_bug_keeps_its_own_error(tmp_path: Path) -> None:
-    with pytest.raises(sqlite3.OperationalError, match="no such table"), answer_database.told(tmp_path):
+    with pytest.raises(sqlite3.OperationalError, match="no such table"), answer_database.database_errors(tmp_path):
         sqlite3.connect(":memory:").execute("SELECT * FROM nowhere")

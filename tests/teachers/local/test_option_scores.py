@@ -99,7 +99,7 @@ def slowly(teacher: CachedTeacher, question: Question, model: Any, wording: str)
 
     Of a causal model the prompt's own likelihood counts too; it is the same for all options, and so changes nothing.
     """
-    (fitted,) = teacher.fit([question], forced=False, ask=teacher.ask)
+    (fitted,) = teacher.build_prompts([question], forced=False, generate=teacher.generate)
     assert fitted.prompt is not None and isinstance(teacher.backend, Local)
     tokenizer, totals = teacher.backend.tokenizer, []
     for option in question.choices:
@@ -233,7 +233,7 @@ def test_the_scores_are_kept_beside_the_rationales_and_under_their_own_name(tmp_
         "asked": "log-likelihood of each option",
     }
     with ResponseCache(tmp_path / "answers.sqlite") as cache:
-        assert [(one.identity["model"], one.answers) for one in cache.holdings()] == [(folder_hash, 6)] * 2
+        assert [(one.identity["model"], one.answers) for one in cache.totals()] == [(folder_hash, 6)] * 2
         kept = [entry.answer for entry in cache.entries() if "asked" in entry.identity]
     scores = [json.loads(answer.text) for answer in kept]
     assert sorted(map(len, scores)) == sorted(len(question.choices) for question in QUESTIONS)

@@ -172,21 +172,21 @@ def test_what_would_fail_for_every_prompt_ends_it_at_once(endpoint: Endpoint, ac
 
 
 def test_what_is_under_way_when_it_ends_is_still_told(endpoint: Endpoint) -> None:
-    told = []
+    yielded = []
     with pytest.raises(ValueError, match="HTTP 401"):
         for index, outcome in server(endpoint.url).generate(prompts("[[slow]] 1", "[[status 401]] 2"), always):
-            told.append((index, outcome))
-    assert [(index, type(outcome)) for index, outcome in told] == [(0, Generation)]
+            yielded.append((index, outcome))
+    assert [(index, type(outcome)) for index, outcome in yielded] == [(0, Generation)]
 
 
 def test_a_server_that_is_down_ends_it_after_ten_prompts() -> None:
-    port, told = free_port(), []
+    port, reasons = free_port(), []
     with pytest.raises(ValueError) as caught:
         for _, outcome in server(f"http://127.0.0.1:{port}/v1", concurrency=1).generate(
             prompts(*"abcdefghijklm"), always
         ):
-            told.append((outcome.reason, outcome.unanswered) if isinstance(outcome, Failure) else outcome)
-    assert told == [("unreachable", 0)] * 10
+            reasons.append((outcome.reason, outcome.unanswered) if isinstance(outcome, Failure) else outcome)
+    assert reasons == [("unreachable", 0)] * 10
     assert str(caught.value).startswith(
         f"http://127.0.0.1:{port}/v1: 10 prompts in a row got no answer, the last: unreachable (ClientConnectorError: Cannot"
     )
@@ -194,9 +194,9 @@ def test_a_server_that_is_down_ends_it_after_ten_prompts() -> None:
 
 
 def test_failures_that_lie_with_the_prompts_end_nothing(endpoint: Endpoint) -> None:
-    found = ask(server(endpoint.url), *(f"[[too_long]] {i}" for i in range(15)))
-    assert {outcome.reason for outcome in found.values() if isinstance(outcome, Failure)} == {"context_too_long"}
-    assert len(found) == 15
+    outcomes = ask(server(endpoint.url), *(f"[[too_long]] {i}" for i in range(15)))
+    assert {outcome.reason for outcome in outcomes.values() if isinstance(outcome, Failure)} == {"context_too_long"}
+    assert len(outcomes) == 15
 
 
 def test_a_redirect_takes_the_key_nowhere(endpoint: Endpoint) -> None:
@@ -215,20 +215,20 @@ def test_retry_after_holds_back_every_prompt(endpoint: Endpoint) -> None:
 
 
 def test_a_burst_of_push_backs_costs_one_prompt_an_attempt_and_not_all(endpoint: Endpoint) -> None:
-    found = ask(server(endpoint.url, retries=0), *(f"[[status 503 1]] burst {i}" for i in range(16)))
-    assert sorted(type(outcome).__name__ for outcome in found.values()) == ["Failure"] + ["Generation"] * 15
+    outcomes = ask(server(endpoint.url, retries=0), *(f"[[status 503 1]] burst {i}" for i in range(16)))
+    assert sorted(type(outcome).__name__ for outcome in outcomes.values()) == ["Failure"] + ["Generation"] * 15
 
 
 def test_what_is_left_is_sent_after_an_ordered_wait_with_nothing_under_way(endpoint: Endpoint) -> None:
-    found = ask(server(endpoint.url, retries=0, concurrency=1), "[[status 429 1 0.2]] alone", "left")
-    assert [type(outcome) for outcome in found.values()] == [Failure, Generation]
+    outcomes = ask(server(endpoint.url, retries=0, concurrency=1), "[[status 429 1 0.2]] alone", "left")
+    assert [type(outcome) for outcome in outcomes.values()] == [Failure, Generation]
 
 
 @pytest.mark.slow
 def test_more_than_the_server_has_room_for_is_answered_in_the_end() -> None:
     with running("--limit", "1", "--latency", "0.01") as narrow:
-        found = ask(server(narrow.url, retries=6, concurrency=6), *(f"p {i}" for i in range(10)))
-        assert {type(outcome) for outcome in found.values()} == {Generation}
+        outcomes = ask(server(narrow.url, retries=6, concurrency=6), *(f"p {i}" for i in range(10)))
+        assert {type(outcome) for outcome in outcomes.values()} == {Generation}
         assert [status for _, status, _ in narrow.get("log")].count(503) > 3
 
 
@@ -298,7 +298,7 @@ def test_a_chat_request_holds_messages_and_a_completion_one_text(endpoint: Endpo
         assert [index for index, _ in backend.generate([Prompt(system, "Why?")], always)] == [0]
         last = endpoint.get("last")
         if "messages" in last["body"]:
-            last["body"]["messages"] = [(one["role"], one["content"]) for one in last["body"]["messages"]]
+            last["body"]["messages"] = [(message["role"], message["content"]) for message in last["body"]["messages"]]
         assert last["body"] == {**common, **expected}
         assert last["path"] == ("/v1/chat/completions" if api == "chat" else "/v1/completions")
         assert last["key"] == f"Bearer {KEY}"
@@ -390,8 +390,8 @@ def test_what_is_not_admitted_is_asked_for_again_when_one_has_come_back(endpoint
 
 
 def test_nothing_admitted_and_nothing_under_way_is_the_end(endpoint: Endpoint) -> None:
-    told = [index for index, _ in server(endpoint.url).generate(prompts("end 0", "end 1", "end 2"), lambda i: i < 2)]
-    assert sorted(told) == [0, 1]
+    indices = [index for index, _ in server(endpoint.url).generate(prompts("end 0", "end 1", "end 2"), lambda i: i < 2)]
+    assert sorted(indices) == [0, 1]
     assert "end 2" not in endpoint.get("count")["seen"]
     assert ask(server(endpoint.url)) == {}
 

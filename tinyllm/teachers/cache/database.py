@@ -1,7 +1,7 @@
-"""The SQLite file behind the answer cache: made by whichever process comes first, its faults told in one line.
+"""The SQLite file behind the answer cache: the first process makes it, and each of its faults has an error of one line.
 
-Several processes may use the file at once, on one machine: SQLite's write-ahead log needs memory they share, so the folder
-must be on a local disk. The log is the file of the same name that ends in `-wal`; while there is one, it belongs to the cache.
+Several processes of one machine may use the file at once. The folder must be on a local disk, since SQLite's write-ahead log
+needs memory that they share. The log is the file of the same name that ends in `-wal`. It belongs to the cache.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ FAULTS = {
 def open_database(path: Path) -> sqlite3.Connection:
     """Return a connection to the file, which is made with its folder where there is none; every statement commits itself.
 
-    A commit is in the operating system's hands when it returns: nothing is lost if the process is killed. It is not
-    forced to the disk each time (`synchronous=NORMAL`): a power cut may take the last commits, those since the log was last
-    copied into the file (every 4 MB or so), but leaves the rest whole.
+    A commit is in the operating system's hands when it returns: nothing is lost if the process is killed. It is not forced
+    to the disk each time (`synchronous=NORMAL`). So a power cut may take the last commits, but leaves the rest whole. The
+    last are those since the log was last copied into the file, every 4 MB or so.
 
     Raises:
         ValueError: the file cannot be opened, is another program's or a newer version's.
@@ -55,7 +55,7 @@ def open_database(path: Path) -> sqlite3.Connection:
         raise ValueError(f"{error.filename}: {error.strerror}; set TINYLLM_CACHE to another folder") from None
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
-        with told(path):
+        with database_errors(path):
             database = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
             try:
                 _prepare(database, path)
@@ -70,7 +70,7 @@ def open_database(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def transaction(database: sqlite3.Connection) -> Iterator[None]:
-    """All of the block, or nothing; no other process writes meanwhile."""
+    """Keep all that the block writes, or nothing; no other process writes meanwhile."""
     database.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -82,8 +82,8 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
-    """Turn what SQLite says of the file into a ValueError of one line; a bug keeps its own error."""
+def database_errors(path: Path) -> Iterator[None]:
+    """Turn SQLite's error about the file into a ValueError of one line; a bug keeps its own error."""
     try:
         yield
     except sqlite3.DatabaseError as error:

@@ -1,6 +1,7 @@
 """A live teacher behind an endpoint that speaks OpenAI's protocol: vLLM, Ollama, llama.cpp, a paid service.
 
-One asyncio client for the whole stage; sending.py says what is sent when, pacing.py how fast, replies.py what comes back.
+One asyncio client serves the whole stage. scheduler.py says what is sent when, rate_limit.py how fast, and responses.py what
+a reply means.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from tinyllm.console import one_line
 from tinyllm.params.schema import Runtime, ServerTeacher
 from tinyllm.teachers.protocol import STOP, Failure, Generation, Prompt
 from tinyllm.teachers.server.rate_limit import RateLimiter
-from tinyllm.teachers.server.responses import Outcome, Retryable, estimate_tokens, one_line, read_answer, read_refusal
+from tinyllm.teachers.server.responses import SHOWN, Outcome, Retryable, estimate_tokens, read_answer, read_refusal
 from tinyllm.teachers.server.scheduler import RequestScheduler
 
 if TYPE_CHECKING:  # a third of a second to import, and only who asks an endpoint needs it
@@ -50,7 +52,7 @@ class Server:
         }
 
     def count_tokens(self, prompt: Prompt) -> int:
-        """An estimate, rather too many than too few: only the endpoint knows its tokenizer."""
+        """Return an estimate, rather too high than too low: only the endpoint knows its tokenizer."""
         return estimate_tokens(prompt.system) + estimate_tokens(prompt.text) + 2 * MESSAGE_TOKENS
 
     def generate(
@@ -58,12 +60,13 @@ class Server:
     ) -> Iterator[tuple[int, Generation | Failure]]:
         """Yield each answer as it arrives; closing the generator drops what is under way.
 
-        Whatever may pass is tried again, `runtime.retries` times and with growing pauses; a push-back counts only where it
-        is news to the pace (else one burst would use up every prompt's attempts), and no more after half an hour.
+        What may pass is tried again, `runtime.retries` times and with growing pauses. A push-back counts only where it is
+        news to the rate limiter: otherwise one burst would use up every prompt's attempts. After half an hour of push-backs
+        a prompt is given up.
 
         Raises:
-            ValueError: the key is not where the settings say; the endpoint refuses it, lacks the model, leads elsewhere,
-                or is down: then what was under way has been yielded before.
+            ValueError: the key is not where the settings say, or the endpoint refuses it, lacks the model, leads elsewhere
+                or is down. What was under way has then been yielded before.
         """
         self._key = read_key(self._settings.key_variable)
         with self._session() as (loop, session):
@@ -71,17 +74,17 @@ class Server:
             def attempt(index: int) -> Coroutine[Any, Any, Outcome]:
                 return self._attempt(session, prompts[index])
 
-            sender = RequestScheduler(
+            scheduler = RequestScheduler(
                 loop, attempt, RateLimiter(self._runtime.concurrency), self._runtime.retries, self._url
             )
             try:
-                yield from sender.send(len(prompts), reserve)
+                yield from scheduler.send(len(prompts), reserve)
             finally:
-                loop.run_until_complete(sender.cancel())
+                loop.run_until_complete(scheduler.cancel())
 
     @contextmanager
     def _session(self) -> Iterator[tuple[asyncio.AbstractEventLoop, aiohttp.ClientSession]]:
-        """A loop of our own and a client in it; at the end neither a connection nor a thread is left."""
+        """Yield an event loop of our own and a client in it; at the end neither a connection nor a thread is left."""
         import aiohttp
 
         async def connect() -> aiohttp.ClientSession:
@@ -89,7 +92,9 @@ class Server:
             if self._key:
                 headers["Authorization"] = f"Bearer {self._key}"
             return aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, resolver=aiohttp.ThreadedResolver()),  # Pace sets the limit
+                connector=aiohttp.TCPConnector(
+                    limit=0, resolver=aiohttp.ThreadedResolver()
+                ),  # RateLimiter sets the limit
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers=headers,
                 proxy=proxy_of(self._url),
@@ -121,9 +126,9 @@ class Server:
         except TimeoutError:
             return Retryable("timeout", f"no whole answer within {deadline:g} s", charged=True)
         except aiohttp.ClientConnectorError as error:
-            return Retryable("unreachable", self._told(error), charged=False)
+            return Retryable("unreachable", self._describe(error), charged=False)
         except (aiohttp.ClientError, OSError) as error:
-            return Retryable("disconnected", self._told(error), charged=True)
+            return Retryable("disconnected", self._describe(error), charged=True)
         return outcome
 
     async def _read(self, response: aiohttp.ClientResponse, prompt: Prompt) -> Outcome:
@@ -157,14 +162,14 @@ class Server:
             fields["seed"] = settings.seed
         return json.dumps(fields).encode()
 
-    def _told(self, error: Exception) -> str:
-        return one_line(self._masked(f"{type(error).__name__}: {error}"))
+    def _describe(self, error: Exception) -> str:
+        return one_line(self._masked(f"{type(error).__name__}: {error}"), SHOWN)
 
     def _masked(self, text: str) -> str:
         return text.replace(self._key, "***") if self._key else text
 
     def _without_key(self, outcome: Outcome) -> Outcome:
-        """Servers may send back what they were sent, headers and all."""
+        """Refuse an answer that holds the key, and mask the key in a message: a server may send back what it was sent."""
         if isinstance(outcome, Generation):
             if len(self._key) >= SECRET and self._key in outcome.text:
                 return Failure("holds_key", "the answer repeats the key", unanswered=1)

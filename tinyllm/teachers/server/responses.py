@@ -1,4 +1,4 @@
-"""What a reply of an endpoint means: an answer, a failure for good, one that may pass, or the end of all asking."""
+"""What an endpoint's reply means: an answer, a failure for good, a failure that may pass, or the end of the query."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any
 
+from tinyllm.console import one_line
 from tinyllm.records.jsonl import HALF_CHARACTER
 from tinyllm.teachers.protocol import STOP, Failure, Generation
 
@@ -48,23 +48,27 @@ Outcome = Generation | Failure | Retryable | Fatal
 def read_answer(body: bytes, model: str, prompt_tokens: int) -> Generation | Failure | Retryable:
     """Return what the body of a reply with status 200 holds.
 
-    Nothing is taken for an answer but a text that ended on its own or at the limit, from the model that was asked for.
+    An answer is a text from the requested model that ended by itself or at the limit. Anything else is none.
 
     Args:
-        model: as requested. A reply that names another one is a failure, unless one name's last part holds the other's:
-            servers resolve `gpt-4o` to `gpt-4o-2024-08-06`, or say a path.
-        prompt_tokens: estimated, for a reply that does not say
+        model: as requested. A reply that names another model is a failure, unless one name's last part contains the other's:
+            servers resolve `gpt-4o` to `gpt-4o-2024-08-06`, or give a path.
+        prompt_tokens: estimated, for a reply without a count
     """
     try:
         reply = json.loads(body)
     except (ValueError, RecursionError):
-        return Retryable("not_json", f"HTTP 200, but no JSON: {one_line(body.decode(errors='replace'))}", charged=True)
+        return Retryable(
+            "not_json", f"HTTP 200, but no JSON: {one_line(body.decode(errors='replace'), SHOWN)}", charged=True
+        )
     choices = reply.get("choices") if isinstance(reply, dict) else None
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        return Retryable("no_choices", f"HTTP 200, but without choices: {one_line(str(reply))}", charged=True)
+        return Retryable("no_choices", f"HTTP 200, but without choices: {one_line(str(reply), SHOWN)}", charged=True)
     named = reply.get("model") or model
     if not isinstance(named, str) or not _same_model(named, model):
-        return Failure("wrong_model", f"asked for model {model}, answered by {one_line(str(named))}", unanswered=1)
+        return Failure(
+            "wrong_model", f"asked for model {model}, answered by {one_line(str(named), SHOWN)}", unanswered=1
+        )
     message = choices[0].get("message")
     text = message.get("content") if isinstance(message, dict) else choices[0].get("text")
     return _answer(text, choices[0].get("finish_reason"), reply.get("usage"), prompt_tokens)
@@ -82,7 +86,7 @@ def read_refusal(status: int, headers: Mapping[str, str], body: bytes, key_varia
     if status == 404 and "model" in f"{code} {message}".lower():
         return Fatal(f"{said}; check the teacher's model")
     if 300 <= status < 400:
-        to = one_line(headers.get("Location", "nowhere"))
+        to = one_line(headers.get("Location", "nowhere"), SHOWN)
         return Fatal(f"HTTP {status}, a redirect to {to}; none is followed with a key, so give its url instead")
     if status in MAY_PASS:
         reason = "rate_limited" if status == 429 else "server_error"
@@ -94,7 +98,7 @@ def read_refusal(status: int, headers: Mapping[str, str], body: bytes, key_varia
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
-    """The seconds that a Retry-After header orders, as a number or as a date; None where it is neither."""
+    """Return the seconds that a Retry-After header orders, as a number or as a date; None where it is neither."""
     if value is None:
         return None
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value.strip()):
@@ -106,23 +110,17 @@ def retry_after(value: str | None, now: datetime) -> float | None:
     return max(0.0, ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds())
 
 
-def one_line(text: str) -> str:
-    """A server's words as they may stand in a message: one line, not long, without control signs."""
-    folded = "".join(sign if sign.isprintable() else "?" for sign in " ".join(text.split()))
-    return folded if len(folded) <= SHOWN else folded[:SHOWN] + "..."
-
-
 def estimate_tokens(text: str) -> int:
-    """Tokens of a text that nobody has counted, rather too many than too few.
+    """Return an estimate of a text's tokens, rather too high than too low.
 
-    One for each four letters of an English word and for each digit and sign, one for each byte of anything else.
+    It counts a token for each four letters of an English word, for each digit and sign, and for each byte of anything else.
     """
     words = re.findall("[A-Za-z]+", text)
     rest = re.sub("[A-Za-z ]+", "", text)
     return sum(-(-len(word) // 4) for word in words) + len(rest.encode(errors="replace"))
 
 
-def _answer(text: Any, finish: Any, usage: Any, prompt_tokens: int) -> Generation | Failure:
+def _answer(text: object, finish: object, usage: object, prompt_tokens: int) -> Generation | Failure:
     if finish == "content_filter":
         return Failure("content_filter", "the server's content filter withheld the answer", unanswered=1)
     if not isinstance(text, str):
@@ -135,39 +133,39 @@ def _answer(text: Any, finish: Any, usage: Any, prompt_tokens: int) -> Generatio
         return Failure("half_character", "the answer holds half a character, which UTF-8 cannot hold", unanswered=1)
     cut, stop, _ = text.partition(STOP)
     counts = usage if isinstance(usage, dict) else {}
-    asked, given = _count(counts.get("prompt_tokens")), _count(counts.get("completion_tokens"))
+    prompt_count, completion_count = _count(counts.get("prompt_tokens")), _count(counts.get("completion_tokens"))
     return Generation(
         text=cut,
         finish="stop" if stop else FINISH[finish],
-        prompt_tokens=prompt_tokens if asked is None else asked,
-        completion_tokens=estimate_tokens(text) if given is None else given,
+        prompt_tokens=prompt_tokens if prompt_count is None else prompt_count,
+        completion_tokens=estimate_tokens(text) if completion_count is None else completion_count,
     )
 
 
-def _same_model(one: str, other: str) -> bool:
-    first, second = (name.rstrip("/").rpartition("/")[2].casefold() for name in (one, other))
+def _same_model(named: str, requested: str) -> bool:
+    first, second = (name.rstrip("/").rpartition("/")[2].casefold() for name in (named, requested))
     return bool(first and second) and (first in second or second in first)
 
 
-def _count(value: Any) -> int | None:
+def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _phrase(status: int) -> str:
-    """The standard's words, not the server's: those could hold anything."""
+    """Return the standard's words for a status, not the server's: those could hold anything."""
     return HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "of its own"
 
 
 def _error(body: bytes) -> tuple[str, str]:
-    """(code, message) of an error's body: OpenAI's {"error": {...}}, FastAPI's {"detail": ...}, or plain text."""
+    """Return code and message of an error's body: OpenAI's {"error": {...}}, FastAPI's {"detail": ...}, or plain text."""
     try:
         error = json.loads(body)
     except (ValueError, RecursionError):
         text = body.decode(errors="replace")
-        return "", "" if text.lstrip().startswith("<") else one_line(text)  # nobody reads HTML in one line
+        return "", "" if text.lstrip().startswith("<") else one_line(text, SHOWN)  # nobody reads HTML in one line
     if isinstance(error, dict):
         error = error.get("error", error)
     if isinstance(error, dict):
         code = " ".join(str(error[name]) for name in ("code", "type") if error.get(name))
-        return code, one_line(str(error.get("message") or error.get("detail") or code))
-    return "", one_line(str(error))
+        return code, one_line(str(error.get("message") or error.get("detail") or code), SHOWN)
+    return "", one_line(str(error), SHOWN)

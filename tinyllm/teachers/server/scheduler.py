@@ -1,4 +1,4 @@
-"""Send prompts from a plain generator: many at once, each again while its failure may pass, each told as it comes back."""
+"""Send prompts from a plain generator: many at once, each again while its failure may pass, each yielded as it arrives."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class RequestScheduler:
     """Sends prompts through one event loop, which runs only while the caller waits for the next answer."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, attempt: Attempt, pace: RateLimiter, retries: int, endpoint: str
+        self, loop: asyncio.AbstractEventLoop, attempt: Attempt, limiter: RateLimiter, retries: int, endpoint: str
     ) -> None:
-        self._loop, self._attempt, self._pace, self._retries = loop, attempt, pace, retries
+        self._loop, self._attempt, self._limiter, self._retries = loop, attempt, limiter, retries
         self._endpoint = endpoint
         self._under_way: dict[asyncio.Task[Outcome], Sent] = {}
         self._done: deque[asyncio.Task[Outcome]] = deque()
@@ -59,10 +59,10 @@ class RequestScheduler:
             while self._done:
                 task = self._done.popleft()
                 sent = self._under_way.pop(task)
-                found = self._judge(sent, task.result())
-                if found is not None:
+                final = self._judge(sent, task.result())
+                if final is not None:
                     self._held = False
-                    yield sent.index, found
+                    yield sent.index, final
                     self._start(fresh, reserve)  # at once: while the caller works, the endpoint does
             self._start(fresh, reserve)
         if self._end:
@@ -76,7 +76,7 @@ class RequestScheduler:
         await asyncio.gather(*self._under_way, return_exceptions=True)
 
     def _start(self, fresh: deque[int], reserve: Callable[[int], bool]) -> None:
-        while not self._end and self._pace.wait(now := self._loop.time()) == 0:
+        while not self._end and self._limiter.wait(now := self._loop.time()) == 0:
             if self._waiting and self._waiting[0][0] <= now:
                 sent = heapq.heappop(self._waiting)[2]
                 sent.started = now
@@ -87,7 +87,7 @@ class RequestScheduler:
                 sent = Sent(fresh.popleft(), now, now)
             else:
                 return
-            self._pace.start(now)
+            self._limiter.start(now)
             task = self._loop.create_task(self._attempt(sent.index))
             self._under_way[task] = sent
             task.add_done_callback(self._note)
@@ -101,7 +101,7 @@ class RequestScheduler:
         now, due = self._loop.time(), math.inf
         if not self._end and (self._waiting or (fresh and not self._held)):
             ready = now if fresh and not self._held else self._waiting[0][0]
-            due = max(self._pace.wait(now), ready - now)
+            due = max(self._limiter.wait(now), ready - now)
         timer = None if math.isinf(due) else self._loop.call_later(due, self._loop.stop)
         self._loop.run_forever()
         if timer:
@@ -113,21 +113,21 @@ class RequestScheduler:
         if isinstance(outcome, Retryable):
             return self._retry(sent, outcome, now)
         if isinstance(outcome, Fatal):
-            self._pace.fail()
+            self._limiter.fail()
             self._end = self._end or outcome.message
             return None
-        self._pace.succeed()  # a prompt that was refused used up its share of the rate, too
+        self._limiter.succeed()  # a prompt that was refused used up its share of the rate, too
         return self._final(replace(outcome, unanswered=sent.charged + outcome.unanswered))
 
     def _retry(self, sent: Sent, outcome: Retryable, now: float) -> Generation | Failure | None:
         sent.charged += outcome.charged
         counts = True
         if outcome.pushed_back:
-            counts = self._pace.push_back(now, sent.started, ordered=outcome.wait is not None)
+            counts = self._limiter.push_back(now, sent.started, ordered=outcome.wait is not None)
         else:
-            self._pace.fail()
+            self._limiter.fail()
         if outcome.wait is not None:
-            self._pace.hold(now, outcome.wait)
+            self._limiter.hold(now, outcome.wait)
         sent.failed += counts
         if sent.failed > self._retries or (outcome.pushed_back and now - sent.first > PATIENCE):
             tried = f"{sent.failed} attempts" if sent.failed > 1 else "1 attempt"
@@ -137,14 +137,15 @@ class RequestScheduler:
         heapq.heappush(self._waiting, (due, sent.index, sent))
         return None
 
-    def _final(self, found: Generation | Failure) -> Generation | Failure:
-        if isinstance(found, Generation) or found.reason in PROMPTS_OWN:
+    def _final(self, outcome: Generation | Failure) -> Generation | Failure:
+        """Return the outcome, and end the query if too many prompts in a row got no answer."""
+        if isinstance(outcome, Generation) or outcome.reason in PROMPTS_OWN:
             self._down = 0
-            return found
+            return outcome
         self._down += 1
         if self._down >= GIVE_UP and not self._end:
             self._end = (
-                f"{self._down} prompts in a row got no answer, the last: {found.reason} ({found.detail}); see that the "
+                f"{self._down} prompts in a row got no answer, the last: {outcome.reason} ({outcome.detail}); see that the "
                 "server runs and ask again, what is answered is kept"
             )
-        return found
+        return outcome

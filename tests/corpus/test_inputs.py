@@ -1,4 +1,4 @@
-"""Rows found in a rationale file of any order, against a dictionary of all of them."""
+"""Questions and rationales read from files of any order: rationales against a dictionary of all of them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from random import Random
 
 import pytest
 
-from tinyllm.corpus.lookup import looking_up
-from tinyllm.records.questions import Question
+from tinyllm.corpus.inputs import QuestionTable, RationaleTable
+from tinyllm.records.questions import Question, write_questions
 
 ASKED = [Question(f"q{number}", "Is it?", ("yes", "no"), 0) for number in range(40)]
 ROWS = [{"id": question.id, "rationale": f"Since {question.id} is öd.", "status": "ok"} for question in ASKED]
@@ -46,16 +46,18 @@ def test_every_row_is_found_and_the_others_are_counted(tmp_path: Path, rows: lis
     path = put(tmp_path / "ann.jsonl", rows, between)
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     by_id = {row["id"]: row for row in rows}
-    with looking_up(path) as lookup:
-        assert [lookup.find(question) for question in ASKED] == [by_id.get(question.id) for question in ASKED]
-        assert lookup.unknown() == len(by_id.keys() - {question.id for question in ASKED})
+    table = RationaleTable(path)
+    rows_found = [table.find(question) for question in ASKED]
+    expected = [by_id.get(question.id) for question in ASKED]
+    assert [row and {name: row[name] for name in ("id", "rationale", "status")} for row in rows_found] == expected
+    assert table.unknown() == len(by_id.keys() - {question.id for question in ASKED})
 
 
 def first_fault(path: Path) -> str:
-    with pytest.raises(ValueError) as error, looking_up(path) as lookup:
+    with pytest.raises(ValueError) as error:
+        table = RationaleTable(path)
         for question in ASKED:
-            lookup.find(question)
-        lookup.unknown()
+            table.find(question)
     return str(error.value)
 
 
@@ -85,10 +87,44 @@ def test_probabilities_of_more_options_than_there_are_name_their_line(tmp_path: 
     rows = [{**row, "option_probabilities": [0.5, 0.25, 0.25]} if row is ROWS[7] else row for row in rows]
     path = put(tmp_path / "ann.jsonl", rows)
     number = [row["id"] for row in rows].index("q7") + 1
-    told = f"{path}:{number}: 3 option_probabilities, but question 'q7' has 2 choices; allowed is one for each, or null"
-    assert first_fault(path) == told
+    message = (
+        f"{path}:{number}: 3 option_probabilities, but question 'q7' has 2 choices; allowed is one for each, or null"
+    )
+    assert first_fault(path) == message
 
 
-def test_a_file_that_is_not_there_is_named_at_once(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"ann\.jsonl: no such file$"), looking_up(tmp_path / "ann.jsonl"):
-        pass
+def test_a_row_keeps_what_the_corpus_needs_of_it(tmp_path: Path) -> None:
+    sure = {"id": "q0", "rationale": None, "status": "nan", "option_probabilities": [1, 0.0]}
+    table = RationaleTable(put(tmp_path / "ann.jsonl", [{**ROWS[1], "tokens": 7}, sure]))
+    assert table.find(ASKED[1]) == {**ROWS[1], "option_probabilities": None, "line": 1}
+    row = table.find(ASKED[0])
+    assert row == {**sure, "line": 2}
+    assert json.dumps(row["option_probabilities"]) == "[1, 0.0]"  # a whole number stays one
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"ann\.jsonl: no such file$"):
+        RationaleTable(tmp_path / "ann.jsonl")
+
+
+FREE = [Question("f1", "2 + 2?", (), "4", "A sum.\nIn two lines."), Question("f2", "Who?", (), "Ödön")]
+
+
+@pytest.mark.parametrize("questions", [ASKED, FREE], ids=["options", "free text"])
+def test_questions_come_back_split_by_split_as_they_were_written(tmp_path: Path, questions: list[Question]) -> None:
+    paths = {split: tmp_path / f"{split}.jsonl" for split in ("train", "valid")}
+    write_questions(paths["train"], questions[1:])
+    write_questions(paths["valid"], questions[:1])
+    table = QuestionTable(paths)
+    assert (list(table.of("train")), list(table.of("valid"))) == (questions[1:], questions[:1])
+
+
+def test_an_id_that_stands_twice_is_named_by_both_places(tmp_path: Path) -> None:
+    paths = {split: tmp_path / f"{split}.jsonl" for split in ("train", "valid")}
+    write_questions(paths["train"], [*ASKED, ASKED[4]])
+    write_questions(paths["valid"], [ASKED[3]])
+    with pytest.raises(ValueError, match=r"train\.jsonl:41: id 'q4' stands in row 5 too; ids must differ$"):
+        QuestionTable(paths)
+    write_questions(paths["train"], ASKED)
+    with pytest.raises(ValueError, match=r"valid\.jsonl:1: id 'q3' stands in \S+train\.jsonl:4 too; ids must differ$"):
+        QuestionTable(paths)

@@ -1,0 +1,66 @@
+"""What the page and its figures show, as plain data: the types of a gathered report. Shares are from 0 to 1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NotRequired, TypedDict
+
+from tinyllm.evaluation.calibration import Calibration
+
+Curve = Mapping[str, Sequence[tuple[int, float]]]  # by task, pairs of step and loss
+
+
+class TeacherRow(TypedDict):
+    """A teacher beside the student; what is not known is not there."""
+
+    name: str
+    accuracy: NotRequired[float]
+    accuracy_low: NotRequired[float]
+    accuracy_high: NotRequired[float]
+    parameters: NotRequired[int]
+    ratio: NotRequired[float]  # its size in students
+
+
+class Confusion(TypedDict):
+    labels: list[str]
+    counts: list[list[int]]  # a row for each gold label, a column for each chosen one
+
+
+class Words(TypedDict):
+    median: float
+    counts: list[int]  # rationales by bin
+
+
+class Lengths(TypedDict):
+    """Histograms of the words of a rationale, in the same bins for every teacher; the last is open."""
+
+    width: int  # of a bin
+    teachers: dict[str, Words | None]  # None where none was kept
+
+
+class Kept(TypedDict):
+    """How many rationales of a teacher were kept, as metrics/corpus.json counts them."""
+
+    kept: int
+    quarantined: int
+    reasons: dict[str, int]
+
+
+class Report(TypedDict):
+    dataset: str
+    teachers: list[str]
+    seeds: list[int]
+    score: Mapping[str, float]  # metrics/score.json
+    by_seed: dict[int, float]
+    parameters: int
+    train_questions: int
+    teacher_rows: list[TeacherRow]
+    curves: Mapping[int, Curve]  # by seed
+    corpus: dict  # metrics/corpus.json
+    free: bool  # of free text
+    confusion: Confusion | None  # None where answers are not told apart
+    calibration: Calibration | None  # free text has none
+    lengths: Lengths
+    examples: list[str]  # ids of train questions to read first
+    whole: dict[str, int]  # questions by split
+    questions: list[dict[str, object]]  # the page's JSON: of test and train, a sample where there are many
