@@ -40,7 +40,7 @@ class Prefilled:
     logits: Tensor  # (B, V), of the token that comes next
     cache: Cache
     mask: Tensor  # (B, S), 1 where the encoder or, of a causal model, the cache holds a token
-    encoded: Tensor | None  # (B, S, D); None of a causal model
+    states: Tensor | None  # (B, S, D), the encoder's; None of a causal model
 
 
 def option_likelihoods(
@@ -72,25 +72,25 @@ def _behind(
     batch_tokens: int | None,
 ) -> list[float]:
     """Return the likelihoods of all options of these inputs, one input's after another's."""
-    state = prefill(model, inputs)
+    prefilled = prefill(model, inputs)
     rows = [row for row, texts in enumerate(options) for _ in texts]
     texts = [text for row in options for text in row]
-    first = log_softmax(state.logits.float(), dim=-1)  # (B, V)
+    first = log_softmax(prefilled.logits.float(), dim=-1)  # (B, V)
     likelihoods = first[rows, [int(text[0]) for text in texts]].tolist()
     longer = [i for i, text in enumerate(texts) if len(text) > 1]
-    for chosen in by_length([state.mask.shape[1] + len(texts[i]) for i in longer], batch_tokens):
+    for chosen in by_length([prefilled.mask.shape[1] + len(texts[i]) for i in longer], batch_tokens):
         group = [longer[i] for i in chosen]
-        logits = extend(model, state, [rows[i] for i in group], [texts[i][:-1] for i in group])  # (N, T - 1, V)
+        logits = extend(model, prefilled, [rows[i] for i in group], [texts[i][:-1] for i in group])  # (N, T - 1, V)
         rest = _log_likelihoods(logits, pad([texts[i][1:] for i in group], IGNORED).to(logits.device))
         for i, value in zip(group, rest, strict=True):
             likelihoods[i] += value
     return likelihoods
 
 
-def _apart(model: LoadedModel, one_input: EncodedInput, options: Sequence[np.ndarray]) -> list[float]:
+def _apart(model: LoadedModel, encoded: EncodedInput, options: Sequence[np.ndarray]) -> list[float]:
     """Return the likelihoods of one input's options, the whole of it read anew for each."""
     labels = pad(options, IGNORED).to(model.device)  # (N, T)
-    whole = [np.concatenate([one_input.prompt, text[:-1]]) for text in options]
+    whole = [np.concatenate([encoded.prompt, text[:-1]]) for text in options]
     arguments = embedded(model, pad(whole, 0).to(labels), filled(whole).to(labels))
     logits = model.plain(**arguments, use_cache=False).logits[:, -labels.shape[1] :]  # (N, T, V)
     return _log_likelihoods(logits, labels)
@@ -111,12 +111,12 @@ def prefill(model: LoadedModel, inputs: Sequence[EncodedInput]) -> Prefilled:
         return Prefilled(out.logits[:, -1], out.past_key_values, mask, None)
     arguments, prompts = right_padded(model, inputs)
     mask = arguments["attention_mask"]
-    encoded = model.plain.get_encoder()(**arguments).last_hidden_state
-    out = model.plain(encoder_outputs=(encoded,), attention_mask=mask, decoder_input_ids=prompts, use_cache=True)
-    return Prefilled(out.logits[:, -1], out.past_key_values, mask, encoded)
+    states = model.plain.get_encoder()(**arguments).last_hidden_state
+    out = model.plain(encoder_outputs=(states,), attention_mask=mask, decoder_input_ids=prompts, use_cache=True)
+    return Prefilled(out.logits[:, -1], out.past_key_values, mask, states)
 
 
-def extend(model: LoadedModel, state: Prefilled, rows: Sequence[int], texts: Sequence[np.ndarray]) -> Tensor:
+def extend(model: LoadedModel, prefilled: Prefilled, rows: Sequence[int], texts: Sequence[np.ndarray]) -> Tensor:
     """Return the logits (N, T, V) behind every token of N texts.
 
     Args:
@@ -125,11 +125,11 @@ def extend(model: LoadedModel, state: Prefilled, rows: Sequence[int], texts: Seq
     """
     chosen = torch.tensor(rows, device=model.device)
     ids = pad(texts, 0).to(model.device)  # (N, T); what fills a row stands behind its text, where no decoder looks
-    cache, mask = _select(state.cache, chosen), state.mask[chosen]
-    if state.encoded is not None:
-        encoded = (state.encoded[chosen],)
+    cache, mask = _select(prefilled.cache, chosen), prefilled.mask[chosen]
+    if prefilled.states is not None:
+        states = (prefilled.states[chosen],)
         return model.plain(
-            encoder_outputs=encoded, attention_mask=mask, decoder_input_ids=ids, past_key_values=cache, use_cache=True
+            encoder_outputs=states, attention_mask=mask, decoder_input_ids=ids, past_key_values=cache, use_cache=True
         ).logits
     whole = torch.cat([mask, filled(texts).to(mask)], dim=1)
     positions = _positions(whole)[:, mask.shape[1] :]
@@ -152,15 +152,15 @@ def shares_prefix(model: LoadedModel) -> bool:
 
 def right_padded(model: LoadedModel, inputs: Sequence[EncodedInput]) -> tuple[dict[str, Tensor], Tensor]:
     """Return the encoder's arguments, and the decoder's prompts (B, P)."""
-    sources = [one_input.source for one_input in inputs]
+    sources = [encoded.source for encoded in inputs]
     ids, mask = pad(sources, model.pad_id).to(model.device), filled(sources).to(model.device)
-    prompts = np.stack([one_input.prompt for one_input in inputs])
+    prompts = np.stack([encoded.prompt for encoded in inputs])
     return embedded(model, ids, mask), torch.from_numpy(prompts).long().to(model.device)
 
 
 def left_padded(model: LoadedModel, inputs: Sequence[EncodedInput]) -> dict[str, Tensor]:
     """Return a causal model's arguments so that all prompts end in the same column, where their texts go on."""
-    backwards = [one_input.prompt[::-1] for one_input in inputs]
+    backwards = [encoded.prompt[::-1] for encoded in inputs]
     ids, mask = pad(backwards, 0).flip(1).to(model.device), filled(backwards).flip(1).to(model.device)
     return embedded(model, ids, mask)
 

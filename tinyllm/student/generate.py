@@ -59,7 +59,7 @@ def write_rationales(
 
 def input_sizes(model: LoadedModel, inputs: Sequence[EncodedInput]) -> list[int]:
     """Return how many tokens or vectors each input has."""
-    return [model.soft_tokens + len(one_input.source) + len(one_input.prompt) for one_input in inputs]
+    return [model.soft_tokens + len(encoded.source) + len(encoded.prompt) for encoded in inputs]
 
 
 def match_option(text: str, choices: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> int | None:

@@ -90,7 +90,7 @@ def log_likelihoods(model: LoadedModel, head: Sequence[int], options: Sequence[S
     """
     ids = np.array(head, dtype=np.int32)
     start = np.array([model.plain.config.decoder_start_token_id], dtype=np.int32) if not model.causal else ids
-    one_input = EncodedInput(ids[:0] if model.causal else ids, start)
+    encoded = EncodedInput(ids[:0] if model.causal else ids, start)
     with torch.inference_mode():
-        (scores,) = option_likelihoods(model, [one_input], [[np.array(option, dtype=np.int32) for option in options]])
+        (scores,) = option_likelihoods(model, [encoded], [[np.array(option, dtype=np.int32) for option in options]])
     return scores
