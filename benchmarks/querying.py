@@ -79,7 +79,7 @@ def replayed(url: str, folder: Path) -> tuple[float, float]:
         start = time.perf_counter()
         assert all(done.status == "ok" for done in live.complete(questions))
         times.append(time.perf_counter() - start)
-    assert (live.tally.cached, live.tally.answered) == (REPLAYED, 0)
+    assert (live.counts.cached, live.counts.answered) == (REPLAYED, 0)
     return times[0], times[1]
 
 

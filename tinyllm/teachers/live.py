@@ -71,7 +71,7 @@ class CachedTeacher:
         self.name, self.backend, self.scorer, self.cache = name, backend, scorer, cache
         self.prompting, self.train = prompting, train
         self.budget = Budget(price, max_cost)
-        self.tally = QueryCounts()
+        self.counts = QueryCounts()
 
     def complete(self, questions: Sequence[Question]) -> list[TeacherOutput]:
         """Return a rationale for each question, shown the gold answer if the params say so.
@@ -106,15 +106,15 @@ class CachedTeacher:
             fit.prompt and Scored(fit.prompt.system, fit.prompt.text, question.choices)
             for fit, question in zip(fitted, questions, strict=True)
         ]
-        self.tally = QueryCounts()
+        self.counts = QueryCounts()
         outcomes = self._generate(self.scorer, prompts)
-        print(f"{self.name}, option probabilities: {self.tally}", file=sys.stderr, flush=True)
+        print(f"{self.name}, option probabilities: {self.counts}", file=sys.stderr, flush=True)
         return [_probabilities(outcome) for outcome in outcomes]
 
     def _complete(self, questions: Sequence[Question], forced: bool) -> list[TeacherOutput]:
         fitted = self.build_prompts(questions, forced, self.generate)
         outcomes = self.generate([fit.prompt for fit in fitted])
-        print(f"{self.name}: {self.tally}", file=sys.stderr, flush=True)
+        print(f"{self.name}: {self.counts}", file=sys.stderr, flush=True)
         return [_output(fit, outcome) for fit, outcome in zip(fitted, outcomes, strict=True)]
 
     def build_prompts(self, questions: Sequence[Question], forced: bool, generate: Generate) -> list[Fitted]:
@@ -164,11 +164,11 @@ class CachedTeacher:
         wanted = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key and prompt}
         with ResponseCache(self.cache) as cache:
             known: dict[str, Generation | Failure] = {**cache.get(list(wanted))}
-            self.tally.cached += len(known)
+            self.counts.cached += len(known)
             missing = {key: prompt for key, prompt in wanted.items() if key not in known}
             known |= self._generate_missing(backend, missing, cache, len(known))
         outcomes = [known[key] if key else Failure("too_long", TOO_LONG) for key in keys]
-        self.tally.failures.update(outcome.reason for outcome in outcomes if isinstance(outcome, Failure))
+        self.counts.failures.update(outcome.reason for outcome in outcomes if isinstance(outcome, Failure))
         return outcomes
 
     def _generate_missing(
@@ -193,7 +193,7 @@ class CachedTeacher:
                 if isinstance(outcome, Generation):
                     self.budget.charge(index, outcome.prompt_tokens, outcome.completion_tokens, outcome.unanswered)
                     outcome = cache.put(keys[index], backend.identity, prompts[index], outcome)
-                    self.tally.answered += 1
+                    self.counts.answered += 1
                 else:
                     self.budget.charge(index, 0, 0, outcome.unanswered)
                 outcomes[keys[index]] = outcome
@@ -203,7 +203,7 @@ class CachedTeacher:
         if len(outcomes) < len(prompts):
             raise ValueError(
                 f"runtime.max_cost: {self.budget.limit}, of which {self.budget.spent:.4g} is spent, does not allow the next "
-                f"prompt; the answer cache holds {cached + self.tally.answered} of {cached + len(prompts)} answers: "
+                f"prompt; the answer cache holds {cached + self.counts.answered} of {cached + len(prompts)} answers: "
                 "raise it and run again"
             )
         return outcomes

@@ -180,10 +180,10 @@ def test_the_gold_answer_is_not_shown_whatever_the_params_say(tmp_path: Path, ll
     others = [replace(question, answer=(question.answer + 1) % len(question.choices)) for question in QUESTIONS]
     first = live(llama, tmp_path)
     told = first.option_probabilities(QUESTIONS)
-    assert first.prompting.teacher_forcing and first.tally.answered == 6
+    assert first.prompting.teacher_forcing and first.counts.answered == 6
     second = live(llama, tmp_path)
     assert second.option_probabilities(others) == told
-    assert second.tally.answered == 0  # the very same prompts
+    assert second.counts.answered == 0  # the very same prompts
 
 
 def test_a_question_is_told_to_the_last_digit_what_it_is_told_in_company(tmp_path: Path, llama: Path) -> None:
@@ -202,7 +202,7 @@ def test_a_second_call_computes_nothing_and_changed_decoding_does_neither(tmp_pa
         again = live(llama, tmp_path, **changes)
         assert again.option_probabilities(QUESTIONS) == told
         assert isinstance(again.backend, Local) and again.backend.model is None
-        assert (again.tally.cached, again.tally.answered) == (6, 0)
+        assert (again.counts.cached, again.counts.answered) == (6, 0)
 
 
 @pytest.mark.parametrize(
@@ -214,15 +214,15 @@ def test_what_shapes_the_prompt_asks_anew(tmp_path: Path, llama: Path, change: d
     prompting = PROMPTING.model_copy(update={key: value for key, value in change.items() if key != "chat"})
     other = live(llama, tmp_path, prompting, **chat)
     other.option_probabilities(QUESTIONS)
-    assert (other.tally.cached, other.tally.answered) == (0, 6)
+    assert (other.counts.cached, other.counts.answered) == (0, 6)
 
 
 def test_the_scores_are_kept_beside_the_rationales_and_under_their_own_name(tmp_path: Path, llama: Path) -> None:
     teacher = live(llama, tmp_path)
     teacher.examine(QUESTIONS)
-    assert teacher.tally.answered == 6
+    assert teacher.counts.answered == 6
     teacher.option_probabilities(QUESTIONS)  # the same prompts, of which the cache has answers
-    assert teacher.scorer is not None and teacher.tally.answered == 6
+    assert teacher.scorer is not None and teacher.counts.answered == 6
     folder_hash = teacher.backend.identity["model"]
     assert teacher.scorer.identity == {
         "backend": "local",
@@ -247,7 +247,7 @@ def test_exported_scores_serve_another_cache(tmp_path: Path, llama: Path) -> Non
     with ResponseCache(tmp_path / "two/answers.sqlite") as cache:
         assert cache.merge(read_entries(tmp_path / "answers.jsonl")) == (6, 0, 0)
     again = live(llama, tmp_path / "two")
-    assert again.option_probabilities(QUESTIONS) == told and again.tally.answered == 0
+    assert again.option_probabilities(QUESTIONS) == told and again.counts.answered == 0
 
 
 def test_ctrl_c_keeps_what_is_scored_and_the_rest_is_scored_later(tmp_path: Path, llama: Path) -> None:
@@ -266,7 +266,7 @@ def test_ctrl_c_keeps_what_is_scored_and_the_rest_is_scored_later(tmp_path: Path
     assert len(calls) == 3
     rest = live(llama, tmp_path)
     assert rest.option_probabilities(QUESTIONS) == undisturbed
-    assert (rest.tally.cached, rest.tally.answered) == (3, 3)
+    assert (rest.counts.cached, rest.counts.answered) == (3, 3)
 
 
 # --- what fails -----------------------------------------------------------------------------------------------------
@@ -301,7 +301,7 @@ def test_a_question_that_failed_has_no_probabilities_and_is_scored_again(
     assert said == "toy, option probabilities: 0 answers from the cache, 5 new; failed: out_of_memory 1"
     again = live(llama, tmp_path)
     assert None not in again.option_probabilities(QUESTIONS)
-    assert (again.tally.cached, again.tally.answered) == (5, 1)
+    assert (again.counts.cached, again.counts.answered) == (5, 1)
 
 
 def test_likelihoods_that_are_no_numbers_are_a_failure(llama: Path) -> None:
