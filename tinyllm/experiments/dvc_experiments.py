@@ -124,7 +124,7 @@ def command(cell: Cell) -> list[str]:
     return [*DVC, "exp", "run", "-n", cell.name, *overrides, TARGET]
 
 
-def _hydra(value: Any) -> str:
+def _hydra(value: object) -> str:
     """A value in the grammar of `-S`."""
     if isinstance(value, list):
         return f"[{','.join(map(_hydra, value))}]"

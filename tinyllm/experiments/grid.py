@@ -162,7 +162,7 @@ def digest_of(overrides: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def _set(values: dict, key: str, value: Any) -> str | None:
+def _set(values: dict, key: str, value: object) -> str | None:
     """Set a dotted key; what cannot hold it, in words. Keys that are unknown are told with all that is wrong later."""
     *sections, last = key.split(".")
     if isinstance(value, dict):

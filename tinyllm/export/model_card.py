@@ -217,8 +217,7 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
-def _code(value: Any) -> str:
+def _code(value: object) -> str:
     """A value as inline code, in JSON unless it is text."""
-    plain = isinstance(value, str) and value and value.isprintable()
-    text = value if plain else json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) and value.isprintable() and value else json.dumps(value, ensure_ascii=False)
     return f"`{text.replace('`', chr(39)).replace('|', chr(92) + '|')}`"

@@ -104,7 +104,7 @@ def sentence(error: Any, root: type[Section] = Params) -> str:
     return f"found {_shown(error['input'])}; allowed is {allowed}"
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return "null" if value is None else repr(list(value) if isinstance(value, tuple) else value)[:80]
 
 

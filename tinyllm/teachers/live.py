@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tinyllm.params.schema import Price, Prompting
 from tinyllm.parsing import parse_question, parse_rationale
@@ -218,7 +217,7 @@ def _output(fitted: Fitted, outcome: Generation | Failure) -> TeacherOutput:
     if isinstance(outcome, Failure):
         return TeacherOutput(None, "failed", {"reason": outcome.reason, "detail": outcome.detail})
     assert fitted.prompt is not None  # what has no prompt has failed
-    extra: dict[str, Any] = {
+    extra: dict[str, object] = {
         "prompt_sha256": prompt_digest(fitted.prompt),
         "examples_dropped": fitted.examples_dropped,
         "context_words_cut": fitted.context_words_cut,

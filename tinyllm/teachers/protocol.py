@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from tinyllm.records.questions import Question
 from tinyllm.records.rationales import TeacherOutput
@@ -83,7 +83,7 @@ class Backend(Protocol):
     max_new_tokens: int
 
     @property
-    def identity(self) -> Mapping[str, Any]:
+    def identity(self) -> Mapping[str, object]:
         """Return everything about the teacher that shapes an answer, also how it decodes, as JSON values."""
         ...
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -50,7 +50,7 @@ class Entry(BaseModel):
         return Generation(self.text, self.finish, self.prompt_tokens, self.completion_tokens)
 
 
-def check_entry(row: Mapping[str, Any]) -> Entry:
+def check_entry(row: Mapping[str, object]) -> Entry:
     """Return the row as an entry.
 
     Raises:
@@ -62,7 +62,7 @@ def check_entry(row: Mapping[str, Any]) -> Entry:
         raise ValueError(_sentence(error.errors()[0])) from None
 
 
-def answer_key(identity: Mapping[str, Any], prompt: Prompt, sample: int = 0) -> str:
+def answer_key(identity: Mapping[str, object], prompt: Prompt, sample: int = 0) -> str:
     """Return the sha256 of everything that shapes an answer: another value or type anywhere gives another key.
 
     Args:
@@ -76,7 +76,7 @@ def answer_key(identity: Mapping[str, Any], prompt: Prompt, sample: int = 0) -> 
     return hashlib.sha256(canonical_json(parts, "")).hexdigest()
 
 
-def canonical_json(value: Mapping[str, Any], name: str) -> bytes:
+def canonical_json(value: Mapping[str, object], name: str) -> bytes:
     """Return the one JSON text of a value: keys sorted, no white space.
 
     Args:
@@ -88,7 +88,7 @@ def canonical_json(value: Mapping[str, Any], name: str) -> bytes:
     return json.dumps(_plain(value, name), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _plain(value: Any, where: str) -> Any:
+def _plain(value: object, where: str) -> object:
     """Return JSON's own types; json.dumps would write a key 1 like "1", and NaN, which is no JSON."""
     if isinstance(value, str):
         return _encodable(value, where)

@@ -64,7 +64,7 @@ class ResponseCache:
         return answers
 
     def put(
-        self, key: str, identity: Mapping[str, Any], prompt: Prompt, answer: Generation, sample: int = 0
+        self, key: str, identity: Mapping[str, object], prompt: Prompt, answer: Generation, sample: int = 0
     ) -> Generation:
         """Keep an answer and return the one that the cache now holds: that of the first who came with the key.
 

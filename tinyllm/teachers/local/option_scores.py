@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from os.path import commonprefix
-from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +31,7 @@ class OptionScores:
         self.local = local
         self.context_tokens, self.max_new_tokens = local.context_tokens, local.max_new_tokens
         model = {key: value for key, value in local.identity.items() if key not in DECODING}
-        self.identity: Mapping[str, Any] = {**model, "asked": "log-likelihood of each option"}
+        self.identity: Mapping[str, object] = {**model, "asked": "log-likelihood of each option"}
 
     def count_tokens(self, prompt: Prompt) -> int:
         return self.local.count_tokens(prompt)

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -44,7 +44,7 @@ class Server:
         self._settings, self._runtime = settings, runtime
         self._url = checked_url(settings.url)
         self._key = ""  # read when something is asked: who has every answer in the cache needs none
-        self.identity: Mapping[str, Any] = {
+        self.identity: Mapping[str, object] = {
             "backend": "server",
             "url": self._url,
             **settings.model_dump(include={"model", "api", "temperature", "max_new_tokens", "seed"}),
@@ -71,7 +71,7 @@ class Server:
         self._key = read_key(self._settings.key_variable)
         with self._session() as (loop, session):
 
-            def attempt(index: int) -> Coroutine[Any, Any, Outcome]:
+            def attempt(index: int) -> Coroutine[None, None, Outcome]:
                 return self._attempt(session, prompts[index])
 
             scheduler = RequestScheduler(
@@ -151,7 +151,7 @@ class Server:
 
     def _body(self, prompt: Prompt) -> bytes:
         settings = self._settings
-        fields: dict[str, Any] = {"model": settings.model}
+        fields: dict[str, object] = {"model": settings.model}
         if settings.api == "chat":
             system = [{"role": "system", "content": prompt.system}] if prompt.system else []
             fields["messages"] = [*system, {"role": "user", "content": prompt.text}]

@@ -9,7 +9,6 @@ import random
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 from tinyllm.teachers.protocol import Failure, Generation
 from tinyllm.teachers.server.rate_limit import RateLimiter
@@ -20,7 +19,7 @@ PATIENCE = 1800.0  # s; a prompt that is still pushed back so long after its fir
 GIVE_UP = 10  # prompts in a row without an answer, for reasons that lie not with the prompt: the endpoint is down
 PROMPTS_OWN = ("content_filter", "context_too_long", "too_large")
 
-Attempt = Callable[[int], Coroutine[Any, Any, Outcome]]
+Attempt = Callable[[int], Coroutine[None, None, Outcome]]
 
 
 @dataclass
