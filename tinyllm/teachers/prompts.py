@@ -19,7 +19,7 @@ TRIGGER = "Rationale:\nLet's think step by step."
 CONCLUSION = "Thus, the answer is"  # tinyllm/parsing/stated_answer.py reads it
 ANSWER_FORM = f"Choose one of the options. Explain your choice, then end with: {CONCLUSION} (letter)."
 FREE_ANSWER_FORM = (
-    f"Explain your answer, then end with: {CONCLUSION} (answer)."  # tinyllm/parsing/stated_text.py reads it
+    f"Explain your answer, then end with: {CONCLUSION} (answer)."  # tinyllm/parsing/stated_answer.py reads it
 )
 
 Shown = tuple[Question, str | None]  # an example: a question of train, and its rationale where it has one
