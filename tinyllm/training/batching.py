@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tinyllm.models.loaded import IGNORED, filled, pad
 from tinyllm.training.examples import Example
-from tinyllm.training.packed_layout import PackedLayout, Sources, match_sources, pack
+from tinyllm.training.packed_t5 import PackedLayout, Sources, match_sources, pack
 
 PASS_TOKENS = 500  # the padding for which a forward and backward pass of its own is not worth its fixed cost
 
