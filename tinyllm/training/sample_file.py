@@ -60,9 +60,12 @@ class SampleFile(Dataset[TrainingSample]):
     """The samples of a file of `write_samples`, each read from it on access."""
 
     def __init__(self, path: Path) -> None:
-        self._file = pa.ipc.open_file(pa.memory_map(str(path)))
-        counts = [self._file.get_batch(i).num_rows for i in range(self._file.num_record_batches)]
+        # by the ids alone and without the map, of which every page would else be touched
+        with pa.OSFile(str(path)) as source:
+            file = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=[0]))
+            counts = [file.get_batch(i).num_rows for i in range(file.num_record_batches)]
         self._starts = list(accumulate(counts, initial=0))  # of each batch, and the number of samples
+        self._file = pa.ipc.open_file(pa.memory_map(str(path)))
 
     def __len__(self) -> int:
         return self._starts[-1]
