@@ -174,10 +174,10 @@ def _clone(commit: str, folder: Path) -> Path:
 def _asks(cell: Cell) -> set[str]:
     """What the cell asks of teachers that take time or money."""
     params = cell.params
-    given = [part.model_dump(mode="json") for part in (params.data, params.prompt)]
+    settings = [part.model_dump(mode="json") for part in (params.data, params.prompt)]
     teachers = [params.teachers[name] for name in params.corpus.teachers]
     live = [teacher for teacher in teachers if teacher.backend in ("local", "server")]
-    return {json.dumps([teacher.model_dump(mode="json"), *given]) for teacher in live}
+    return {json.dumps([teacher.model_dump(mode="json"), *settings]) for teacher in live}
 
 
 def _fault(cell: Cell, status: int) -> str | None:
