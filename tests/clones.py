@@ -82,7 +82,7 @@ class Clone:
     def take_back(self) -> None:
         """Undo what an experiment did to the working folder."""
         self.git("reset", "--quiet", "--hard")
-        self.dvc("checkout", "--quiet")
+        self.dvc("checkout", "--quiet", "--allow-missing")  # the report, where the clone was run up to its score
 
     def json(self, name: str) -> Any:
         return json.loads((self.folder / name).read_text(encoding="utf-8"))
