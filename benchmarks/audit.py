@@ -32,7 +32,7 @@ folder, count = Path(sys.argv[1]), int(sys.argv[2])
 files = sorted((folder / "data/rationales").glob("*.jsonl"))
 rows = {file.stem: {row["id"]: row for row in read_rationales(file)} for file in files}
 questions = read_questions(folder / "data/questions/train.jsonl")[: count // len(rows)]
-limits = load_params(folder / "params.yaml").corpus.audit
+limits = load_params(Path("params.yaml")).corpus.audit  # the checkout's own
 metrics = CorpusMetrics(["train"], rows)
 start = time.process_time()
 for question in questions:

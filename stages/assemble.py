@@ -24,7 +24,7 @@ def main() -> None:
         teacher: RationaleTable(f"data/rationales/{teacher}.jsonl") for teacher in params.teachers
     }
     finding = {teacher: table.find for teacher, table in rationales.items()}
-    audited = assemble({split: questions.of(split) for split in SPLITS}, finding, params.audit)
+    audited = assemble({split: questions.of(split) for split in SPLITS}, finding, params.audit, params.thinking)
     metrics = CorpusMetrics(SPLITS, params.teachers)
     with ExitStack() as files:  # row by row, so that memory does not grow with the corpus
         begin = files.enter_context

@@ -6,7 +6,7 @@ from tinyllm.corpus.assemble import FindRationale
 from tinyllm.params.schema import Audit
 from tinyllm.records.questions import Question
 
-LIMITS = Audit(min_words=3, max_words=40, min_distinct=0.5, drop_contradictions=True)
+LIMITS = Audit(min_words=3, max_words=40, min_distinct=0.5, drop_contradictions=True, drop_unconcluded=False)
 SPLITS = {
     "train": [
         Question("q1", "What melts in the sun?", ("stone", "ice"), 1, "It is noon."),

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyllm.parsing.cleaning import _BREAK, clean, clean_sentences, split_sentences
+from tinyllm.parsing.cleaning import clean, clean_sentences
+from tinyllm.parsing.sentences import _BREAK, split_sentences
 
 CLEANED = [
     ("Glass is hard.", "Glass is hard."),
@@ -127,7 +128,13 @@ def test_short_plain_rationales_stay_as_they_are(text: str) -> None:
 
 
 def test_split_sentences_keeps_labels_and_abbreviations_with_what_follows() -> None:
-    assert split_sentences("1. One is e.g. here. (b) Two\nThree! 4.") == ("1. One is e.g. here.", "(b) Two", "Three!")
+    assert split_sentences("1. One is e.g. here. (b) Two\nThree! 4.") == (
+        "1. One is e.g. here.",
+        "(b) Two",
+        "Three!",
+        "4.",
+    )
+    assert clean("1. One is e.g. here. (b) Two\nThree! 4.") == "1. One is e.g. here. (b) Two Three!"
 
 
 @settings(max_examples=400, deadline=None)

@@ -45,7 +45,7 @@ from tinyllm.teachers.prompts import write_prompt
 from tinyllm.training.validation import Validator
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMITS = Audit(min_words=3, max_words=40, min_distinct=0.5, drop_contradictions=True)
+LIMITS = Audit(min_words=3, max_words=40, min_distinct=0.5, drop_contradictions=True, drop_unconcluded=False)
 PROMPTING = Prompting(
     instruction="", examples=1, selection="random", example_rationales="none", teacher_forcing=True, seed=1
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tinyllm.corpus.audit import find_fault
 from tinyllm.params.checks import TEACHER_NAME, TEACHER_NAMES
 from tinyllm.params.schema import Audit
-from tinyllm.parsing import ParsedQuestion, ParsedRationale, parse_question, parse_rationale
+from tinyllm.parsing import ParsedQuestion, ParsedRationale, Thinking, parse_question, parse_rationale
 from tinyllm.records.questions import Question, input_text
 
 NOT_SELECTED = "not_selected"  # the status of a rationale that passed the audit and is not learnt from
@@ -40,7 +40,10 @@ class AuditedQuestion:
 
 
 def assemble(
-    splits: Mapping[str, Iterable[Question]], rationales: Mapping[str, FindRationale], limits: Audit
+    splits: Mapping[str, Iterable[Question]],
+    rationales: Mapping[str, FindRationale],
+    limits: Audit,
+    thinking: Thinking = "drop",
 ) -> Iterator[AuditedQuestion]:
     """Join questions and rationales, in the order of splits, questions and teachers; one question is held at a time.
 
@@ -56,11 +59,11 @@ def assemble(
     for split, questions in splits.items():
         for question in questions:
             rows = {teacher: find(question) for teacher, find in rationales.items()}
-            yield audit_question(question, split, rows, limits)
+            yield audit_question(question, split, rows, limits, thinking)
 
 
 def audit_question(
-    question: Question, split: str, rationales: Mapping[str, dict | None], limits: Audit
+    question: Question, split: str, rationales: Mapping[str, dict | None], limits: Audit, thinking: Thinking = "drop"
 ) -> AuditedQuestion:
     """Judge what each teacher said of one question; one without a usable rationale is absent from the row's targets.
 
@@ -70,7 +73,7 @@ def audit_question(
         rationales: by teacher its row in the rationale file, None where it has none.
     """
     parsed = parse_question(question)
-    verdicts = {teacher: _verdict(row, parsed, limits) for teacher, row in rationales.items()}
+    verdicts = {teacher: _verdict(row, parsed, limits, thinking) for teacher, row in rationales.items()}
     usable = {teacher: verdict.rationale.text for teacher, verdict in verdicts.items() if verdict.status == "ok"}
     row = {
         "id": question.id,
@@ -102,8 +105,8 @@ def _check_names(teachers: Iterable[str]) -> None:
             raise ValueError(f"teacher {teacher!r}; {TEACHER_NAMES}")
 
 
-def _verdict(row: dict | None, question: ParsedQuestion, limits: Audit) -> Verdict:
+def _verdict(row: dict | None, question: ParsedQuestion, limits: Audit, thinking: Thinking) -> Verdict:
     if row is None or row["status"] != "ok":
         return Verdict(row["status"] if row else "missing")
-    rationale = parse_rationale(row["rationale"], question)
+    rationale = parse_rationale(row["rationale"], question, thinking)
     return Verdict(find_fault(rationale, question, limits) or "ok", row["rationale"], rationale)

@@ -49,5 +49,4 @@ def _from_json(text: str) -> AuditedQuestion:
 
 
 def _rationale(fields: dict) -> ParsedRationale:
-    words = frozenset(fields["words"])
-    return ParsedRationale(fields["text"], tuple(fields["sentences"]), words, fields["stated"])
+    return ParsedRationale(**fields | {"sentences": tuple(fields["sentences"]), "words": frozenset(fields["words"])})

@@ -151,12 +151,14 @@ class Audit(Section):
     max_words: Count
     min_distinct: Share
     drop_contradictions: bool
+    drop_unconcluded: bool
 
 
 class Corpus(Section):
     teachers: tuple[str, ...]
     selection: Literal["all", "best", "helpful"]
     option_probabilities: bool
+    thinking: Literal["drop", "keep"]
     max_quarantined: Share
     audit: Audit
 

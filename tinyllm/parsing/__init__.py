@@ -4,6 +4,6 @@ May import: records, params, console and project.
 """
 
 from tinyllm.parsing.question import ParsedQuestion, parse_question
-from tinyllm.parsing.rationale import ParsedRationale, parse_rationale
+from tinyllm.parsing.rationale import ParsedRationale, Thinking, parse_rationale
 
-__all__ = ["ParsedQuestion", "ParsedRationale", "parse_question", "parse_rationale"]
+__all__ = ["ParsedQuestion", "ParsedRationale", "Thinking", "parse_question", "parse_rationale"]

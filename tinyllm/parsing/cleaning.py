@@ -1,43 +1,56 @@
-"""Cleaning: what a teacher says about the question, without the trigger before it and the next question behind it.
-
-The patterns are for what FLAN-T5 and Llama 2 wrote in the release of TinyLLM's authors.
-"""
+"""Cleaning: what a teacher says about the question, without the trigger before it and the next question behind it."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from tinyllm.records.questions import collapse_whitespace, normalise
+from tinyllm.parsing.sentences import LABEL, NUMBER, is_finished, split_sentences
+from tinyllm.records.questions import normalise
 
-FINISHED = re.compile(r"[.!?…。！？][\"'”’)\]*_]*$")  # quotes, brackets and Markdown may close behind the stop
-NUMBER = re.compile(r"^(?:(?:step|hint)\s*)?[(*_]*\d{1,2}[.):]+[*_]*\s*", re.IGNORECASE)  # 3. | (3) | Step 2:
-LABEL = re.compile(NUMBER.pattern + r"|^[(*_]*[a-z][.):]+[*_]*\s*", re.IGNORECASE)  # those, and b. | (b)
-
-_RUN_ON = (
-    re.compile(  # a teacher that has finished goes on with the next exam question, a chapter heading, code or LaTeX
-        r"""
-    ^[ \t]*(?:
-        [#*_>\ \t]{0,9}(?:questions?|Q)[ \t]*\.?[ \t]*\d*[ \t]*[*_]*[:.]   # Question: | Q. | Q: 7 | **Question 3:**
-      | [#*_>\ \t]{0,9}(?:options|answer\ choices|choices|rationale|comment)[*_]*:
-      | \#++[ \t]*+(?!\**(?:step|hint|explanation|rationale|reasoning|analysis|answer|conclusion)\b) # any other heading
+# A teacher that has finished goes on with the next exam question, another's turn, a chapter heading, code or LaTeX.
+_NEXT_LINE = re.compile(
+    r"""
+    [ \t]*(?:
+        [#*_>\ \t]{0,9}(?:(?:next|new|another)\ )?(?:questions?|problem|exercise|Q)[ \t]*\.?[ \t]*\#?\d*[ \t]*[*_]*[:.]
+      | [#*_>\ \t]{0,9}(?:options|answer\ choices|choices|rationale|comment|input|instruction)[*_]*:
+      | [#*_>\ \t]{0,9}(?:user|human|student|assistant|system|me)[*_]*:
+      | \#[ \t]*+(?!\#)(?!\**(?:step|hint|explanation|rationale|reasoning|analysis|answer|final|conclusion)\b)  # a chapter
+      | (?!\#{4}[ \t]*[^\s\#][^\n\#]{0,80}\s*\Z)\#{2,}[ \t]*+\**(?:next\ |new\ )?(?:questions?|q\b|problem|exercise|chapter
+            |example\ \d|instruction|input|user|human|options|choices|\d+\W*\n)
       | (?:answer:\s*)?(?:```|\\(?:begin|end)\{)
       | </?(?:p|div|br|code|pre)\b
     )
-    | \bAnswer\ Choices:                                                   # these two also within a line
-    | ```
     """,
-        re.IGNORECASE | re.MULTILINE | re.VERBOSE,
-    )
+    re.IGNORECASE | re.VERBOSE,
 )
-_HEADING_MARK = re.compile(r"^[ \t]*#+[ \t]*", re.MULTILINE)
+_WITHIN = re.compile(
+    r"""\b(?:Answer\ [Cc]hoices|ANSWER\ CHOICES)\s*:
+      | ```
+      | (?<![\w(])\*{0,2}(?:Q|Question|QUESTION|Next\ question|New\ question)[ ]?\#?\d{0,3}(?:\*\*)?[ ]?:
+      | (?<=[.!?)\]"'”’*。！？।])\s*\*{0,2}(?:User|Human|USER|HUMAN|Student)(?:\*\*)?[ ]?:
+    """,
+    re.VERBOSE,
+)
+_WITHIN_SIGNS = ("Q", "```", "nswer ", "ANSWER", "Next", "New", "User", "Human", "USER", "HUMAN", "Student")
+_HEADING_MARK = re.compile(  # but for `#### 7` at the end, which is an answer
+    r"^[ \t]*+(?!####[ \t]*[^\s#][^\n#]{0,80}\s*\Z)(?:#++[ \t]*+)++", re.MULTILINE
+)
 _TITLE = re.compile(  # Explanation: | # Overview; the rationale's own, for a question's is a run-on
-    r"^\s*(?:(?:rationale|explanation)\s*:|#+[ \t]*(?!q\b|(?:questions?|options|problem)\b)[a-z][^\n:]*\n)",
-    re.IGNORECASE,
+    r"""
+    \s*(?: (?:rationale|explanation)\s*:
+      | \#+[ \t]*(?!(?:q|questions?|options|problem)\b)
+        (?![^\n]*(?:\b(?:answer|conclusion|solution|option|choice)\b|\d\W*\n|\([a-z]\)))     # but for what may be the answer
+        [a-z][^\n:]*\n(?=\s*\S) )
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
+_FENCE = re.compile(r"\s*```[a-z]*\s*\n(?P<inside>.*?)\n?\s*```\s*", re.DOTALL | re.IGNORECASE)  # all of the text
+
 _TRIGGER = (
     re.compile(  # Let's think step by step. | Hint: let us think about this in steps: | any spelling seen of these
         r"""
-    \s*(?:\w+\s*:\s*)?
+    \s*(?:\w{1,40}\s*:\s*)?
     let\s?.?\s?s\s+think\s+(?:about\s+(?:this|it)\s+)?
     (?:step[ -]by[ -]step|in\s+steps)
     \s*[.:,;!]*
@@ -45,23 +58,24 @@ _TRIGGER = (
         re.IGNORECASE | re.VERBOSE,
     )
 )
-_JUNK = re.compile(  # what Llama 2 writes between the trigger and its first sentence: Cyrillic, Polish months, German
-    r"""
-    [ \t]*
-    (?: ➖+ | \(\);`\S* | [\u0400-\u04ff]+ | ϊ\w*
-      | (?:sierp|kwiet|paździer|stycz|listopad
-          |einzeln|begriff|unterscheidung|geprüft|prüfen|hinweis|nahm)[\w']*
-    )
-    [,:;.!]*(?=\s|$|[A-Z(])
-    """,
+# What Llama 2 writes between the trigger and its first sentence, which is English: a word of another language, a sign.
+_SIGNS = re.compile(r"[ \t]*(?:➖+|\(\);`\S*)[,:;.!]*(?=\s|$|[A-Z(])")
+_FOREIGN_WORD = re.compile(
+    r"""[ \t]*(?:[\u0400-\u04ff]+|ϊ\w*|(?:sierp|kwiet|paździer|stycz|listopad
+          |einzeln|begriff|unterscheidung|geprüft|prüfen|hinweis|nahm)[\w']*)[,:;.!]*(?=\s|$|[A-Z(])""",
     re.IGNORECASE | re.VERBOSE,
 )
-_GERMAN_TRIGGER = re.compile(r"\s*[^.:\n]{0,60}\b[Ss]chritt(?:en?|weise)?\b[^.:\n]{0,40}[.:]?")  # Schritt für Schritt
-_BREAK = re.compile(  # between two sentences; it starts with what few characters are, so that the others cost little
-    r"[.!?…\n](?:(?<=\n)\n*|[\"'”’)\]*_]*\s+)"
+_GERMAN_TRIGGER = re.compile(  # Denken Sie Schritt für Schritt. | Schritt für Schritt: | Lass uns in Schritten denken.
+    r"""\s*(?:(?:lassen?|lasst|denken?|gehen|wir|sie|uns|du|das|es|darüber|in|nun|bitte)\ ){0,6}
+        (?:schritt\ (?:für|um|nach)\ schritt|schritten|schrittweise)
+        (?:\ (?:nach)?(?:denken|überlegen|vorgehen|durchgehen))?\s*[.:!]""",
+    re.IGNORECASE | re.VERBOSE,
 )
-_ABBREVIATION = re.compile(r"(?:^|[\s(])(?:vs|e\.g|i\.e|al|approx|dr|mrs?|ms|mt|st|fig)\.$", re.IGNORECASE)
-_LONGEST = len(" approx.")  # of the abbreviations, with what stands before it
+_ENGLISH = re.compile(r"\b(?:the|of|is|are|was|and|that|this|with|for|can|it|would|not)\b", re.IGNORECASE)
+_FIRST_END = re.compile(r"[.!?\n]\s*")
+_PUNCTUATION = " .,;:!?…\"'”’)]*_。！？।"
+ENDING = 3  # characters
+NEAR = 200  # characters behind a foreign word in which English shows
 
 
 def clean(text: str) -> str:
@@ -75,66 +89,78 @@ def clean_sentences(text: str) -> tuple[str, ...]:
     Taken off: the trigger and the junk behind it, everything from a new question on, sentences said before, and an
     unfinished last sentence where a finished one remains. The result may be empty and is never longer than the text.
     """
-    while (shorter := " ".join(sentences := _clean_once(text))) != text:
+    return finished_part(settled(text, clean_once(text)))
+
+
+def settled(text: str, sentences: Sequence[str]) -> tuple[str, ...]:
+    """Return the sentences of a text, once cleaned, as they are when cleaning changes nothing more."""
+    if " ".join(sentences) == text:
+        return tuple(sentences)
+    text = " ".join(sentences)
+    while (shorter := " ".join(sentences := clean_once(text))) != text:
         text = shorter
     return tuple(sentences)
 
 
-def split_sentences(text: str) -> tuple[str, ...]:
-    """Return the folded sentences; a line's end ends one too, a label (`2.`) or an abbreviation (`e.g.`) does not."""
-    sentences: list[str] = []
-    start, open_end = 0, False
-    for end in [*(match.end() for match in _BREAK.finditer(text)), len(text)]:
-        piece = collapse_whitespace(text[start:end])
-        start = end
-        if not piece:
-            continue
-        if open_end:
-            sentences[-1] += " " + piece
-        else:
-            sentences.append(piece)
-        open_end = bool(LABEL.fullmatch(sentences[-1]) or _ABBREVIATION.search(piece, max(0, len(piece) - _LONGEST)))
-    if sentences and LABEL.fullmatch(sentences[-1]) and len(sentences) > 1:
-        sentences.pop()  # a label without its sentence
-    return tuple(sentences)
+def finished_part(sentences: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the sentences up to the last finished one, or all where none is; no label stays without its sentence."""
+    finished = [place for place, sentence in enumerate(sentences, start=1) if is_finished(sentence)]
+    kept = sentences[: finished[-1]] if finished else sentences
+    return kept[:-1] if len(kept) > 1 and LABEL.fullmatch(kept[-1]) else kept
 
 
-def _clean_once(text: str) -> list[str]:
-    text = _without_trigger(text)
-    run_on = _RUN_ON.search(text)
-    body = text[: run_on.start()] if run_on else text
-    body = _HEADING_MARK.sub("", body)
+def clean_once(text: str) -> list[str]:
+    """Return the sentences that are about the question; line ends, which still part them, are lost to a second pass."""
+    fence = _FENCE.fullmatch(text)
+    text = _without_trigger(fence["inside"] if fence else text)
+    end = _end_of_rationale(text)
+    body = _HEADING_MARK.sub("", text[:end]) if "#" in text else text[:end]
     sentences = [sentence for sentence in split_sentences(body) if not _TRIGGER.fullmatch(sentence)]
     sentences = _without_repeats(sentences)
-    if run_on and sentences and re.search(r"[\w)\]'\"]$", sentences[-1]):
+    if end < len(text) and sentences and re.search(r"[\w)\]'\"]$", sentences[-1]):
         sentences[-1] += "."  # the teacher ended this line itself, so it is whole: else the next pass would cut it
-    finished = [place for place, sentence in enumerate(sentences, start=1) if FINISHED.search(sentence)]
-    return sentences[: finished[-1]] if finished else sentences
+    return sentences
+
+
+def _end_of_rationale(text: str) -> int:
+    """Return where the text goes on with something else, its length where it does not."""
+    within = _WITHIN.search(text) if any(sign in text for sign in _WITHIN_SIGNS) else None
+    end = within.start() if within else len(text)
+    start = 0
+    while start < end and not _NEXT_LINE.match(text, start):
+        start = text.find("\n", start) + 1 or end
+    return min(start, end)
 
 
 def _without_trigger(text: str) -> str:
-    text = _TITLE.sub("", text)
-    trigger = _TRIGGER.match(text)
-    if not trigger:
-        return text
-    rest = _without_start(_GERMAN_TRIGGER, text[trigger.end() :])
-    junk = _JUNK.match(rest)
-    if not junk:
-        return rest
-    rest = rest[junk.end() :]
-    if re.match(r"[ \t]+[a-z=]", rest):  # the junk stands for a word of the sentence, which is thereby lost
-        end = _BREAK.search(rest)
-        rest = rest[end.end() :] if end else ""
-    return _without_start(_GERMAN_TRIGGER, rest)
+    start = _end_of(_TITLE, text, 0)
+    if not _TRIGGER.match(text, start):
+        return text[start:]
+    while (end := _end_of(_TRIGGER, text, _end_of(_TITLE, text, start))) > start:  # some repeat it, by the thousand
+        start = end
+    start = _end_of(_GERMAN_TRIGGER, text, start)
+    start = _end_of(_SIGNS, text, start)
+    word = _FOREIGN_WORD.match(text, start)
+    if not word or not _ENGLISH.search(text, word.end(), word.end() + NEAR):
+        return text[start:]
+    start = word.end()
+    if re.match(
+        r"[ \t]+[a-z=]", text[start : start + 80]
+    ):  # it took the place of a word of the sentence, which is lost
+        first = _FIRST_END.search(text, start)
+        start = first.end() if first else len(text)
+    return text[_end_of(_GERMAN_TRIGGER, text, start) :]
 
 
-def _without_start(pattern: re.Pattern[str], text: str) -> str:
-    start = pattern.match(text)
-    return text[start.end() :] if start else text
+def _end_of(pattern: re.Pattern[str], text: str, start: int) -> int:
+    match = pattern.match(text, start)
+    return match.end() if match else start
 
 
 def _without_repeats(sentences: list[str]) -> list[str]:
     """Drop a sentence said before, but short ones (`Yes.`) only right behind themselves; loops often have two beats."""
+    if len({sentence.rstrip(_PUNCTUATION)[-ENDING:].lower() for sentence in sentences}) == len(sentences):
+        return sentences  # two that are equal end alike
     kept: list[str] = []
     seen: set[str] = set()
     previous = None

