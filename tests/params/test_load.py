@@ -197,13 +197,7 @@ PACKED = {
             {"data.dataset": "dataset: obqa", "corpus.teachers": "teachers:\n  - notes", **SCORED},
             "corpus.option_probabilities",
             "corpus.option_probabilities: is true, but notes (backend recorded) cannot tell how likely it finds an option; "
-            "backends that can: expert, local",
-        ),
-        (
-            {"teachers.notes": ENDPOINT, "corpus.teachers": "teachers:\n  - notes", "loss.kd": "kd: 1.0", **SCORED},
-            "corpus.option_probabilities",
-            "corpus.option_probabilities: is true, but notes (backend server) cannot tell how likely it finds an option; "
-            "backends that can: expert, local",
+            "backends that can: expert, local, server",
         ),
         ({"train.seeds": "seeds: [1, 2, 1]"}, "train.seeds", "train.seeds: 1 stands 2 times; seeds must differ"),
         (
@@ -439,7 +433,8 @@ def test_a_text_of_the_wrong_form_is_told_the_form_of_its_own_key(tmp_path: Path
         load_params(path)
     first, second = str(error.value).split("\n")
     assert first.endswith(
-        "teachers.endpoint.url: found 'localhost:8000/v1'; allowed is an address that begins with http:// or https://"
+        "teachers.endpoint.url: found 'localhost:8000/v1'; allowed is an address that begins with http:// or https://, "
+        "or a list of such"
     )
     assert second.endswith(
         "teachers.endpoint.key_variable: found '1st'; allowed is the name of an environment variable (letters, digits, _), "

@@ -93,9 +93,15 @@ def test_equal_prompts_are_asked_once(tmp_path: Path) -> None:
     assert len({output.text for output in said}) == 1
 
 
-def test_an_empty_answer_is_kept_and_counted(tmp_path: Path) -> None:
-    said = live(tmp_path, Memory(lambda prompt: Generation(" \n", "stop", 4, 1))).complete(QUESTIONS[:2])
-    assert [(output.text, output.status) for output in said] == [(None, "empty")] * 2
+def test_an_empty_answer_is_none_and_is_asked_for_again(tmp_path: Path) -> None:
+    broken = live(tmp_path, Memory(lambda prompt: Generation(" \n", "stop", 4, 1)))
+    said = broken.complete(QUESTIONS[:2])
+    assert [(output.text, output.status, (output.extra or {})["reason"]) for output in said] == [
+        (None, "failed", "empty")
+    ] * 2
+    repaired = Memory()
+    assert [output.status for output in live(tmp_path, repaired).complete(QUESTIONS[:2])] == ["ok", "ok"]
+    assert len(repaired.asked) == 2
     again = Memory()
     live(tmp_path, again).complete(QUESTIONS[:2])
     assert again.asked == []

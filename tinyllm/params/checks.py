@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tinyllm.params.schema import RELEASED, Hub, Params, Student
 
-SCORING = ("expert", "local")  # backends whose teachers tell how likely they find each option
+SCORING = ("expert", "local", "server")  # backends whose teachers tell how likely they find each option
 TEACHER_NAME = re.compile(
     r"(?!answer$)[A-Za-z][A-Za-z0-9_-]*"
 )  # a dot would break DVC's params; a task is called `answer`

@@ -20,7 +20,6 @@ from tinyllm.records.jsonl import read_text
 PATH = Path("params.yaml")
 PATTERNS = {  # what a text has to look like, by its key
     "revision": "a 40-digit commit, or null",
-    "url": "an address that begins with http:// or https://",
     "key_variable": "the name of an environment variable (letters, digits, _), or null",
 }
 REMOVED = {  # what an older params.yaml may still hold, by its place

@@ -6,9 +6,11 @@ without changing the pipeline's state.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+import re
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 Released = Literal["obqa", "arc", "piqa", "riddle", "pubmedqa", "bioasq"]
 RELEASED: tuple[Released, ...] = get_args(Released)
@@ -120,9 +122,21 @@ class Price(Section):
     completion: Weight
 
 
+def _check_urls(value: object) -> object:
+    urls = value if isinstance(value, tuple) and value else (value,)
+    if not all(isinstance(url, str) and re.match("https?://", url) for url in urls):
+        raise PydanticCustomError("url", "an address that begins with http:// or https://, or a list of such")
+    return value
+
+
+Urls = Annotated[str | tuple[str, ...], BeforeValidator(_check_urls)]
+
+
 class ServerTeacher(Section):
+    """A key that is left out of `extra` and what follows it is as in the entry `endpoint`."""
+
     backend: Literal["server"]
-    url: Annotated[str, Field(pattern=r"^https?://")]
+    url: Urls
     model: Text
     api: Literal["chat", "completions"]
     key_variable: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None
@@ -132,6 +146,16 @@ class ServerTeacher(Section):
     seed: Seed | None
     price: Price
     parameters: Positive | None
+    extra: dict[str, Any] = {}
+    answers_as: Text | None = None
+    identity: Text | None = None
+    key_header: Literal["Authorization", "api-key", "x-api-key"] = "Authorization"
+    plain_http: bool = False
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The addresses that share the teacher's prompts."""
+        return (self.url,) if isinstance(self.url, str) else self.url
 
 
 Teacher = Annotated[ExpertTeacher | RecordedTeacher | LocalTeacher | ServerTeacher, Field(discriminator="backend")]

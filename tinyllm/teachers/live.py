@@ -191,8 +191,11 @@ class CachedTeacher:
             for index, outcome in backend.generate(prompts, reserve):
                 if isinstance(outcome, Generation):
                     self.budget.charge(index, outcome.prompt_tokens, outcome.completion_tokens, outcome.unanswered)
-                    outcome = cache.put(keys[index], backend.identity, prompts[index], outcome)
-                    self.counts.answered += 1
+                    if outcome.text.strip():
+                        outcome = cache.put(keys[index], backend.identity, prompts[index], outcome)
+                        self.counts.answered += 1
+                    else:  # no answer: the next run asks again
+                        outcome = Failure("empty", "the answer is empty")
                 else:
                     self.budget.charge(index, 0, 0, outcome.unanswered)
                 outcomes[keys[index]] = outcome
@@ -225,7 +228,7 @@ def _output(fitted: Fitted, outcome: Generation | Failure) -> TeacherOutput:
         "prompt_tokens": outcome.prompt_tokens,
         "completion_tokens": outcome.completion_tokens,
     }
-    return TeacherOutput(outcome.text, "ok", extra) if outcome.text.strip() else TeacherOutput(None, "empty", extra)
+    return TeacherOutput(outcome.text, "ok", extra)
 
 
 def _probabilities(outcome: Generation | Failure) -> list[float] | None:

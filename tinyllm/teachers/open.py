@@ -15,6 +15,7 @@ from tinyllm.teachers.metrics import Probabilities
 from tinyllm.teachers.protocol import Backend, Teacher
 from tinyllm.teachers.recorded import Recorded
 from tinyllm.teachers.server.client import Server
+from tinyllm.teachers.server.option_letters import OptionLetters
 
 QUESTIONS = Path("data/questions")
 RECORDED = Path("data/recorded")
@@ -64,14 +65,14 @@ def open_live(name: str, params: Params, train: Sequence[Question]) -> CachedTea
     settings = params.teachers[name]
     assert isinstance(settings, LocalTeacher | ServerTeacher)
     price = settings.price if isinstance(settings, ServerTeacher) else None
-    backend, scorer = open_backends(settings, params)
+    backend, scorer = open_backends(name, settings, params)
     return CachedTeacher(name, backend, cache_path(), params.prompt, train, price, params.runtime.max_cost, scorer)
 
 
-def open_backends(settings: LocalTeacher | ServerTeacher, params: Params) -> tuple[Backend, Backend | None]:
-    """Return what writes a teacher's answers, and what scores options; a server scores none."""
+def open_backends(name: str, settings: LocalTeacher | ServerTeacher, params: Params) -> tuple[Backend, Backend]:
+    """Return what writes a teacher's answers, and what scores options."""
     if isinstance(settings, ServerTeacher):
-        return Server(settings, params.runtime), None
+        return Server(settings, params.runtime, name), OptionLetters(settings, params.runtime, name)
     from tinyllm.teachers.local.backend import Local  # these bring torch
     from tinyllm.teachers.local.option_scores import OptionScores
 

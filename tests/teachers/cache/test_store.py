@@ -95,7 +95,7 @@ def test_unanswered_attempts_belong_to_the_run_and_are_not_kept(cache: ResponseC
 
 
 TEXTS = [
-    "",
+    "x",
     " leading and trailing\n",
     "\0 in the \0 middle\0",
     "line\r\nbreaks\r",
@@ -113,6 +113,14 @@ def test_any_text_comes_back_unchanged(cache: ResponseCache, text: str) -> None:
     assert cache.get([key]) == {key: answer}
     (entry,) = cache.entries()
     assert (entry.system, entry.prompt, entry.answer, entry.identity) == (text, text, answer, IDENTITY)
+
+
+@pytest.mark.parametrize("text", ["", " \n\t"])
+def test_an_empty_text_of_an_older_version_is_no_answer_and_gives_way_to_one(cache: ResponseCache, text: str) -> None:
+    cache.merge([cache_entry(IDENTITY, PROMPT, 0, Generation(text, "stop", 3, 0), 0.0)])
+    assert cache.get([KEY]) == {}
+    assert cache.put(KEY, IDENTITY, PROMPT, ANSWER) == ANSWER
+    assert cache.get([KEY]) == {KEY: ANSWER}
 
 
 def test_ten_thousand_answers_are_found_among_others(cache: ResponseCache) -> None:

@@ -25,7 +25,7 @@ ENTRIES = [
     cache_entry(
         ANNE, Prompt("Explain.", "Which one swims?"), 0, Generation("Fins.\n", "stop", 12, 5), 1700000000.1234567
     ),
-    cache_entry(ANNE, Prompt("Explain.", "Which one swims?"), 1, Generation("", "length", 12, 0), 1700000001.0),
+    cache_entry(ANNE, Prompt("Explain.", "Which one swims?"), 1, Generation("A", "length", 12, 0), 1700000001.0),
     cache_entry(
         BEN,
         Prompt("", "line\u2028separators\x85and \0 \r\n 🐟"),

@@ -24,7 +24,8 @@ from tinyllm.params.schema import Price, ServerTeacher
 from tinyllm.teachers.protocol import Failure, Generation, Prompt
 from tinyllm.teachers.server import scheduler as sending
 from tinyllm.teachers.server.client import Server, checked_url, proxy_of, read_key
-from tinyllm.teachers.server.responses import estimate_tokens, retry_after
+from tinyllm.teachers.server.refusals import retry_after
+from tinyllm.teachers.server.responses import estimate_tokens
 
 KEY = "sk-toy-5f2c9b71d04e"
 DEADLINE = 0.3  # where it is meant to pass
@@ -121,6 +122,7 @@ TABLE = [  # what the server does; what becomes of the prompt; requests it takes
     ("no_finish", "no_finish", 1, 1),
     ("half", "half_character", 1, 1),
     ("echo", "holds_key", 1, 1),
+    ("nothing", "empty", 1, 1),
     ("filtered", "content_filter", 1, 1),
     ("wrong_model", "wrong_model", 1, 1),
     ("dated_model", OK, 1, 0),
@@ -276,7 +278,6 @@ def test_the_key_is_in_no_log_line_and_no_output(
         ("plain", Generation(answer_to("plain"), "stop", 1, 15)),
         ("[[length]]", Generation(answer_to("[[length]]"), "length", 1, 15)),
         ("[[runs_on]]", Generation("Short.", "stop", 1, 6)),
-        ("[[nothing]]", Generation("", "stop", 1, 0)),
         ("[[no_usage]]", Generation(answer_to("[[no_usage]]"), "stop", 24, 21)),
         ("[[false_usage]]", Generation(answer_to("[[false_usage]]"), "stop", 25, 21)),
     ],

@@ -19,9 +19,10 @@ FIELDS = tuple(Entry.model_fields)  # each is a column of `answers`, but for the
 ANSWER = ("text", "finish", "prompt_tokens", "completion_tokens")  # a Generation's fields, in order
 COLUMNS = [field for field in FIELDS if field != "identity"]
 INSERT_TEACHER = "INSERT INTO teachers (digest, identity) VALUES (:digest, :identity) ON CONFLICT (digest) DO NOTHING"
+BLANK = "trim(answers.text, char(9, 10, 11, 12, 13, 32)) = ''"  # no answer; older versions kept such
 INSERT_ANSWER = (
-    f"INSERT INTO answers (teacher, {', '.join(COLUMNS)}) VALUES (:digest, :{', :'.join(COLUMNS)}) "
-    "ON CONFLICT (key) DO NOTHING"
+    f"INSERT INTO answers (teacher, {', '.join(COLUMNS)}) VALUES (:digest, :{', :'.join(COLUMNS)}) ON CONFLICT (key) "
+    f"DO UPDATE SET {', '.join(f'{column} = excluded.{column}' for column in COLUMNS if column != 'key')} WHERE {BLANK}"
 )
 
 
@@ -53,12 +54,13 @@ class ResponseCache:
         self._database.close()
 
     def get(self, keys: Sequence[str]) -> dict[str, Generation]:
-        """Return the answers that are there, by key; a key without one is left out."""
+        """Return the answers that are there, by key; a key without one is left out, and an empty text is none."""
         answers = {}
         with database_errors(self.path):
             for start in range(0, len(keys), CHUNK):
                 chunk = keys[start : start + CHUNK]
-                query = f"SELECT {', '.join(ANSWER)}, key FROM answers WHERE key IN ({', '.join('?' * len(chunk))})"
+                wanted = f"NOT {BLANK} AND key IN ({', '.join('?' * len(chunk))})"
+                query = f"SELECT {', '.join(ANSWER)}, key FROM answers WHERE {wanted}"
                 for *fields, key in self._database.execute(query, chunk):
                     answers[key] = Generation(*fields)
         return answers

@@ -9,18 +9,29 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from tinyllm.console import one_line
 from tinyllm.params.schema import Runtime, ServerTeacher
 from tinyllm.teachers.protocol import STOP, Failure, Generation, Prompt
-from tinyllm.teachers.server.rate_limit import RateLimiter
-from tinyllm.teachers.server.responses import SHOWN, Outcome, Retryable, estimate_tokens, read_answer, read_refusal
+from tinyllm.teachers.server.refusals import read_refusal
+from tinyllm.teachers.server.responses import (
+    SHOWN,
+    Asked,
+    Outcome,
+    Retryable,
+    error_status,
+    estimate_tokens,
+    read_answer,
+    read_json,
+)
 from tinyllm.teachers.server.scheduler import RequestScheduler
 
 if TYPE_CHECKING:  # a third of a second to import, and only who asks an endpoint needs it
@@ -28,27 +39,37 @@ if TYPE_CHECKING:  # a third of a second to import, and only who asks an endpoin
 
 LARGEST_FRAME, LARGEST_TOKEN = 65_536, 64  # bytes of a reply: around the answer, and for each token of it
 MESSAGE_TOKENS = 8  # what a chat template puts around one message, about
+OWN_FIELDS = ("model", "messages", "prompt", "n", "stream")  # of a request, which `extra` may not say
+LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")  # of an answer, as `extra` may have it
+API_VERSION = re.compile(r"api-version=[\w.-]{1,40}")  # Azure's; a date, which may land in the answer cache
 SECRET = 8  # characters; a shorter key is a placeholder such as `none`, and may stand in an answer
 
 
 class Server:
-    """Answers prompts by asking one model at one endpoint."""
+    """Answers prompts by asking one model at one endpoint, or at several that share the prompts.
 
-    def __init__(self, settings: ServerTeacher, runtime: Runtime) -> None:
+    Args:
+        name: the teacher's, for what a message advises
+    """
+
+    def __init__(self, settings: ServerTeacher, runtime: Runtime, name: str = "NAME") -> None:
         """
         Raises:
-            ValueError: the url holds more than an address.
+            ValueError: the url holds more than an address, or `extra` what only this client may say.
         """
+        self.name = name
         self.context_tokens = settings.context_tokens
-        self.max_new_tokens = settings.max_new_tokens
         self._settings, self._runtime = settings, runtime
-        self._url = checked_url(settings.url)
+        self._urls = [checked_url(url) for url in settings.urls]
+        self._extra = checked_extra(settings.extra, name)
+        self.max_new_tokens = longest_answer(settings)
         self._key = ""  # read when something is asked: who has every answer in the cache needs none
         self.identity: Mapping[str, object] = {
             "backend": "server",
-            "url": self._url,
+            "url": settings.identity or self._urls[0],
             **settings.model_dump(include={"model", "api", "temperature", "max_new_tokens", "seed"}),
             "stop": [STOP],
+            **({"extra": self._extra} if self._extra else {}),
         }
 
     def count_tokens(self, prompt: Prompt) -> int:
@@ -65,18 +86,18 @@ class Server:
         a prompt is given up.
 
         Raises:
-            ValueError: the key is not where the settings say, or the endpoint refuses it, lacks the model, leads elsewhere
-                or is down. What was under way has then been yielded before.
+            ValueError: the key is not where the settings say, would travel in the open, or the endpoint refuses it, lacks the
+                model, leads elsewhere or is down. What was under way has then been yielded before.
         """
         self._key = read_key(self._settings.key_variable)
+        if self._key and not self._settings.plain_http:
+            check_encrypted(self._urls, self.name)
         with self._session() as (loop, session):
 
-            def attempt(index: int) -> Coroutine[None, None, Outcome]:
-                return self._attempt(session, prompts[index])
+            def attempt(index: int, url: str) -> Coroutine[None, None, Outcome]:
+                return self._attempt(session, prompts[index], url)
 
-            scheduler = RequestScheduler(
-                loop, attempt, RateLimiter(self._runtime.concurrency), self._runtime.retries, self._url
-            )
+            scheduler = RequestScheduler(loop, attempt, self._urls, self._runtime.concurrency, self._runtime.retries)
             try:
                 yield from scheduler.send(len(prompts), reserve)
             finally:
@@ -90,14 +111,14 @@ class Server:
         async def connect() -> aiohttp.ClientSession:
             headers = {"Content-Type": "application/json"}
             if self._key:
-                headers["Authorization"] = f"Bearer {self._key}"
+                header = self._settings.key_header
+                headers[header] = f"Bearer {self._key}" if header == "Authorization" else self._key
             return aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
                     limit=0, resolver=aiohttp.ThreadedResolver()
                 ),  # RateLimiter sets the limit
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers=headers,
-                proxy=proxy_of(self._url),
                 timeout=aiohttp.ClientTimeout(total=None),  # _attempt has its own, and to the millisecond
             )
 
@@ -112,19 +133,18 @@ class Server:
         finally:
             loop.close()
 
-    async def _attempt(self, session: aiohttp.ClientSession, prompt: Prompt) -> Outcome:
+    async def _attempt(self, session: aiohttp.ClientSession, prompt: Prompt, url: str) -> Outcome:
         """Ask once, for no longer than the deadline, however slowly bytes keep coming."""
         import aiohttp
 
         deadline = self._runtime.deadline
-        path = "chat/completions" if self._settings.api == "chat" else "completions"
         try:
             async with asyncio.timeout(deadline):
-                address, body = f"{self._url}/{path}", self._body(prompt)
-                async with session.post(address, data=body, allow_redirects=False) as response:
+                address, body = self._address(url), json.dumps(self._fields(prompt)).encode()
+                async with session.post(address, data=body, allow_redirects=False, proxy=proxy_of(url)) as response:
                     outcome = await self._read(response, prompt)
         except TimeoutError:
-            return Retryable("timeout", f"no whole answer within {deadline:g} s", charged=True)
+            return Retryable("timeout", f"no whole answer within {deadline:g} s (runtime.deadline)", charged=True)
         except aiohttp.ClientConnectorError as error:
             return Retryable("unreachable", self._describe(error), charged=False)
         except (aiohttp.ClientError, OSError) as error:
@@ -144,12 +164,31 @@ class Server:
         if response.status == 200:
             if len(self._key) >= SECRET and self._key.encode() in body:
                 return Failure("holds_key", "the reply repeats the key", unanswered=1)
-            return self._without_key(read_answer(bytes(body), self._settings.model, self.count_tokens(prompt)))
+            reply = read_json(bytes(body), self.name)
+            if not isinstance(reply, dict):
+                return self._without_key(reply)
+            status = error_status(reply)
+            if status is None:
+                return self._without_key(self._read_reply(reply, prompt))
+            body = bytearray(json.dumps(reply).encode())  # an error in the guise of an answer
+        else:
+            status = response.status
         text = self._masked(body.decode(errors="replace")).encode()  # before a message is cut in the midst of a key
-        variable = self._settings.key_variable
-        return self._without_key(read_refusal(response.status, response.headers, text, variable))
+        return self._without_key(read_refusal(status, response.headers, text, self.name, self._settings))
 
-    def _body(self, prompt: Prompt) -> bytes:
+    def _read_reply(self, reply: Mapping[str, Any], prompt: Prompt) -> Outcome:
+        return read_answer(reply, self._asked(prompt))
+
+    def _asked(self, prompt: Prompt) -> Asked:
+        return Asked(self.name, self._settings.answers_as or self._settings.model, self.count_tokens(prompt))
+
+    def _address(self, url: str) -> str:
+        path = "chat/completions" if self._settings.api == "chat" else "completions"
+        base, mark, version = url.partition("?")
+        return f"{base.rstrip('/')}/{path}{mark}{version}"
+
+    def _fields(self, prompt: Prompt) -> dict[str, object]:
+        """Return the fields of a request; what `extra` has comes last, and its null takes a field out."""
         settings = self._settings
         fields: dict[str, object] = {"model": settings.model}
         if settings.api == "chat":
@@ -160,7 +199,7 @@ class Server:
         fields |= {"temperature": settings.temperature, "max_tokens": settings.max_new_tokens, "stop": [STOP]}
         if settings.seed is not None:
             fields["seed"] = settings.seed
-        return json.dumps(fields).encode()
+        return {key: value for key, value in (fields | self._extra).items() if value is not None}
 
     def _describe(self, error: Exception) -> str:
         return one_line(self._masked(f"{type(error).__name__}: {error}"), SHOWN)
@@ -195,13 +234,67 @@ def checked_url(url: str) -> str:
             f"url: a name or password before host {host}, which would land in the answer cache; give the key in the "
             "environment variable that key_variable names"
         )
-    if parts.query or parts.fragment or not host:
+    if (parts.query and not API_VERSION.fullmatch(parts.query)) or parts.fragment or not host:
         raise ValueError(
             f"url: host {host or 'missing'}, and {'something' if parts.query or parts.fragment else 'nothing'} behind ? "
-            "or #; expected an address alone, such as http://localhost:8000/v1; a key belongs into the environment "
-            "variable that key_variable names"
+            "or #; expected an address alone, such as http://localhost:8000/v1, or with ?api-version=...; a key belongs into "
+            "the environment variable that key_variable names"
         )
     return url.rstrip("/")
+
+
+def checked_extra(extra: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the further fields of a request.
+
+    Raises:
+        ValueError: one of them is this client's own, or no JSON.
+    """
+    for key in OWN_FIELDS:
+        if key in extra and not (key == "stream" and extra[key] is False):
+            raise ValueError(
+                f"teachers.{name}.extra: {key} cannot be set there; allowed is any other field of a request"
+            )
+    try:
+        json.dumps(extra, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"teachers.{name}.extra: holds what JSON cannot ({error}); allowed are texts, numbers, lists"
+        ) from None
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in extra.items()}
+
+
+def longest_answer(settings: ServerTeacher) -> int:
+    """Return the most tokens that an answer can have: by `extra`, where that replaces `max_tokens`."""
+    for key in LIMITS:
+        value = settings.extra.get(key)
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return value
+    return settings.max_new_tokens
+
+
+def check_encrypted(urls: Sequence[str], name: str) -> None:
+    """Refuse to send a key unencrypted to another machine.
+
+    Raises:
+        ValueError: an address is plain http and not this machine's.
+    """
+    for url in urls:
+        parts = urlsplit(url)
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+            raise ValueError(
+                f"teachers.{name}.url: {url} is not encrypted, and the key would travel in the open; use https://, set "
+                f"key_variable to null, or allow it with teachers.{name}.plain_http: true"
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def read_key(variable: str | None) -> str:
@@ -223,6 +316,6 @@ def read_key(variable: str | None) -> str:
 
 
 def proxy_of(url: str) -> str | None:
-    """The proxy that the environment names for an address, if any."""
+    """The proxy that the environment names for an address, if any; none for this machine's own."""
     parts = urlsplit(url)
-    return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
+    return None if is_loopback(parts.hostname or "") or proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)

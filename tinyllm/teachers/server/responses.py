@@ -1,4 +1,8 @@
-"""What an endpoint's reply means: an answer, a failure for good, a failure that may pass, or the end of the query."""
+"""What a reply with status 200 means: an answer, or a failure of one prompt.
+
+Servers agree on the protocol's core and differ around it: where thinking is kept, what a finish is called, which name the model
+has. What a thinking model thought is kept in front of its answer, as `<think>...</think>`, which parsing reads.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +10,30 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from typing import Any
 
 from tinyllm.console import one_line
 from tinyllm.records.jsonl import HALF_CHARACTER
 from tinyllm.teachers.protocol import STOP, Failure, Generation
 
-PUSH_BACK = (429, 503, 529)  # too much, for now
-MAY_PASS = (408, 409, 425, 500, 502, 504, *PUSH_BACK)
-FINISH = {"stop": "stop", "eos_token": "stop", "stop_sequence": "stop", "length": "length"}  # the middle ones are TGI's
-TOO_LONG = re.compile(
-    r"context.{0,20}(length|window|size)|too long|too many tokens|max_new_tokens`? must|exceed.{0,40}tokens", re.I
-)
-OUT_OF_MONEY = re.compile(r"insufficient[_ ](quota|balance|funds|credit)|exceeded your current quota", re.I)
+STOPPED = ("stop", "eos", "eos_token", "stop_sequence", "stop_token", "end_turn", "complete", "completed", "finished")
+CUT = ("length", "max_tokens", "max_length", "model_length", "max_output_tokens")
+FINISH = dict.fromkeys(STOPPED, "stop") | dict.fromkeys(CUT, "length")  # by each server's word, in lower case
+FILTERED = ("content_filter", "safety", "recitation", "prohibited_content", "blocklist")
 SHOWN = 200  # characters of a server's message
+THINKING = (
+    "reasoning_content",
+    "reasoning",
+    "thinking",
+)  # where servers put it: vLLM and DeepSeek, Ollama and OpenRouter
+_SUFFIX = (
+    re.compile(  # what a name may have besides the requested one: a date, a version, a quantisation, a file's ending
+        r"[-_.:@ ](?:v?\d+(?:\.\d+)*[kb]?|latest|preview|exp|gguf|safetensors|q\d|k|[sml]|xs|bf?16|fp?\d+|int\d"
+        r"|awq|gptq|mlx|\d+bit|free|default)",
+        re.IGNORECASE,
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -45,69 +57,95 @@ class Fatal:
 Outcome = Generation | Failure | Retryable | Fatal
 
 
-def read_answer(body: bytes, model: str, prompt_tokens: int) -> Generation | Failure | Retryable:
-    """Return what the body of a reply with status 200 holds.
-
-    An answer is a text from the requested model that ended by itself or at the limit. Anything else is none.
+@dataclass(frozen=True)
+class Asked:
+    """What a reply is held against.
 
     Args:
-        model: as requested. A reply that names another model is a failure, unless one name's last part contains the other's:
-            servers resolve `gpt-4o` to `gpt-4o-2024-08-06`, or give a path.
+        name: the teacher's, for what a message advises
+        model: as requested, or as `answers_as` has it. A reply that names another model is a failure, unless one name is
+            the other with a date, a version or a quantisation: servers resolve `gpt-4o` to `gpt-4o-2024-08-06`, or give a path.
         prompt_tokens: estimated, for a reply without a count
     """
+
+    name: str
+    model: str
+    prompt_tokens: int
+
+
+def read_json(body: bytes, name: str) -> dict[str, Any] | Retryable | Fatal:
+    """Return the object that a reply holds, without what some send before it to keep a connection open."""
+    text = body.decode(errors="replace").lstrip()
+    while text.startswith(":"):  # a comment of a stream, such as `: OPENROUTER PROCESSING`
+        text = text.partition("\n")[2].lstrip()
+    if text.startswith(("data:", "event:")):
+        return Fatal(f"it streams its answers; set teachers.{name}.extra: {{stream: false}}")
     try:
-        reply = json.loads(body)
+        reply = json.loads(text)
     except (ValueError, RecursionError):
-        return Retryable(
-            "not_json", f"HTTP 200, but no JSON: {one_line(body.decode(errors='replace'), SHOWN)}", charged=True
-        )
-    choices = reply.get("choices") if isinstance(reply, dict) else None
+        return Retryable("not_json", f"HTTP 200, but no JSON: {one_line(text, SHOWN)}", charged=True)
+    if isinstance(reply, list) and len(reply) == 1:
+        reply = reply[0]  # Gemini's errors
+    if not isinstance(reply, dict):
+        return Retryable("no_choices", f"HTTP 200, but without choices: {one_line(str(reply), SHOWN)}", charged=True)
+    return reply
+
+
+def error_status(reply: Mapping[str, Any]) -> int | None:
+    """Return the status of an error that came with status 200, as routers send it; None of any other reply."""
+    error = reply.get("error")
+    if not isinstance(error, dict) or reply.get("choices"):
+        return None
+    status = error.get("code", error.get("status"))
+    if isinstance(status, int) and status in HTTPStatus._value2member_map_ and status >= 400:
+        return status
+    return 500
+
+
+def read_answer(reply: Mapping[str, Any], asked: Asked) -> Generation | Failure | Retryable:
+    """Return what a reply holds.
+
+    An answer is a text from the requested model that ended by itself or at the limit. Anything else is none; an empty text is
+    none either, for the server may be mended.
+    """
+    choice = first_choice(reply, asked)
+    if not isinstance(choice, dict):
+        return choice
+    message = choice.get("message")
+    source = message if isinstance(message, dict) else choice
+    content = source.get("content") if isinstance(message, dict) else source.get("text")
+    finish = choice.get("finish_reason")
+    if isinstance(finish, str) and finish.lower() in FILTERED:
+        return Failure("content_filter", "the server's content filter withheld the answer", unanswered=1)
+    refusal = source.get("refusal")
+    if isinstance(refusal, str) and refusal and not content:
+        return Failure("refusal", f"the model refused: {one_line(refusal, SHOWN)}", unanswered=1)
+    text, thinking = _text_of(content)
+    thinking = thinking or next((source[key] for key in THINKING if isinstance(source.get(key), str)), "")
+    return _answer(text, thinking, finish, reply.get("usage"), asked.prompt_tokens)
+
+
+def first_choice(reply: Mapping[str, Any], asked: Asked) -> dict[str, Any] | Failure | Retryable:
+    """Return the first choice of a reply from the requested model."""
+    choices = reply.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         return Retryable("no_choices", f"HTTP 200, but without choices: {one_line(str(reply), SHOWN)}", charged=True)
-    named = reply.get("model") or model
-    if not isinstance(named, str) or not _same_model(named, model):
-        return Failure(
-            "wrong_model", f"asked for model {model}, answered by {one_line(str(named), SHOWN)}", unanswered=1
-        )
-    message = choices[0].get("message")
-    text = message.get("content") if isinstance(message, dict) else choices[0].get("text")
-    return _answer(text, choices[0].get("finish_reason"), reply.get("usage"), prompt_tokens)
+    named = reply.get("model") or asked.model
+    if not isinstance(named, str) or not same_model(named, asked.model):
+        shown = one_line(str(named), SHOWN)
+        advice = f"if that is the same model, set teachers.{asked.name}.answers_as: {shown}"
+        return Failure("wrong_model", f"asked for model {asked.model}, answered by {shown}; {advice}", unanswered=1)
+    return choices[0]
 
 
-def read_refusal(status: int, headers: Mapping[str, str], body: bytes, key_variable: str | None) -> Outcome:
-    """Return what a reply with any status but 200 means."""
-    code, message = _error(body)
-    said = f"HTTP {status} {_phrase(status)}" + (f" ({message})" if message else "")
-    if status == 401:  # its message is left out: servers quote parts of the key in it
-        key = f"the key in {key_variable}" if key_variable else "key_variable, which names no variable"
-        return Fatal(f"HTTP 401 Unauthorized; check {key}")
-    if status in (402, 403) or OUT_OF_MONEY.search(f"{code} {message}"):
-        return Fatal(f"{said}; check the account that the key belongs to, and what it may use")
-    if status == 404 and "model" in f"{code} {message}".lower():
-        return Fatal(f"{said}; check the teacher's model")
-    if 300 <= status < 400:
-        to = one_line(headers.get("Location", "nowhere"), SHOWN)
-        return Fatal(f"HTTP {status}, a redirect to {to}; none is followed with a key, so give its url instead")
-    if status in MAY_PASS:
-        reason = "rate_limited" if status == 429 else "server_error"
-        wait = retry_after(headers.get("Retry-After"), datetime.now(UTC))
-        return Retryable(reason, said, charged=False, pushed_back=status in PUSH_BACK, wait=wait)
-    if status in (400, 413, 422) and (code.startswith("context_length_exceeded") or TOO_LONG.search(message)):
-        return Failure("context_too_long", said)
-    return Failure("refused", said)
-
-
-def retry_after(value: str | None, now: datetime) -> float | None:
-    """Return the seconds that a Retry-After header orders, as a number or as a date; None where it is neither."""
-    if value is None:
-        return None
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value.strip()):
-        return float(value)
-    try:
-        date = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    return max(0.0, ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds())
+def same_model(named: str, requested: str) -> bool:
+    """Tell whether two names are one model's: their last parts are equal but for a date, a version or a quantisation."""
+    first, second = (name.rstrip("/").rpartition("/")[2].casefold() for name in (named, requested))
+    short, long = sorted((first, second), key=len)
+    if not short or short not in long:
+        return False
+    before, _, behind = long.partition(short)
+    return not before.strip("-_.:") and not _SUFFIX.sub("", behind)
 
 
 def estimate_tokens(text: str) -> int:
@@ -120,52 +158,56 @@ def estimate_tokens(text: str) -> int:
     return sum(-(-len(word) // 4) for word in words) + len(rest.encode(errors="replace"))
 
 
-def _answer(text: object, finish: object, usage: object, prompt_tokens: int) -> Generation | Failure:
-    if finish == "content_filter":
-        return Failure("content_filter", "the server's content filter withheld the answer", unanswered=1)
-    if not isinstance(text, str):
-        return Failure(
-            "no_text", f"the answer's text is {type(text).__name__}, its finish {finish!r:.50}", unanswered=1
-        )
-    if not isinstance(finish, str) or finish not in FINISH:
+def _text_of(content: object) -> tuple[str | None, str]:
+    """Return text and thinking of a message's content: a text, or a list of parts, of which some are thinking."""
+    if not isinstance(content, list):
+        return content if isinstance(content, str) else None, ""
+    said: list[str] = []
+    thought: list[str] = []
+    for part in content:
+        if isinstance(part, str):
+            said.append(part)
+        elif isinstance(part, dict):
+            thinks = part.get("type") in ("thinking", "reasoning")
+            inner = part.get("thinking") or part.get("reasoning") or part.get("text") or part.get("content")
+            text, _ = _text_of(inner)
+            (thought if thinks else said).append(text or "")
+    return "".join(said), "\n".join(thought)
+
+
+def _answer(text: str | None, thinking: str, finish: object, usage: object, prompt_tokens: int) -> Generation | Failure:
+    if text is None and not thinking.strip():
+        return Failure("no_text", f"the answer's text is missing, its finish {finish!r:.50}", unanswered=1)
+    ended = FINISH.get(finish.lower()) if isinstance(finish, str) else None
+    if ended is None:
         return Failure("no_finish", f"finish_reason is {finish!r:.50}; allowed is stop or length", unanswered=1)
-    if HALF_CHARACTER.search(text):
+    said = text or ""
+    if not said.strip() and not (thinking.strip() and ended == "length"):
+        return Failure("empty", "the answer is empty", unanswered=1)
+    whole = _with_thinking(said, thinking.strip())
+    if HALF_CHARACTER.search(whole):
         return Failure("half_character", "the answer holds half a character, which UTF-8 cannot hold", unanswered=1)
-    cut, stop, _ = text.partition(STOP)
+    cut, stop, _ = whole.partition(STOP)
     counts = usage if isinstance(usage, dict) else {}
-    prompt_count, completion_count = _count(counts.get("prompt_tokens")), _count(counts.get("completion_tokens"))
+    prompt_count, completion_count = (
+        token_count(counts.get("prompt_tokens")),
+        token_count(counts.get("completion_tokens")),
+    )
     return Generation(
         text=cut,
-        finish="stop" if stop else FINISH[finish],
+        finish="stop" if stop else ended,
         prompt_tokens=prompt_tokens if prompt_count is None else prompt_count,
-        completion_tokens=estimate_tokens(text) if completion_count is None else completion_count,
+        completion_tokens=estimate_tokens(whole) if completion_count is None else completion_count,
     )
 
 
-def _same_model(named: str, requested: str) -> bool:
-    first, second = (name.rstrip("/").rpartition("/")[2].casefold() for name in (named, requested))
-    return bool(first and second) and (first in second or second in first)
+def _with_thinking(said: str, thinking: str) -> str:
+    if not thinking or said.lstrip().startswith("<think>"):
+        return said
+    thinking = thinking.replace(STOP, "\n Question:")  # thinking about the question is no run-on
+    return f"<think>\n{thinking}\n</think>\n\n{said}" if said.strip() else f"<think>\n{thinking}"
 
 
-def _count(value: object) -> int | None:
+def token_count(value: object) -> int | None:
+    """Return a count of tokens as a server gives it; None of anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
-def _phrase(status: int) -> str:
-    """Return the standard's words for a status, not the server's: those could hold anything."""
-    return HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "of its own"
-
-
-def _error(body: bytes) -> tuple[str, str]:
-    """Return code and message of an error's body: OpenAI's {"error": {...}}, FastAPI's {"detail": ...}, or plain text."""
-    try:
-        error = json.loads(body)
-    except (ValueError, RecursionError):
-        text = body.decode(errors="replace")
-        return "", "" if text.lstrip().startswith("<") else one_line(text, SHOWN)  # nobody reads HTML in one line
-    if isinstance(error, dict):
-        error = error.get("error", error)
-    if isinstance(error, dict):
-        code = " ".join(str(error[name]) for name in ("code", "type") if error.get(name))
-        return code, one_line(str(error.get("message") or error.get("detail") or code), SHOWN)
-    return "", one_line(str(error), SHOWN)

@@ -7,7 +7,7 @@ import heapq
 import math
 import random
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tinyllm.teachers.protocol import Failure, Generation
@@ -17,9 +17,12 @@ from tinyllm.teachers.server.responses import Fatal, Outcome, Retryable
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # s; before the first retry, doubled each time
 PATIENCE = 1800.0  # s; a prompt that is still pushed back so long after its first start is given up
 GIVE_UP = 10  # prompts in a row without an answer, for reasons that lie not with the prompt: the endpoint is down
-PROMPTS_OWN = ("content_filter", "context_too_long", "too_large")
+PROMPTS_OWN = ("content_filter", "context_too_long", "refusal", "too_large")
 
-Attempt = Callable[[int], Coroutine[None, None, Outcome]]
+LOST = 3  # attempts in a row that did not reach an address; while another works, it is left alone then
+UNREACHED = ("unreachable", "disconnected", "timeout", "server_error")
+
+Attempt = Callable[[int, str], Coroutine[None, None, Outcome]]
 
 
 @dataclass
@@ -31,16 +34,30 @@ class Sent:
     started: float
     failed: int = 0  # attempts that count
     charged: int = 0
+    lane: Lane | None = None  # that of its last attempt
+
+
+@dataclass(eq=False)
+class Lane:
+    """One address, and how much is asked of it."""
+
+    url: str
+    limiter: RateLimiter
+    lost: int = 0  # attempts in a row that did not reach it
+    end: str | None = None  # why nothing is sent to it any more
 
 
 class RequestScheduler:
-    """Sends prompts through one event loop, which runs only while the caller waits for the next answer."""
+    """Sends prompts through one event loop, which runs only while the caller waits for the next answer.
+
+    Several addresses share the prompts, each at its own pace. One that is lost is left alone while another works.
+    """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, attempt: Attempt, limiter: RateLimiter, retries: int, endpoint: str
+        self, loop: asyncio.AbstractEventLoop, attempt: Attempt, urls: Sequence[str], concurrency: int, retries: int
     ) -> None:
-        self._loop, self._attempt, self._limiter, self._retries = loop, attempt, limiter, retries
-        self._endpoint = endpoint
+        self._loop, self._attempt, self._retries = loop, attempt, retries
+        self._lanes = [Lane(url, RateLimiter(concurrency)) for url in urls]
         self._under_way: dict[asyncio.Task[Outcome], Sent] = {}
         self._done: deque[asyncio.Task[Outcome]] = deque()
         self._waiting: list[tuple[float, int, Sent]] = []  # a heap by the time of the next attempt
@@ -65,7 +82,7 @@ class RequestScheduler:
                     self._start(fresh, reserve)  # at once: while the caller works, the endpoint does
             self._start(fresh, reserve)
         if self._end:
-            raise ValueError(f"{self._endpoint}: {self._end}")
+            raise ValueError(self._end)
 
     async def cancel(self) -> None:
         """Drop what is under way."""
@@ -74,9 +91,24 @@ class RequestScheduler:
             task.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)
 
+    def _open_lanes(self) -> list[Lane]:
+        return [lane for lane in self._lanes if lane.end is None]
+
+    def _free_lane(self, now: float, last: Lane | None) -> Lane | None:
+        """Return the least busy address that is free; after a failure another than the last, if there is one."""
+        lanes = self._open_lanes()
+        others = [lane for lane in lanes if lane is not last] or lanes
+        free = [lane for lane in others if lane.limiter.wait(now) == 0]
+        return min(free, key=lambda lane: lane.limiter.under_way, default=None)
+
     def _start(self, fresh: deque[int], reserve: Callable[[int], bool]) -> None:
-        while not self._end and self._limiter.wait(now := self._loop.time()) == 0:
-            if self._waiting and self._waiting[0][0] <= now:
+        while not self._end:
+            now = self._loop.time()
+            again = bool(self._waiting) and self._waiting[0][0] <= now
+            lane = self._free_lane(now, self._waiting[0][2].lane if again else None)
+            if lane is None:
+                return
+            if again:
                 sent = heapq.heappop(self._waiting)[2]
                 sent.started = now
             elif fresh and not self._held:
@@ -86,8 +118,9 @@ class RequestScheduler:
                 sent = Sent(fresh.popleft(), now, now)
             else:
                 return
-            self._limiter.start(now)
-            task = self._loop.create_task(self._attempt(sent.index))
+            sent.lane = lane
+            lane.limiter.start(now)
+            task = self._loop.create_task(self._attempt(sent.index, lane.url))
             self._under_way[task] = sent
             task.add_done_callback(self._note)
 
@@ -100,7 +133,8 @@ class RequestScheduler:
         now, due = self._loop.time(), math.inf
         if not self._end and (self._waiting or (fresh and not self._held)):
             ready = now if fresh and not self._held else self._waiting[0][0]
-            due = max(self._limiter.wait(now), ready - now)
+            wait = min((lane.limiter.wait(now) for lane in self._open_lanes()), default=math.inf)
+            due = max(wait, ready - now)
         timer = None if math.isinf(due) else self._loop.call_later(due, self._loop.stop)
         self._loop.run_forever()
         if timer:
@@ -108,35 +142,49 @@ class RequestScheduler:
 
     def _judge(self, sent: Sent, outcome: Outcome) -> Generation | Failure | None:
         """Return what became of a prompt, or None while it may still be answered."""
-        now = self._loop.time()
+        now, lane = self._loop.time(), sent.lane
+        assert lane is not None  # it was sent
         if isinstance(outcome, Retryable):
-            return self._retry(sent, outcome, now)
+            return self._retry(sent, lane, outcome, now)
         if isinstance(outcome, Fatal):
-            self._limiter.fail()
-            self._end = self._end or outcome.message
+            lane.limiter.fail()
+            self._close(lane, outcome.message)
+            if not self._end:
+                heapq.heappush(self._waiting, (now, sent.index, sent))  # for another address
             return None
-        self._limiter.succeed()  # a prompt that was refused used up its share of the rate, too
-        return self._final(replace(outcome, unanswered=sent.charged + outcome.unanswered))
+        lane.lost = 0
+        lane.limiter.succeed()  # a prompt that was refused used up its share of the rate, too
+        return self._final(replace(outcome, unanswered=sent.charged + outcome.unanswered), lane)
 
-    def _retry(self, sent: Sent, outcome: Retryable, now: float) -> Generation | Failure | None:
+    def _close(self, lane: Lane, why: str) -> None:
+        """Send nothing more to an address; without another, the query ends."""
+        lane.end = lane.end or why
+        if not self._open_lanes():
+            self._end = self._end or "; ".join(f"{lane.url}: {lane.end}" for lane in self._lanes)
+
+    def _retry(self, sent: Sent, lane: Lane, outcome: Retryable, now: float) -> Generation | Failure | None:
         sent.charged += outcome.charged
         counts = True
         if outcome.pushed_back:
-            counts = self._limiter.push_back(now, sent.started, ordered=outcome.wait is not None)
+            counts = lane.limiter.push_back(now, sent.started, ordered=outcome.wait is not None)
         else:
-            self._limiter.fail()
+            lane.limiter.fail()
+            lane.lost += outcome.reason in UNREACHED
         if outcome.wait is not None:
-            self._limiter.hold(now, outcome.wait)
+            lane.limiter.hold(now, outcome.wait)
+        if lane.lost >= LOST and len(self._open_lanes()) > 1 and lane.end is None:
+            self._close(lane, f"{outcome.reason} ({outcome.detail})")
+            counts = False  # the other address is asked anew
         sent.failed += counts
         if sent.failed > self._retries or (outcome.pushed_back and now - sent.first > PATIENCE):
             tried = f"{sent.failed} attempts" if sent.failed > 1 else "1 attempt"
-            return self._final(Failure(outcome.reason, f"{outcome.detail}; {tried}", sent.charged))
+            return self._final(Failure(outcome.reason, f"{outcome.detail}; {tried}", sent.charged), lane)
         longest = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (sent.failed - 1)) if sent.failed else 0.0
         due = now + self._chance.uniform(0, longest)  # the whole of it by chance: no two in step
         heapq.heappush(self._waiting, (due, sent.index, sent))
         return None
 
-    def _final(self, outcome: Generation | Failure) -> Generation | Failure:
+    def _final(self, outcome: Generation | Failure, lane: Lane) -> Generation | Failure:
         """Return the outcome, and end the query if too many prompts in a row got no answer."""
         if isinstance(outcome, Generation) or outcome.reason in PROMPTS_OWN:
             self._down = 0
@@ -144,7 +192,7 @@ class RequestScheduler:
         self._down += 1
         if self._down >= GIVE_UP and not self._end:
             self._end = (
-                f"{self._down} prompts in a row got no answer, the last: {outcome.reason} ({outcome.detail}); see that the "
-                "server runs and ask again, what is answered is kept"
+                f"{lane.url}: {self._down} prompts in a row got no answer, the last: {outcome.reason} ({outcome.detail}); see "
+                "that the server runs and ask again, what is answered is kept"
             )
         return outcome
