@@ -1,7 +1,7 @@
 """Fetch or generate the question set, check it, and drop what train shares with valid and test.
 
 Reads   what `data.dataset` names
-Writes  data/questions/{train,valid,test}.jsonl, data/recorded/TEACHER.jsonl, metrics/questions.json
+Writes  data/questions/{train,valid,test}.jsonl, data/recorded/TEACHER.jsonl, data/bad_rows.jsonl, metrics/questions.json
 
 DVC runs it; by hand: python -m stages.download
 """
@@ -9,12 +9,14 @@ DVC runs it; by hand: python -m stages.download
 from pathlib import Path
 
 from stages import run
-from tinyllm.datasets import load_set, prepare, without_question
+from tinyllm.datasets import count_faults, load_set, prepare, refuse_bad, without_question
 from tinyllm.params import load_params
 from tinyllm.records import first_ids, write_json, write_jsonl, write_questions
 
 QUESTIONS = Path("data/questions")
 RECORDED = Path("data/recorded")
+BAD_ROWS = Path("data/bad_rows.jsonl")
+OWN = ("jsonl", "hub")  # sets that their owner can mend; the released ones leave out their few bad rows
 
 
 def main() -> None:
@@ -22,6 +24,11 @@ def main() -> None:
     loaded = load_set(data)
     if loaded.terms:
         print(f"{data.dataset}: {loaded.terms}")
+    for note in loaded.notes:
+        print(note)
+    write_jsonl(BAD_ROWS, map(vars, loaded.bad))
+    if data.on_bad_row == "stop" and data.dataset in OWN:
+        refuse_bad(loaded.bad, BAD_ROWS)
     splits, counts = prepare(loaded.splits, data.take, data.drop_leaks)
     for split, questions in splits.items():
         write_questions(QUESTIONS / f"{split}.jsonl", questions)
@@ -30,6 +37,13 @@ def main() -> None:
         old.unlink()
     for teacher, rows in loaded.recorded.items():
         write_jsonl(RECORDED / f"{teacher}.jsonl", rows)
+    if loaded.bad:
+        faults = count_faults(loaded.bad)
+        counts |= {"bad_rows": len(loaded.bad), "faults": faults}
+        listed = ", ".join(f"{name} {count}" for name, count in faults.items())
+        print(
+            f"{len(loaded.bad)} rows are no question and are left out ({listed}); see {BAD_ROWS}, the first: {loaded.bad[0]}"
+        )
     lost = without_question(loaded)
     if loaded.recorded:
         counts["rationales_without_question"] = sum(map(len, lost.values()))

@@ -14,7 +14,8 @@ from hashlib import sha256
 import pytest
 
 from tinyllm.casebook.world import CAUSES, CLUES, FILLERS, KINDS, Clue, World, make_splits, read_clues, read_words
-from tinyllm.records.questions import Question, question_key
+from tinyllm.records.questions import Question
+from tinyllm.records.same_question import question_key
 
 WORLD = World(seed=1, train=2000, valid=300, test=1000, clue_words=20, clues=2, fillers=8, filler_pool=500)
 ALL_CLUES = [word for kind in KINDS for cause in CAUSES for word in CLUES[kind][cause]]

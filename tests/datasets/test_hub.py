@@ -8,6 +8,7 @@ import huggingface_hub.constants
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from datasets import ClassLabel, Dataset
 
 from tinyllm.datasets.hub import load_hub
 from tinyllm.params.schema import Hub
@@ -68,7 +69,7 @@ def test_nested_choices_with_labels_are_read_from_parquet(tmp_path: Path) -> Non
         "validation": [arc_row("q1", "A")],
         "test": [arc_row("q3", "C")],
     }
-    questions = load_hub(hub(write_parquet_set(tmp_path / "arc", rows), ARC))
+    questions = load_hub(hub(write_parquet_set(tmp_path / "arc", rows), ARC)).splits
     assert [(q.id, q.gold) for q in questions["train"]] == [("train-q1", "a fish"), ("train-q2", "a leaf")]
     assert [(q.id, q.gold) for q in questions["valid"]] == [("valid-q1", "a stone")]
     assert [(q.id, q.gold) for q in questions["test"]] == [("test-q3", "a cup")]
@@ -107,14 +108,14 @@ def test_nested_choices_with_labels_are_read_from_parquet(tmp_path: Path) -> Non
     ],
 )
 def test_the_gold_option_is_found(tmp_path: Path, row: dict, columns: dict, gold: str) -> None:
-    questions = load_hub(hub(write_json_set(tmp_path / "own", [row]), PLAIN | columns))
+    questions = load_hub(hub(write_json_set(tmp_path / "own", [row]), PLAIN | columns)).splits
     assert [(q.id, q.gold) for q in questions["test"]] == [("test-1", gold)]
 
 
 def test_a_context_may_be_a_list_of_paragraphs_or_missing(tmp_path: Path) -> None:
     rows = [plain_row("Q?", 0) | {"support": support} for support in (["One.", "Two."], None)]
     folder = write_parquet_set(tmp_path / "own", dict.fromkeys(("train", "validation", "test"), rows))
-    questions = load_hub(hub(folder, PLAIN | {"context": "support"}))
+    questions = load_hub(hub(folder, PLAIN | {"context": "support"})).splits
     assert [q.context for q in questions["train"]] == ["One.\nTwo.", ""]
 
 
@@ -122,11 +123,11 @@ def test_options_are_mixed_where_the_gold_one_has_a_column_of_its_own(tmp_path: 
     rows = [{"q": f"Number {n}?", "right": f"{n}", "wrong1": "minus one", "wrong2": "none"} for n in range(60)]
     columns = PLAIN | {"question": "q", "choices": "right,wrong1,wrong2", "answer": "right"}
     folder = write_json_set(tmp_path / "own", rows)
-    train = load_hub(hub(folder, columns))["train"]
+    train = load_hub(hub(folder, columns)).splits["train"]
     assert [q.gold for q in train] == [f"{n}" for n in range(60)]
     assert {sorted(q.choices)[0] for q in train[:3]} == {"0", "1", "2"}
     assert all(10 <= [q.answer for q in train].count(place) <= 30 for place in range(3))  # 20 expected of each
-    assert load_hub(hub(folder, columns))["train"] == train
+    assert load_hub(hub(folder, columns)).splits["train"] == train
 
 
 def test_rows_in_another_order_and_columns_in_another_order_give_the_same_questions_in_the_order_of_the_rows(
@@ -135,16 +136,16 @@ def test_rows_in_another_order_and_columns_in_another_order_give_the_same_questi
     rows = [{"id": f"q{n}", "q": f"Number {n}?", "right": f"{n}", "wrong": "none"} for n in range(7)]
     columns = PLAIN | {"question": "q", "choices": "right,wrong", "answer": "right", "id": "id"}
     turned = [dict(reversed(row.items())) for row in rows[::-1]]
-    train = load_hub(hub(write_json_set(tmp_path / "one", rows), columns))["train"]
+    train = load_hub(hub(write_json_set(tmp_path / "one", rows), columns)).splits["train"]
     assert [question.id for question in train] == [f"train-q{n}" for n in range(7)]
-    assert load_hub(hub(write_json_set(tmp_path / "other", turned), columns))["train"] == train[::-1]
+    assert load_hub(hub(write_json_set(tmp_path / "other", turned), columns)).splits["train"] == train[::-1]
 
 
 def test_valid_may_be_a_slice_of_train(tmp_path: Path) -> None:
     rows = [plain_row(f"Number {n}?", 0) for n in range(20)]
     folder = write_json_set(tmp_path / "own", rows, names=("train", "test"))
     splits = {"train": "train[10%:]", "valid": "train[:10%]", "test": "test"}
-    questions = load_hub(hub(folder, PLAIN, splits=splits))
+    questions = load_hub(hub(folder, PLAIN, splits=splits)).splits
     assert [q.question for q in questions["valid"]] == ["Number 0?", "Number 1?"]
     assert [q.id for q in questions["valid"]] == ["valid-1", "valid-2"]
     assert [q.question for q in questions["train"]] == [f"Number {n}?" for n in range(2, 20)]
@@ -215,10 +216,61 @@ def test_a_folder_that_is_no_set_is_refused(tmp_path: Path, name: str, content: 
     assert "\n" not in str(caught.value)
 
 
-def test_a_faulty_row_is_named(tmp_path: Path) -> None:
+def test_a_faulty_row_is_kept_apart_and_named(tmp_path: Path) -> None:
     folder = write_json_set(tmp_path / "own", [plain_row("Up?", 0), plain_row("Down?", 2)])
-    with pytest.raises(ValueError, match=r"own train:2: answer 2, but 2 choices \(0-1\)"):
+    loaded = load_hub(hub(folder, PLAIN))
+    assert [question.question for question in loaded.splits["train"]] == ["Up?"]
+    assert [(row.row, row.fault) for row in loaded.bad if "train" in row.file] == [(2, "answer 2, but 2 choices (0-1)")]
+
+
+def write_labelled(folder: Path, names: list[str], options: list[str], labels: list[int], **columns: list) -> Path:
+    """A set in Parquet whose answer is a ClassLabel."""
+    count = len(labels)
+    for split in ("train", "validation", "test"):
+        rows = {
+            "question": [f"{split} {row}?" for row in range(count)],
+            "choices": [options] * count,
+            "answer": labels,
+            **columns,
+        }
+        whole = Dataset.from_dict(rows).cast_column("answer", ClassLabel(names=names))
+        (folder / "data").mkdir(parents=True, exist_ok=True)
+        whole.to_parquet(folder / f"data/{split}-00000-of-00001.parquet")
+    return folder
+
+
+@pytest.mark.parametrize("free", [False, True])
+def test_a_label_is_read_by_its_name(tmp_path: Path, free: bool) -> None:
+    folder = write_labelled(tmp_path / "own", ["no", "yes", "maybe"], ["yes", "no", "maybe"], [1, 0, 2])
+    columns = {**PLAIN, "choices": None if free else "choices"}
+    train = load_hub(hub(folder, columns)).splits["train"]
+    assert [question.gold for question in train] == ["yes", "no", "maybe"]
+
+
+def test_a_label_may_name_an_options_label(tmp_path: Path) -> None:
+    folder = write_labelled(tmp_path / "own", ["A", "B"], ["ice", "oak"], [1, 0])
+    train = load_hub(hub(folder, {**PLAIN, "labels": "A,B"})).splits["train"]
+    assert [question.gold for question in train] == ["oak", "ice"]
+    with pytest.raises(ValueError) as caught:
         load_hub(hub(folder, PLAIN))
+    assert "the answer's label is 'B', of A, B, but the choices are ['ice', 'oak']" in str(caught.value)
+    assert "data.hub.columns.labels, such as A,B" in str(caught.value)
+
+
+def test_a_column_a_teacher_has_its_rationales(tmp_path: Path) -> None:
+    said = ["Ice melts. ", None]
+    folder = write_labelled(tmp_path / "own", ["no", "yes"], ["yes", "no"], [1, 0], ann=said)
+    loaded = load_hub(hub(folder, {**PLAIN, "rationales": {"ann": "ann"}}))
+    assert loaded.recorded == {
+        "ann": [
+            {"id": "train-1", "rationale": "Ice melts.", "status": "ok"},
+            {"id": "train-2", "rationale": None, "status": "missing"},
+            {"id": "valid-1", "rationale": "Ice melts.", "status": "ok"},
+            {"id": "valid-2", "rationale": None, "status": "missing"},
+        ]
+    }
+    with pytest.raises(ValueError, match=r"data.hub.columns.rationales.ann: found 'bob'; columns of split train"):
+        load_hub(hub(folder, {**PLAIN, "rationales": {"ann": "bob"}}))
 
 
 @pytest.mark.slow

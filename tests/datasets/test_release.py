@@ -24,7 +24,8 @@ from tinyllm.datasets.release import (
     split_context,
 )
 from tinyllm.params.schema import RELEASED
-from tinyllm.records.questions import Question, question_key
+from tinyllm.records.questions import Question
+from tinyllm.records.same_question import question_key
 
 MOON = Question("train-1", "What lights the night?", ("a stone", "the moon", "the moon rock"), 1)
 ASKED = "Q: What lights the night?\nAnswer Choices:\n(a) a stone\n(b) the moon\n(c) the moon rock"

@@ -4,38 +4,90 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from tinyllm.datasets.rows import BadRow, Numbered, add_recorded, rationales_of, require_some, sift, with_context
 from tinyllm.params.schema import Hub, HubColumns
-from tinyllm.records.questions import Question, parse_questions
+from tinyllm.records.questions import Question
 
 
-def load_hub(settings: Hub) -> dict[str, list[Question]]:
+class HubSet(NamedTuple):
+    """The questions by split, the rows of recorded teachers by name, and the rows that are no question."""
+
+    splits: dict[str, list[Question]]
+    recorded: dict[str, list[dict]]
+    bad: list[BadRow]
+
+
+def load_hub(settings: Hub, split_head: bool = False) -> HubSet:
     """Return the checked questions of every split; an id becomes `split-id`, so that ids differ between splits.
 
     Where `columns.answer` is itself one of several `columns.choices` (SciQ's `correct_answer`), the gold option would
     always stand in the same place: such options are put in an order drawn from the question's text and their own.
 
+    Args:
+        split_head: whether the head of a question is its context
+
     Raises:
-        ValueError: the revision is not pinned, the set cannot be opened, a column or split is not there, or a row is
-            no question; one line that names the key.
+        ValueError: the revision is not pinned, the set cannot be opened, a column or split is not there, or no row is a
+            question; one line that names the key.
     """
     builder = _open(settings)
-    questions = {}
+    questions: dict[str, list[Question]] = {}
+    recorded: dict[str, list[dict]] = {}
+    bad: list[BadRow] = []
     for split in ("train", "valid", "test"):
         part: str = getattr(settings.splits, split)
         rows = _select(builder, split, part)
         _check_columns(settings.columns, _column_paths(rows.features), split)
+        names = label_names(rows.features, settings.columns.answer)
         used = [path for _, path in _paths_used(settings.columns)]
         rows = rows.select_columns(sorted({path if path in rows.features else path.split(".")[0] for path in used}))
         source = f"{settings.path} {part}"
-        plain = [_plain(row, number, settings.columns, source) for number, row in enumerate(rows, start=1)]
-        parsed = parse_questions(plain, source)
-        questions[split] = [replace(question, id=f"{split}-{question.id}") for question in parsed]
-    return questions
+        rationales: dict[int, dict[str, list[str | None]]] = {}
+        parsed, refused = sift(_rows(rows, settings.columns, names, source, split_head, rationales), source)
+        require_some(parsed, refused, source)
+        named = {number: replace(question, id=f"{split}-{question.id}") for number, question in parsed.items()}
+        questions[split] = list(named.values())
+        bad += refused
+        if split != "test":
+            add_recorded(recorded, named, rationales)
+    return HubSet(questions, recorded, bad)
+
+
+def _rows(
+    rows: Iterable[dict],
+    columns: HubColumns,
+    names: Sequence[str] | None,
+    source: str,
+    split_head: bool,
+    rationales: dict[int, dict[str, list[str | None]]],
+) -> Iterator[Numbered]:
+    """Yield the fields of a question of each row; its rationales are put into `rationales`."""
+    for number, row in enumerate(rows, start=1):
+        where = f"{source}:{number}"
+        try:
+            fields = _plain(row, number, columns, names, where)
+            rationales[number] = rationales_of({name: _value(row, path) for name, path in columns.rationales.items()})
+        except ValueError as error:
+            yield number, BadRow(source, number, str(error).removeprefix(f"{where}: "))
+        else:
+            yield number, with_context(fields) if split_head else fields
+
+
+def label_names(features: Mapping[str, Any], path: str) -> Sequence[str] | None:
+    """Return the names of a column's labels, which its rows have by number; None of any other column."""
+    feature: Any = features.get(path)
+    if feature is None:
+        feature = features
+        for name in path.split("."):
+            feature = feature.get(name) if isinstance(feature, Mapping) else None
+            feature = getattr(feature, "feature", feature)
+    names = getattr(feature, "names", None)
+    return names if isinstance(names, list) else None
 
 
 def _open(settings: Hub) -> Any:
@@ -101,6 +153,8 @@ def _paths_used(columns: HubColumns) -> Iterator[tuple[str, str]]:
         yield "context", columns.context
     if columns.id:
         yield "id", columns.id
+    for name, path in columns.rationales.items():
+        yield f"rationales.{name}", path
 
 
 def _split_list(text: str) -> list[str]:
@@ -116,13 +170,19 @@ def _check_columns(columns: HubColumns, paths: Mapping[str, bool], split: str) -
             raise ValueError(f"data.hub.columns.{key}: {path!r} holds other columns; columns of split {split}: {there}")
 
 
-def _plain(row: dict, number: int, columns: HubColumns, source: str) -> dict:
-    """Return one row with the fields that `parse_questions` checks."""
+def _plain(row: dict, number: int, columns: HubColumns, names: Sequence[str] | None, where: str) -> dict:
+    """Return one row with the fields that `parse_questions` checks.
+
+    Args:
+        names: of the answer's labels, where it is a number that stands for one
+    """
     spread = _split_list(columns.choices or "")
     choices = _value(row, spread[0]) if len(spread) == 1 else [_value(row, path) for path in spread]
     question, answer = _value(row, columns.question), _value(row, columns.answer)
+    if names is not None:
+        answer = _named(answer, names, choices, columns, where)
     if columns.labels:
-        answer = _labelled(row, choices, answer, columns.labels, f"{source}:{number}")
+        answer = _labelled(row, choices, answer, columns.labels, where)
     elif len(spread) > 1 and columns.answer in spread:
         choices = sorted(choices, key=lambda choice: hashlib.sha256(f"{question}\n{choice}".encode()).digest())
     context = _value(row, columns.context) if columns.context else ""
@@ -135,6 +195,19 @@ def _plain(row: dict, number: int, columns: HubColumns, source: str) -> dict:
         "answer": answer,
         "context": "" if context is None else context,
     }
+
+
+def _named(answer: Any, names: Sequence[str], choices: Any, columns: HubColumns, where: str) -> Any:
+    """Return the name of a label; it names an option by its text, or by one of `columns.labels`."""
+    if not isinstance(answer, int) or not 0 <= answer < len(names):
+        raise ValueError(f"{where}: answer {answer!r} is no label; there are {', '.join(names)}")
+    name = names[answer]
+    if columns.choices and not columns.labels and isinstance(choices, list) and name not in choices:
+        raise ValueError(
+            f"{where}: the answer's label is {name!r}, of {', '.join(names)}, but the choices are {choices}; name the options' "
+            f"labels in their order in data.hub.columns.labels, such as {','.join(names)}"
+        )
+    return name
 
 
 def _labelled(row: dict, choices: Any, answer: Any, spec: str, where: str) -> int:

@@ -3,62 +3,151 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tinyllm.casebook import world as casebook
 from tinyllm.datasets import hub, release
+from tinyllm.datasets.rows import (
+    FIELDS,
+    BadRow,
+    Numbered,
+    add_recorded,
+    rationales_of,
+    read_rows,
+    require_some,
+    sift,
+    unknown_field,
+    with_context,
+)
 from tinyllm.params.schema import RELEASED, Data, Take
-from tinyllm.records.jsonl import read_jsonl
-from tinyllm.records.questions import Question, describe_kind, drop_leaks, question_key, read_questions
+from tinyllm.records.questions import Question, describe_kind
 from tinyllm.records.rationales import check_rationales
+from tinyllm.records.same_question import drop_leaks, question_key
 
 SPLITS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True)
 class QuestionSet:
-    """Questions by split, and by recorded teacher its rows of `id`, `rationale`, `status`; `terms` is the licence."""
+    """Questions by split, and by recorded teacher its rows of `id`, `rationale`, `status`.
+
+    Args:
+        terms: the licence
+        bad: the rows that are no question, left out
+        notes: what else there is to say of the files, a line each
+    """
 
     splits: dict[str, list[Question]]
     recorded: dict[str, list[dict]] = field(default_factory=dict)
     terms: str = ""
+    bad: list[BadRow] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def load_set(data: Data) -> QuestionSet:
     """Return the whole set, every question checked.
 
     Raises:
-        ValueError: a part of it is missing or faulty, or cannot be fetched; the message names file or key.
+        ValueError: a part of it is missing, cannot be fetched, or has no question; the message names file or key.
     """
     if data.dataset == "casebook":
         loaded = QuestionSet(casebook.make_splits(casebook.World(seed=data.seed, **data.casebook.model_dump())))
     elif data.dataset in RELEASED:
         released = release.load_release(data.dataset)
-        loaded = QuestionSet(released.splits, released.rationales, release.TERMS[data.dataset])
+        loaded = QuestionSet(
+            released.splits, released.rationales, release.TERMS[data.dataset], released.bad, released.notes
+        )
     elif data.dataset == "hub":
-        loaded = QuestionSet(hub.load_hub(data.hub))
+        found = hub.load_hub(data.hub, data.split_context)
+        loaded = QuestionSet(found.splits, found.recorded, bad=found.bad)
     else:
-        loaded = load_folder(Path(data.folder))
-    _check_ids(loaded.splits)
+        loaded = load_folder(Path(data.folder), data.split_context)
     _check_kinds(loaded.splits)
     return loaded
 
 
-def load_folder(folder: Path) -> QuestionSet:
+def load_folder(folder: Path, split_context: bool = False) -> QuestionSet:
     """Read train.jsonl, valid.jsonl, test.jsonl and, where they exist, rationales/TEACHER.jsonl.
 
+    A row may hold rationales, too, as `"rationales": {TEACHER: text}`.
+
+    Args:
+        split_context: whether the head of `question` is its context
+
     Raises:
-        ValueError: the folder or one of the three files is missing, or a row is faulty.
+        ValueError: the folder or one of the three files is missing or without a question, or a rationale's row is faulty.
     """
     if not folder.is_dir():
         raise ValueError(f"data.folder: {folder} is no folder; it must hold train.jsonl, valid.jsonl and test.jsonl")
-    splits = {split: read_questions(folder / f"{split}.jsonl") for split in SPLITS}
-    recorded = {}
+    splits: dict[str, list[Question]] = {}
+    recorded: dict[str, list[dict]] = {}
+    bad: list[BadRow] = []
+    notes: list[str] = []
+    places: dict[str, str] = {}  # of every id, over all splits
+    for split in SPLITS:
+        path = folder / f"{split}.jsonl"
+        unread: Counter[str] = Counter()
+        rationales: dict[int, dict[str, list[str | None]]] = {}
+        rows = _own_rows(read_rows(path), str(path), split_context, unread, rationales)
+        questions, refused = sift(rows, str(path))
+        refused += _known_ids(questions, str(path), places)
+        splits[split] = require_some(questions, refused, str(path))
+        bad += refused
+        if unread:
+            names = ", ".join(f"{name} ({count} rows)" for name, count in unread.most_common())
+            notes.append(f"{path}: fields that are not read: {names}")
+        if split != "test":
+            add_recorded(recorded, questions, rationales)
     for path in sorted((folder / "rationales").glob("*.jsonl")):
-        rows = [_recorded_row(row, f"{path}:{number}") for number, row in enumerate(read_jsonl(path), start=1)]
-        recorded[path.stem] = check_rationales(rows, str(path))
-    return QuestionSet(splits, recorded)
+        if path.stem in recorded:
+            raise ValueError(
+                f"{path}: the rows of the questions have rationales of {path.stem}, too; allowed is one place for a teacher"
+            )
+        numbered = list(read_rows(path))
+        if faulty := next((row for _, row in numbered if isinstance(row, BadRow)), None):
+            raise ValueError(str(faulty))
+        kept = [_recorded_row(row, f"{path}:{number}") for number, row in numbered if isinstance(row, dict)]
+        recorded[path.stem] = check_rationales(kept, str(path))
+    return QuestionSet(splits, recorded, bad=bad, notes=notes)
+
+
+def _own_rows(
+    rows: Iterable[Numbered],
+    source: str,
+    split_context: bool,
+    unread: Counter[str],
+    rationales: dict[int, dict[str, list[str | None]]],
+) -> Iterator[Numbered]:
+    """Yield the rows without what is no part of a question: that is put where it belongs."""
+    for number, row in rows:
+        if isinstance(row, BadRow):
+            yield number, row
+            continue
+        fault = unknown_field(row)
+        if fault is None:
+            try:
+                rationales[number] = rationales_of(row.get("rationales", {}))
+            except ValueError as error:
+                fault = str(error)
+        if fault:
+            yield number, BadRow(source, number, fault)
+            continue
+        unread.update(name for name in row if name not in FIELDS)
+        fields = {name: value for name, value in row.items() if name in FIELDS and name != "rationales"}
+        yield number, with_context(fields) if split_context else fields
+
+
+def _known_ids(questions: dict[int, Question], source: str, places: dict[str, str]) -> list[BadRow]:
+    """Take out the questions whose id another split has, and return their rows: rationales are looked up by id alone."""
+    bad = []
+    for number, question in list(questions.items()):
+        first = places.setdefault(question.id, f"{source}:{number}")
+        if first != f"{source}:{number}":
+            bad.append(BadRow(source, number, f"id {question.id!r} is in {first} too; ids must differ between splits"))
+            del questions[number]
+    return bad
 
 
 def _recorded_row(row: dict, where: str) -> dict:
@@ -106,15 +195,6 @@ def prepare(whole: dict[str, list[Question]], take: Take, drop: bool) -> tuple[d
         "train_duplicates": len(keys["train"]) - len(known),
     }
     return used, counts
-
-
-def _check_ids(splits: dict[str, list[Question]]) -> None:
-    """Refuse an id that two splits have: rationales are looked up by id alone."""
-    times = Counter(question.id for split in SPLITS for question in splits[split])
-    for identifier, count in times.items():
-        if count > 1:
-            where = " and ".join(split for split in SPLITS if any(q.id == identifier for q in splits[split]))
-            raise ValueError(f"id {identifier!r} stands in {where}; ids must differ between splits")
 
 
 def _check_kinds(splits: dict[str, list[Question]]) -> None:

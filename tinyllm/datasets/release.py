@@ -7,15 +7,16 @@ Source: github YikunHan42/TinyLLM at 9f5bebe, `datasets/{name}/{name}_{split}.js
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tinyllm.console import progress
 from tinyllm.datasets.download import fetch, read_manifest
+from tinyllm.datasets.rows import BadRow, sift, split_context
 from tinyllm.params.schema import RELEASED
 from tinyllm.records.jsonl import read_json_list, read_jsonl, read_text
-from tinyllm.records.questions import Question, collapse_whitespace, option_letter, parse_questions
+from tinyllm.records.questions import Question, collapse_whitespace, option_letter
 
 SPLITS = ("train", "valid", "test")
 TEACHERS = ("flan_t5_xl", "llama2_chat_7b")
@@ -31,9 +32,9 @@ LLAMA_NOTE = "llama2_chat_7b: Llama 2's licence forbids using its outputs to imp
 JOINED = ("pubmedqa", "bioasq")  # here the release's one string holds the context and then the question
 
 TRIGGER = "Let's think step by step."
-SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\b[A-Z]\.)\s+(?=[\"'(\[]?[A-Z0-9])")  # not after an initial, as in `J. Smith`
 # What may follow the options; a trigger comes first in ARC's test strings (of the sets at hand): the prompt's own end.
-REST = re.compile(rf"(\s+A:\s+{re.escape(TRIGGER)})?(\s+llama rationale:(?P<llama>.*)|\s*)", re.DOTALL)
+REST = re.compile(rf"(\s*A:\s*{re.escape(TRIGGER)})?(\s*llama\s+rationale:(?P<llama>.*)|\s*)", re.DOTALL)
+UNPARSABLE = 0.05  # of the rows of a file; more are told
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Release:
 
     splits: dict[str, list[Question]]
     rationales: dict[str, list[dict]]
+    bad: list[BadRow]
+    notes: list[str]
 
 
 def load_release(name: str) -> Release:
@@ -56,40 +59,56 @@ def load_release(name: str) -> Release:
     """
     if name not in RELEASED:
         raise ValueError(f"question set {name!r} is not in the release; allowed are {', '.join(RELEASED)}")
-    splits = {split: load_questions(name, split) for split in SPLITS}
+    splits: dict[str, list[Question]] = {}
     rationales: dict[str, list[dict]] = {teacher: [] for teacher in TEACHERS}
-    for split in ("train", "valid"):
-        for rows in load_rationales(name, split, splits[split]):
-            for teacher, row in rows.items():
-                rationales[teacher].append(row)
-    return Release(splits, rationales)
+    bad: list[BadRow] = []
+    notes: list[str] = []
+    for split in SPLITS:
+        rows, refused = sift_questions(name, split)
+        splits[split] = [question for question in rows if question]
+        bad += refused
+        if split == "test":
+            continue
+        parsed = load_rationales(name, split, rows)
+        for row in parsed:
+            for teacher, said in row.items():
+                rationales[teacher].append(said)
+        notes += _unparsable(name, split, parsed)
+    return Release(splits, rationales, bad, notes)
 
 
 def load_questions(name: str, split: str) -> list[Question]:
-    """Return the questions of one split. Their ids start with the split's name, since PIQA numbers each split anew."""
+    """Return the questions of one split; the few rows that are none are left out."""
+    return [question for question in sift_questions(name, split)[0] if question]
+
+
+def sift_questions(name: str, split: str) -> tuple[list[Question | None], list[BadRow]]:
+    """Return the question of every row of a split, None for a row that is none, and those rows.
+
+    Ids start with the split's name, since PIQA numbers each split anew.
+    """
     (path,) = _fetch_all([f"datasets/{name}/{name}_{split}.json"])
     rows = _read_rows(path)
     for row in rows:
         row["id"] = f"{split}-{row['id']}"
         if name in JOINED:
             row["context"], row["question"] = split_context(row["question"])
-    return parse_questions(rows, str(path))
+    questions, bad = sift(enumerate(rows, start=1), str(path))
+    return [questions.get(number) for number in range(1, len(rows) + 1)], bad
 
 
-def split_context(text: str) -> tuple[str, str]:
-    """Split a string into context and question. The question is its last line, or of a single line the last sentence.
-
-    No word is dropped: a sentence end that is missed or imagined only moves words from one part to the other.
-    """
-    lines = [line for line in text.split("\n") if line.strip()]
-    if len(lines) > 1:
-        return "\n".join(lines[:-1]), lines[-1]
-    sentences = SENTENCE_END.split(text.strip())
-    return " ".join(sentences[:-1]), sentences[-1]
+def _unparsable(name: str, split: str, rows: list[dict[str, dict]]) -> list[str]:
+    """Return what is to be told of a file in which more than one row in twenty does not fit its question."""
+    places = [place for place, row in enumerate(rows) if row[TEACHERS[0]]["status"] == "unparsable"]
+    if len(places) <= UNPARSABLE * len(rows):
+        return []
+    first = rows[places[0]][TEACHERS[0]]["id"]
+    files = f"datasets/{name}/llm/{split}_CoT_*.json"
+    return [f"{files}: {len(places)} of {len(rows)} rows do not fit their questions, the first that of {first}"]
 
 
-def load_rationales(name: str, split: str, questions: list[Question]) -> list[dict[str, dict]]:
-    """Return for every question the row of each teacher (see `Release`).
+def load_rationales(name: str, split: str, questions: Sequence[Question | None]) -> list[dict[str, dict]]:
+    """Return for every question the row of each teacher (see `Release`); the string of a row that is no question goes.
 
     Raises:
         ValueError: there are not as many strings as questions.
@@ -103,7 +122,7 @@ def load_rationales(name: str, split: str, questions: list[Question]) -> list[di
             f"datasets/{name}/llm/{split}_CoT_*.json: {len(texts)} strings in {len(names)} files, but {len(questions)}"
             f" questions in {name}_{split}.json; they are aligned by position, so both must come from the same release"
         )
-    return [parse_rationales(text, question) for text, question in zip(texts, questions, strict=True)]
+    return [parse_rationales(text, question) for text, question in zip(texts, questions, strict=True) if question]
 
 
 def parse_rationales(text: object, question: Question) -> dict[str, dict]:
@@ -126,17 +145,22 @@ def parse_rationales(text: object, question: Question) -> dict[str, dict]:
 
 
 def _take_apart(text: str, question: Question) -> tuple[str, str | None] | None:
-    """Return the text before and after the words built from the question; None where these are not in it."""
+    """Return the text before and after the words built from the question; None where these are not in it.
+
+    White space is left out of the comparison altogether: some strings lack it around a mark.
+    """
     gold = f"Thus, the answer is {question.gold_letter} {question.gold}"
     asked = f"Q: {question.context} {question.question} Answer Choices:"
     options = [f"{option_letter(index)} {choice}" for index, choice in enumerate(question.choices)]
-    known = " ".join([gold, asked, *options]).split()
-    matches = list(re.finditer(r"\S+", text))
-    words = [match[0] for match in matches]
-    for start, word in enumerate(words):
-        end = start + len(known)
-        if word == known[0] and words[start:end] == known and (rest := REST.fullmatch(text, matches[end - 1].end())):
-            return text[: matches[start].start()], rest["llama"]
+    known = "".join("".join([gold, asked, *options]).split())
+    places = [place for place, char in enumerate(text) if not char.isspace()]
+    dense = "".join(text.split())
+    start = dense.find(known)
+    while start >= 0:
+        rest = REST.fullmatch(text, places[start + len(known) - 1] + 1)
+        if rest:
+            return text[: places[start]], rest["llama"]
+        start = dense.find(known, start + 1)
     return None
 
 

@@ -58,6 +58,7 @@ class HubColumns(Section):
     column that holds the options' labels in order, or the labels themselves: `A,B,C,D`. `answer` is then a label;
     without labels it is the gold option's index from 0 or its full text. Without `choices` the set is answered in free
     text, and `answer` is that. `context` is text or a list of texts. Without an `id` the rows are numbered from 1.
+    `rationales` has the column of each recorded teacher's rationales, by its name; left out, there is none.
     """
 
     question: Text
@@ -66,6 +67,7 @@ class HubColumns(Section):
     labels: Text | None
     context: Text | None
     id: Text | None
+    rationales: dict[str, Text] = {}
 
 
 class Hub(Section):
@@ -82,6 +84,8 @@ class Data(Section):
     dataset: Literal["casebook", Released, "jsonl", "hub"]
     seed: Seed
     drop_leaks: bool
+    on_bad_row: Literal["stop", "drop"] = "stop"
+    split_context: bool = False
     take: Take
     casebook: Casebook
     folder: Text

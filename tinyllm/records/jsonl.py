@@ -40,14 +40,49 @@ def parse_lines(lines: Iterable[bytes], path: Path | str) -> Iterator[tuple[int,
             yield number, parse_line(text, f"{path}:{number}")
 
 
-def parse_line(text: str, where: str) -> dict:
+def parse_each_line(lines: Iterable[bytes], path: Path | str) -> Iterator[tuple[int, dict | ValueError]]:
+    """Do what `parse_lines` does, but yield the error of a line that is no JSON object, or has a key twice.
+
+    Raises:
+        ValueError: a line is not UTF-8; the message names file and line.
+    """
+    start = 0
+    for number, line in enumerate(lines, start=1):
+        text = _decode(line, path, start)
+        start += len(line)
+        text = text.removeprefix("\ufeff") if number == 1 else text
+        if text.strip():
+            try:
+                yield number, parse_line(text, f"{path}:{number}", _refuse_doubles)
+            except ValueError as error:
+                yield number, error
+
+
+class _KeyTwice(ValueError):
+    pass
+
+
+def _refuse_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _KeyTwice(next(name for name in names if names.count(name) > 1))
+    return row
+
+
+def parse_line(text: str, where: str, hook: Callable[[list[tuple[str, Any]]], dict] | None = None) -> dict:
     """Return the object of one line.
+
+    Args:
+        hook: makes an object of its pairs
 
     Raises:
         ValueError: it is no JSON object, or holds what cannot be written again; the message starts with `where`.
     """
     try:
-        row = json.loads(text)
+        row = json.loads(text, object_pairs_hook=hook)
+    except _KeyTwice as error:
+        raise ValueError(f"{where}: the key {str(error)!r} stands twice in one object; allowed is each once") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"{where}: not JSON ({error.msg} at column {error.colno}); one object a line") from None
     except (RecursionError, ValueError):

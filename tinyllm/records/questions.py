@@ -102,19 +102,30 @@ def _parse_each(rows: Iterable[tuple[int, dict]], source: str) -> Iterator[tuple
     free = False
     for number, row in rows:
         where = f"{source}:{number}"
-        question = _parse(row, where)
+        question = parse_question_row(row, where)
         if not start:
             start, free = number, question.free
         if question.free != free:
-            raise ValueError(
-                f"{where}: {describe_kind(question.free)}, but row {start} {describe_kind(free)}; allowed is one kind in a set"
-            )
+            raise other_kind(question, where, start)
         yield number, question
     if not number:
         raise ValueError(f"{source}: no questions; at least 1 is needed")
 
 
-def _parse(row: dict, where: str) -> Question:
+def other_kind(question: Question, where: str, start: int) -> ValueError:
+    """The error of a question of another kind than that of row `start`."""
+    return ValueError(
+        f"{where}: {describe_kind(question.free)}, but row {start} {describe_kind(not question.free)}; "
+        "allowed is one kind in a set"
+    )
+
+
+def parse_question_row(row: dict, where: str) -> Question:
+    """Return the question of one row, see `parse_questions`.
+
+    Raises:
+        ValueError: it is none; the message starts with `where`.
+    """
     missing = [field for field in NEEDED if field not in row]
     if missing:
         raise ValueError(
@@ -197,7 +208,7 @@ def collapse_whitespace(text: str) -> str:
 
 
 def normalise(text: str) -> str:
-    """Return the text as compared between splits: Unicode-normalised, lower case, letters and digits only."""
+    """Return the words of a text as they are compared: Unicode-normalised, lower case, letters and digits only."""
     return " ".join(
         ascii_words(text) if text.isascii() else WORD.findall(unicodedata.normalize("NFKC", text).casefold())
     )
@@ -206,17 +217,6 @@ def normalise(text: str) -> str:
 def ascii_words(text: str) -> list[str]:
     r"""Return what `\w+` finds in an ASCII text in lower case, in half of the time."""
     return text.lower().encode().translate(_WORDS_ALONE).decode().split()
-
-
-def question_key(question: Question) -> str:
-    """The normalised context and question, options left out: equal keys mean the same question."""
-    return normalise(f"{question.context} {question.question}")
-
-
-def drop_leaks(train: Sequence[Question], held_out: Iterable[Question]) -> list[Question]:
-    """Return the questions of train whose normalised text stands nowhere in the held-out questions."""
-    leaked = {question_key(question) for question in held_out}
-    return [question for question in train if question_key(question) not in leaked]
 
 
 def option_letter(index: int) -> str:

@@ -7,7 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from tinyllm.params.schema import Prompting
-from tinyllm.records.questions import Question, question_key
+from tinyllm.records.questions import Question, normalise
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,8 +68,13 @@ def _pick(
     )
 
 
+def _text(question: Question) -> str:
+    """Return the words of context and question, options left out."""
+    return normalise(f"{question.context} {question.question}")
+
+
 def _words(question: Question) -> frozenset[str]:
-    return frozenset(question_key(question).split())
+    return frozenset(_text(question).split())
 
 
 def _is_near(words: frozenset[str], other: frozenset[str]) -> bool:
@@ -94,14 +99,14 @@ def _by_similarity(questions: Sequence[Question], train: Sequence[Question]) -> 
     """Yield for each question the places of train, the nearest first."""
     from sklearn.feature_extraction.text import TfidfVectorizer  # here: a stage that needs none must start at once
 
-    keys = [question_key(question) for question in train]
+    keys = [_text(question) for question in train]
     if not any(keys):  # no word is known, so all are equally near
         yield from (iter(range(len(train))) for _ in questions)
         return
     vectorizer = TfidfVectorizer(analyzer=str.split)  # of train alone, lest the other questions matter
     known = vectorizer.fit_transform(keys).T.tocsr()  # (V, N), sparse
     for start in range(0, len(questions), BLOCK):
-        asked = vectorizer.transform([question_key(question) for question in questions[start : start + BLOCK]])
+        asked = vectorizer.transform([_text(question) for question in questions[start : start + BLOCK]])
         # rounded, so that equal vectors tie although their sums differ in the last bit
         yield from map(_nearest, (asked @ known).toarray().round(9))  # (BLOCK, N)
 

@@ -1,0 +1,92 @@
+"""Which questions are the same one, as a table."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinyllm.records.questions import Question
+from tinyllm.records.same_question import drop_leaks, question_key, same_text_key
+
+SAME = [
+    ("What is ice?", "what  is ICE"),
+    ("well-known facts", "well known facts"),
+    ("x = 3", "x=3"),
+    ("12-4", "12 \u2212 4"),
+    ("1,000 apples", "1000 apples"),
+    ("\u201cice\u201d melts", '"ice" melts.'),
+    ("It\u2019s ice", "It's ice"),
+    ("\uff37\uff48\uff41\uff54", "what"),
+    ("ice (cold)", "ice cold"),
+    ("fill ___ in", "fill _____ in"),
+    ("\u2764\ufe0f", "\u2764"),
+    ("covid-19", "covid 19"),
+    ("3 apples - 2 pears?", "3 apples \u2014 2 pears"),
+    ("12+4=?", "12 + 4 = ?"),
+    ("Ice!", "Ice"),
+]
+OTHER = [
+    ("12 + 4", "12 - 4"),
+    ("12-4", "12 4"),
+    ("12 \u00d7 4", "12 \u00f7 4"),
+    ("12 * 4", "12 / 4"),
+    ("x - 3", "x 3"),
+    ("-3 + 2", "3 + 2"),
+    ("7 - -3", "7 - 3"),
+    ("2*(3+4)", "(2*3)+4"),
+    ("5!", "5"),
+    ("1.5", "15"),
+    (".5", "5"),
+    ("50%", "50"),
+    ("3:30", "3 30"),
+    ("$5", "\u20ac5"),
+    ("10\u00b2", "102"),
+    ("\u221a16", "16"),
+    ("5 < 3", "5 > 3"),
+    ("C++", "C"),
+    ("C#", "C"),
+    ("\U0001f44d", "\U0001f44e"),
+    ("\U0001f468\u200d\U0001f469\u200d\U0001f467", "\U0001f468\u200d\U0001f469\u200d\U0001f466"),
+    ("\u0915\u093f", "\u0915\u0940"),  # Devanagari ki and kii
+    ("\u0e01\u0e35", "\u0e01\u0e32"),  # Thai kii and kaa
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_these_are_one_question(one: str, other: str) -> None:
+    assert same_text_key(one) == same_text_key(other)
+
+
+@pytest.mark.parametrize(("one", "other"), OTHER)
+def test_these_are_two_questions(one: str, other: str) -> None:
+    assert same_text_key(one) != same_text_key(other)
+
+
+def test_of_600_different_sums_none_is_dropped() -> None:
+    draw = random.Random(0)
+    sums: dict[str, None] = {}
+    while len(sums) < 600:
+        sums[f"What is {draw.randrange(30)} {draw.choice('+-*/')} {draw.randrange(1, 30)}?"] = None
+    train = [Question(str(row), text, (), "1") for row, text in enumerate(sums)]
+    assert len({question_key(question) for question in train}) == 600
+    assert drop_leaks(train[:300], train[300:]) == train[:300]
+    shouted = [Question("x", text.upper().replace(" ", "  "), (), "1") for text in list(sums)[:300]]
+    assert drop_leaks(train[:300], shouted) == []
+
+
+@given(st.text(max_size=60))
+def test_case_white_space_and_a_closing_stop_never_matter(text: str) -> None:
+    key = same_text_key(text)
+    assert same_text_key(f"  {text}  ") == key
+    assert same_text_key(" ".join(text.split()) + " .") == key
+
+
+@pytest.mark.parametrize("unit", ["-", "1-", "( ", "a ", "_ ", "\U0001f44d", "1,000"])
+def test_a_long_text_has_its_key_in_linear_time(unit: str) -> None:
+    start = time.process_time()
+    same_text_key(unit * 20_000)
+    assert time.process_time() - start < 2

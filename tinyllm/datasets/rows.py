@@ -1,0 +1,200 @@
+"""Rows as people have them: those that are no question are kept apart, all of them, with what is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from tinyllm.params.checks import TEACHER_NAME, TEACHER_NAMES
+from tinyllm.records.jsonl import open_binary, parse_each_line
+from tinyllm.records.questions import Question, other_kind, parse_question_row, repeated_question
+
+FIELDS = ("id", "question", "choices", "answer", "context", "rationales")  # of a row of one's own
+SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\b[A-Z]\.)\s+(?=[\"'(\[]?[A-Z0-9])")  # not after an initial, as in `J. Smith`
+SHOWN = 10  # bad rows that a message lists
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that is no question, and why."""
+
+    file: str
+    row: int
+    fault: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.row}: {self.fault}"
+
+
+Numbered = tuple[int, dict[str, Any] | BadRow]
+
+
+def read_rows(path: Path | str) -> Iterator[Numbered]:
+    """Yield number and object of each line of a JSON-lines file; a line that is no JSON object, or has a key twice, is bad.
+
+    Raises:
+        ValueError: the file is missing or not UTF-8.
+    """
+    with open_binary(path) as file:
+        for number, row in parse_each_line(file, path):
+            if isinstance(row, ValueError):
+                yield number, BadRow(str(path), number, _without(str(row), f"{path}:{number}: "))
+            else:
+                yield number, row
+
+
+def sift(rows: Iterable[Numbered], source: str) -> tuple[dict[int, Question], list[BadRow]]:
+    """Return the questions by row, and the rows that are none: by themselves, or by an id or kind that does not fit the others.
+
+    Raises:
+        ValueError: there is no row at all.
+    """
+    questions: dict[int, Question] = {}
+    bad: list[BadRow] = []
+    ids: dict[str, int] = {}
+    start = number = 0
+    for number, row in rows:
+        where = f"{source}:{number}"
+        if isinstance(row, BadRow):
+            bad.append(row)
+            continue
+        try:
+            question = parse_question_row(row, where)
+            start = start or number
+            if questions and question.free != questions[start].free:
+                raise other_kind(question, where, start)
+            if ids.setdefault(question.id, number) != number:
+                raise repeated_question(question.id, where, f"row {ids[question.id]}")
+        except ValueError as error:
+            bad.append(BadRow(source, number, _without(str(error), f"{where}: ")))
+            start = start if questions else 0
+            continue
+        questions[number] = question
+    if not number:
+        raise ValueError(f"{source}: no questions; at least 1 is needed")
+    return questions, bad
+
+
+def unknown_field(row: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with a row whose field is nearly that of a question; other fields are the owner's affair."""
+    for field in row:
+        if field not in FIELDS and (close := get_close_matches(field, FIELDS, n=1, cutoff=0.75)):
+            return f"unknown field {field!r}; did you mean {close[0]}? A question has {', '.join(FIELDS)}"
+    return None
+
+
+def require_some(questions: Mapping[int, Question], bad: Sequence[BadRow], source: str) -> list[Question]:
+    """Return the questions of a split.
+
+    Raises:
+        ValueError: there is none; the message has the first bad row.
+    """
+    if not questions:
+        raise ValueError(f"{source}: none of its {len(bad)} rows is a question; the first: {bad[0]}")
+    return list(questions.values())
+
+
+def rationales_of(value: object) -> dict[str, list[str | None]]:
+    """Return by teacher the rationales that a row holds: `{TEACHER: text}`, null for none, or a list of texts.
+
+    Raises:
+        ValueError: it is nothing of this form.
+    """
+    if not isinstance(value, dict):
+        raise ValueError(f"rationales is {type(value).__name__}; allowed is {{teacher: text}}")
+    rationales: dict[str, list[str | None]] = {}
+    for teacher, texts in value.items():
+        listed = texts if isinstance(texts, list) else [texts]
+        if not TEACHER_NAME.fullmatch(teacher):
+            raise ValueError(f"rationales has teacher {teacher!r}; {TEACHER_NAMES}")
+        if not all(isinstance(text, (str, type(None))) for text in listed):
+            raise ValueError(f"rationales of {teacher} is {texts!r:.60}; allowed is a text, null or a list of texts")
+        rationales[teacher] = listed
+    return rationales
+
+
+def add_recorded(
+    recorded: dict[str, list[dict]],
+    questions: Mapping[int, Question],
+    rationales: Mapping[int, Mapping[str, Sequence[str | None]]],
+) -> None:
+    """Add to each recorded teacher's rows what the questions' rows hold of it; several texts are numbered as samples."""
+    for number, question in questions.items():
+        for teacher, texts in rationales.get(number, {}).items():
+            for sample, text in enumerate(texts):
+                said = (text or "").strip()
+                row = {"id": question.id, "rationale": said or None, "status": "ok" if said else "missing"}
+                recorded.setdefault(teacher, []).append(row | ({"sample": sample} if len(texts) > 1 else {}))
+
+
+def with_context(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row whose question's head is its context, if it has none: all but its last line, or its last sentence."""
+    if row.get("context") or not isinstance(row.get("question"), str):
+        return row
+    context, question = split_context(row["question"])
+    return row | {"context": context, "question": question}
+
+
+def split_context(text: str) -> tuple[str, str]:
+    """Split a string into context and question. The question is its last line, or of a single line the last sentence.
+
+    No word is dropped: a sentence end that is missed or imagined only moves words from one part to the other.
+    """
+    lines = [line for line in text.split("\n") if line.strip()]
+    if len(lines) > 1:
+        return "\n".join(lines[:-1]), lines[-1]
+    sentences = SENTENCE_END.split(text.strip())
+    return " ".join(sentences[:-1]), sentences[-1]
+
+
+def refuse_bad(bad: Sequence[BadRow], listed: Path) -> None:
+    """Refuse a set with bad rows, all of which are told.
+
+    Args:
+        listed: the file that has them all
+
+    Raises:
+        ValueError: there are any; a line each for the first few.
+    """
+    if not bad:
+        return
+    lines = [str(row) for row in bad[:SHOWN]]
+    more = f"{len(bad)} bad row{'s' if len(bad) > 1 else ''}; all are in {listed}"
+    raise ValueError("\n".join([*lines, f"{more}; mend them, or leave them out with data.on_bad_row: drop"]))
+
+
+def count_faults(bad: Iterable[BadRow]) -> dict[str, int]:
+    """Return how many rows have each kind of fault, the most frequent first."""
+    return dict(Counter(_kind(row.fault) for row in bad).most_common())
+
+
+def _kind(fault: str) -> str:
+    """Return a short name of a fault, for counts: a key of the metrics."""
+    for start, name in _KINDS.items():
+        if start in fault:
+            return name
+    return "other"
+
+
+_KINDS = {  # by what only its sentence holds
+    "more than once": "answer_twice",
+    "is none of the choices": "answer_unknown",
+    "ids must differ": "id_repeated",
+    "one kind in a set": "other_kind",
+    "not JSON": "not_json",
+    "stands twice": "key_twice",
+    "unknown field": "unknown_field",
+    "no field": "field_missing",
+    "is empty": "empty",
+    "answer": "answer",
+    "choices": "choices",
+}
+
+
+def _without(text: str, start: str) -> str:
+    return text.removeprefix(start)
