@@ -111,6 +111,7 @@ class LocalTeacher(Section):
     chat: bool
     max_new_tokens: Count
     temperature: Weight
+    samples: Count
     seed: Seed
     parameters: Positive | None
 
@@ -129,6 +130,7 @@ class ServerTeacher(Section):
     context_tokens: Count | None
     max_new_tokens: Count
     temperature: Weight
+    samples: Count
     seed: Seed | None
     price: Price
     parameters: Positive | None

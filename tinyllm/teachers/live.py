@@ -12,7 +12,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tinyllm.params.schema import Price, Prompting
@@ -54,6 +54,7 @@ class CachedTeacher:
         price: per million tokens; None costs nothing.
         max_cost: of all that this teacher is asked, in the price's currency; None is no limit.
         scorer: answers `Scored` prompts with a JSON list of log-likelihoods; None where the backend gives none.
+        samples: rationales of one question; each is asked for and kept by itself.
     """
 
     def __init__(
@@ -66,20 +67,22 @@ class CachedTeacher:
         price: Price | None,
         max_cost: float | None,
         scorer: Backend | None = None,
+        samples: int = 1,
     ) -> None:
         self.name, self.backend, self.scorer, self.cache = name, backend, scorer, cache
         self.prompting, self.train = prompting, train
+        self.samples = samples
         self.budget = Budget(price, max_cost)
         self.counts = QueryCounts()
 
     def complete(self, questions: Sequence[Question]) -> list[TeacherOutput]:
-        """Return a rationale for each question, shown the gold answer if the params say so.
+        """Return a rationale for each question, and its further samples, shown the gold answer if the params say so.
 
         Raises:
             KeyboardInterrupt: at Ctrl-C, once what was under way is in the cache.
             ValueError: the cost would pass `max_cost`, or the backend cannot go on; every answer so far is in the cache.
         """
-        return self._complete(questions, self.prompting.teacher_forcing)
+        return self._complete(questions, self.prompting.teacher_forcing, self.samples)
 
     def examine(self, questions: Sequence[Question]) -> list[TeacherOutput]:
         """Return the teacher's own reasoning and answer for each question; it is never shown the gold answer.
@@ -87,7 +90,7 @@ class CachedTeacher:
         Raises:
             KeyboardInterrupt, ValueError: as `complete`.
         """
-        return self._complete(questions, forced=False)
+        return self._complete(questions, forced=False, samples=1)
 
     def option_probabilities(self, questions: Sequence[Question]) -> list[list[float] | None]:
         """Return how likely the teacher finds each option's text right behind the prompt of its exam; None where that failed.
@@ -110,11 +113,14 @@ class CachedTeacher:
         print(f"{self.name}, option probabilities: {self.counts}", file=sys.stderr, flush=True)
         return [_probabilities(outcome) for outcome in outcomes]
 
-    def _complete(self, questions: Sequence[Question], forced: bool) -> list[TeacherOutput]:
+    def _complete(self, questions: Sequence[Question], forced: bool, samples: int) -> list[TeacherOutput]:
         fitted = self.build_prompts(questions, forced, self.generate)
-        outcomes = self.generate([fit.prompt for fit in fitted])
+        outcomes = self.generate(sample_prompts(fitted, samples))
         print(f"{self.name}: {self.counts}", file=sys.stderr, flush=True)
-        return [_output(fit, outcome) for fit, outcome in zip(fitted, outcomes, strict=True)]
+        return [
+            _sampled(fit, outcomes[first : first + samples])
+            for fit, first in zip(fitted, range(0, len(outcomes), samples), strict=True)
+        ]
 
     def build_prompts(self, questions: Sequence[Question], forced: bool, generate: Generate) -> list[Fitted]:
         """Return the prompts as they will be sent, cut to the teacher's context.
@@ -159,7 +165,7 @@ class CachedTeacher:
         return self._generate(self.backend, prompts)
 
     def _generate(self, backend: Backend, prompts: Sequence[Prompt | None]) -> list[Generation | Failure]:
-        keys = [None if prompt is None else answer_key(backend.identity, prompt) for prompt in prompts]
+        keys = [None if prompt is None else answer_key(backend.identity, prompt, prompt.sample) for prompt in prompts]
         wanted = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key and prompt}
         with ResponseCache(self.cache) as cache:
             known: dict[str, Generation | Failure] = {**cache.get(list(wanted))}
@@ -191,7 +197,7 @@ class CachedTeacher:
             for index, outcome in backend.generate(prompts, reserve):
                 if isinstance(outcome, Generation):
                     self.budget.charge(index, outcome.prompt_tokens, outcome.completion_tokens, outcome.unanswered)
-                    outcome = cache.put(keys[index], backend.identity, prompts[index], outcome)
+                    outcome = cache.put(keys[index], backend.identity, prompts[index], outcome, prompts[index].sample)
                     self.counts.answered += 1
                 else:
                     self.budget.charge(index, 0, 0, outcome.unanswered)
@@ -211,6 +217,16 @@ class CachedTeacher:
 def prompt_digest(prompt: Prompt) -> str:
     """Return the sha256 of a prompt: equal prompts have equal ones in the rationale files."""
     return hashlib.sha256(f"{prompt.system}\0{prompt.text}".encode()).hexdigest()
+
+
+def sample_prompts(fitted: Sequence[Fitted], samples: int) -> list[Prompt | None]:
+    """Return each prompt as often as it is asked, one sample behind the other; None is a prompt that did not fit."""
+    return [fit.prompt and replace(fit.prompt, sample=sample) for fit in fitted for sample in range(samples)]
+
+
+def _sampled(fitted: Fitted, outcomes: Sequence[Generation | Failure]) -> TeacherOutput:
+    first, *further = (_output(fitted, outcome) for outcome in outcomes)
+    return replace(first, further=tuple(further))
 
 
 def _output(fitted: Fitted, outcome: Generation | Failure) -> TeacherOutput:

@@ -65,7 +65,9 @@ def open_live(name: str, params: Params, train: Sequence[Question]) -> CachedTea
     assert isinstance(settings, LocalTeacher | ServerTeacher)
     price = settings.price if isinstance(settings, ServerTeacher) else None
     backend, scorer = open_backends(settings, params)
-    return CachedTeacher(name, backend, cache_path(), params.prompt, train, price, params.runtime.max_cost, scorer)
+    return CachedTeacher(
+        name, backend, cache_path(), params.prompt, train, price, params.runtime.max_cost, scorer, settings.samples
+    )
 
 
 def open_backends(settings: LocalTeacher | ServerTeacher, params: Params) -> tuple[Backend, Backend | None]:
@@ -82,16 +84,26 @@ def open_backends(settings: LocalTeacher | ServerTeacher, params: Params) -> tup
 def rationale_rows(
     questions: Sequence[Question], completions: Sequence[TeacherOutput], probabilities: Probabilities | None
 ) -> list[dict]:
-    """Return the rows of data/rationales/TEACHER.jsonl.
+    """Return the rows of data/rationales/TEACHER.jsonl: one a question, or one a sample of it, numbered from 0.
 
     Args:
         probabilities: None where they were not asked for: then the rows have no such field.
     """
-    rows = [
-        {"id": question.id, "rationale": completion.text, "status": completion.status, **(completion.extra or {})}
-        for question, completion in zip(questions, completions, strict=True)
-    ]
+    by_question = [_rows(question.id, output) for question, output in zip(questions, completions, strict=True)]
     if probabilities is not None:
-        for row, shares in zip(rows, probabilities, strict=True):
+        for (row, *_), shares in zip(by_question, probabilities, strict=True):
             row["option_probabilities"] = None if shares is None else [round(share, 6) for share in shares]
-    return rows
+    return [row for rows in by_question for row in rows]
+
+
+def _rows(id_: str, output: TeacherOutput) -> list[dict]:
+    return [
+        {
+            "id": id_,
+            **({"sample": number} if output.further else {}),
+            "rationale": sample.text,
+            "status": sample.status,
+            **(sample.extra or {}),
+        }
+        for number, sample in enumerate(output.samples)
+    ]

@@ -159,7 +159,7 @@ class Server:
             fields["prompt"] = f"{prompt.system}\n\n{prompt.text}" if prompt.system else prompt.text
         fields |= {"temperature": settings.temperature, "max_tokens": settings.max_new_tokens, "stop": [STOP]}
         if settings.seed is not None:
-            fields["seed"] = settings.seed
+            fields["seed"] = settings.seed + prompt.sample
         return json.dumps(fields).encode()
 
     def _describe(self, error: Exception) -> str:
