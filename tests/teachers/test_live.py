@@ -154,7 +154,7 @@ def test_the_bill_stops_before_the_limit_and_keeps_what_was_answered(tmp_path: P
         live(tmp_path, backend, price=price, max_cost=125.0).complete(QUESTIONS)
     assert len(backend.asked) == 3
     rest = Memory()
-    live(tmp_path, rest, price=price, max_cost=239.0).complete(QUESTIONS)  # the last is admitted at 160 + 41
+    live(tmp_path, rest, price=price, max_cost=321.0).complete(QUESTIONS)  # the last is admitted at 280 + 41
     assert len(rest.asked) == 5
 
 

@@ -19,14 +19,17 @@ from tinyllm.params.schema import Price, Prompting
 from tinyllm.parsing import parse_question, parse_rationale
 from tinyllm.records.questions import Question
 from tinyllm.records.rationales import TeacherOutput
-from tinyllm.teachers.budget import Budget
+from tinyllm.teachers.budget import Bill, Budget
+from tinyllm.teachers.cache.database import database_errors
 from tinyllm.teachers.cache.entry import answer_key
+from tinyllm.teachers.cache.ledger import Run
 from tinyllm.teachers.cache.store import ResponseCache
 from tinyllm.teachers.examples import choose_examples
 from tinyllm.teachers.progress import interruptible, query_progress
 from tinyllm.teachers.prompts import Fitted, Shown, fit_prompt
 from tinyllm.teachers.protocol import Backend, Failure, Generation, Prompt, Scored
 
+WORKSPACE = Run("", "workspace")
 Generate = Callable[[Sequence[Prompt | None]], Sequence[Generation | Failure]]
 
 TOO_LONG = "question and options alone are longer than the teacher's context"
@@ -52,9 +55,10 @@ class CachedTeacher:
         cache: the file of the answer cache.
         train: where in-context examples are drawn from.
         price: per million tokens; None costs nothing.
-        max_cost: of all that this teacher is asked, in the price's currency; None is no limit.
+        max_cost: of all that the run's teachers are asked, in the price's currency; None is no limit.
         scorer: answers `Scored` prompts with a JSON list of log-likelihoods; None where the backend gives none.
         samples: rationales of one question; each is asked for and kept by itself.
+        run: whose money is counted together.
     """
 
     def __init__(
@@ -68,10 +72,12 @@ class CachedTeacher:
         max_cost: float | None,
         scorer: Backend | None = None,
         samples: int = 1,
+        run: Run = WORKSPACE,
     ) -> None:
         self.name, self.backend, self.scorer, self.cache = name, backend, scorer, cache
         self.prompting, self.train = prompting, train
-        self.samples = samples
+        self.samples, self.run = samples, run
+        self.used: dict[str, tuple[int, int]] = {}  # by key the tokens of each answer that was used, new or not
         self.budget = Budget(price, max_cost)
         self.counts = QueryCounts()
 
@@ -172,6 +178,9 @@ class CachedTeacher:
             self.counts.cached += len(known)
             missing = {key: prompt for key, prompt in wanted.items() if key not in known}
             known |= self._generate_missing(backend, missing, cache, len(known))
+        for key, outcome in known.items():
+            if isinstance(outcome, Generation):
+                self.used[key] = outcome.prompt_tokens, outcome.completion_tokens
         outcomes = [known[key] if key else Failure("too_long", TOO_LONG) for key in keys]
         self.counts.failures.update(outcome.reason for outcome in outcomes if isinstance(outcome, Failure))
         return outcomes
@@ -188,30 +197,63 @@ class CachedTeacher:
             return {}
         keys, prompts = list(missing), list(missing.values())
         highest = [self.budget.cost(backend.count_tokens(prompt), backend.max_new_tokens) for prompt in prompts]
+        bill = Bill(self.budget, cache.ledger(self.run, self.name), keys, highest)
         outcomes: dict[str, Generation | Failure] = {}
         with interruptible() as stopped, query_progress(self.name, len(prompts), cached, self.budget) as show:
 
             def reserve(index: int) -> bool:
-                return not stopped() and self.budget.reserve(index, highest[index])
+                with database_errors(cache.path):
+                    return not stopped() and bill.reserve(index)
 
-            for index, outcome in backend.generate(prompts, reserve):
-                if isinstance(outcome, Generation):
-                    self.budget.charge(index, outcome.prompt_tokens, outcome.completion_tokens, outcome.unanswered)
-                    outcome = cache.put(keys[index], backend.identity, prompts[index], outcome, prompts[index].sample)
-                    self.counts.answered += 1
-                else:
-                    self.budget.charge(index, 0, 0, outcome.unanswered)
-                outcomes[keys[index]] = outcome
-                show(outcome)
+            try:
+                for index, outcome in backend.generate(prompts, reserve):
+                    with cache.atomically():
+                        outcome = self._keep(backend, cache, bill, index, keys[index], prompts[index], outcome)
+                    outcomes[keys[index]] = outcome
+                    show(outcome)
+            except ValueError:  # it ended by itself: nothing is under way
+                with cache.atomically():
+                    bill.release()
+                raise
         if stopped():
             raise KeyboardInterrupt
         if len(outcomes) < len(prompts):
             raise ValueError(
-                f"runtime.max_cost: {self.budget.limit}, of which {self.budget.spent:.4g} is spent, does not allow the next "
+                f"runtime.max_cost: {self.budget.limit}, of which {bill.spent:.4g} is spent, does not allow the next "
                 f"prompt; the answer cache holds {cached + self.counts.answered} of {cached + len(prompts)} answers: "
                 "raise it and run again"
             )
         return outcomes
+
+    def _keep(
+        self,
+        backend: Backend,
+        cache: ResponseCache,
+        bill: Bill,
+        index: int,
+        key: str,
+        prompt: Prompt,
+        outcome: Generation | Failure,
+    ) -> Generation | Failure:
+        """Write an outcome and its charge down; return it, or the answer that another process has kept before."""
+        if isinstance(outcome, Failure):
+            bill.charge(index, 0, 0, outcome.unanswered, answered=False)
+            return outcome
+        bill.charge(index, outcome.prompt_tokens, outcome.completion_tokens, outcome.unanswered, answered=True)
+        self.counts.answered += 1
+        return cache.put(key, backend.identity, prompt, outcome, prompt.sample)
+
+    def costs(self) -> dict[str, int | float]:
+        """Return calls, tokens and, where there is a price, money of all answers that were used, whenever they were paid."""
+        tokens = [sum(counts) for counts in zip(*self.used.values(), strict=True)] or [0, 0]
+        counts = dict(
+            zip(("calls", "calls_prompt_tokens", "calls_completion_tokens"), (len(self.used), *tokens), strict=True)
+        )
+        if not self.budget.priced:
+            return counts
+        with ResponseCache(self.cache) as cache:
+            lost = cache.lost_money(list(self.used))
+        return counts | {"money": round(self.budget.cost(*tokens) + lost, 6)}
 
 
 def prompt_digest(prompt: Prompt) -> str:

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from tinyllm.records.rationales import TeacherOutput
 
+NOTHING: Mapping[str, int | float] = MappingProxyType({})
 Probabilities = Sequence[list[float] | None]  # of each question's options, None where the teacher failed
 
 
-def summarise_query(completions: Sequence[TeacherOutput], probabilities: Probabilities | None) -> dict[str, int]:
+def summarise_query(
+    completions: Sequence[TeacherOutput],
+    probabilities: Probabilities | None,
+    costs: Mapping[str, int | float] = NOTHING,
+) -> dict[str, int | float]:
     """Return metrics/query/TEACHER.json: how many rationales were asked for, and how many ended in each status.
 
     Of a live teacher it also has the failures by reason, the tokens, and how many prompts were cut.
 
     Args:
         probabilities: None where they were not asked for.
+        costs: calls, tokens and money of a live teacher.
     """
     outputs = _samples(completions)
     statuses = Counter(output.status for output in outputs)
@@ -29,7 +36,7 @@ def summarise_query(completions: Sequence[TeacherOutput], probabilities: Probabi
     cuts = {"contexts_cut": sum(extra.get("context_words_cut", 0) > 0 for extra in extras)}
     counts = {"asked": len(outputs), **dict(sorted(statuses.items())), **dict(sorted(reasons.items()))}
     scored = {} if probabilities is None else {"option_probabilities": len(probabilities) - probabilities.count(None)}
-    return counts | (sums | cuts if extras else {}) | scored
+    return counts | (sums | cuts if extras else {}) | scored | dict(costs)
 
 
 def check_failed(teacher: str, completions: Sequence[TeacherOutput], limit: float) -> None:

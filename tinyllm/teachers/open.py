@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +12,8 @@ from tinyllm.params.schema import Data, LocalTeacher, Params, ServerTeacher
 from tinyllm.project import cache_path
 from tinyllm.records.questions import Question, read_questions
 from tinyllm.records.rationales import TeacherOutput
+from tinyllm.teachers.cache.entry import canonical_json
+from tinyllm.teachers.cache.ledger import Run
 from tinyllm.teachers.live import CachedTeacher
 from tinyllm.teachers.metrics import Probabilities
 from tinyllm.teachers.protocol import Backend, Teacher
@@ -66,8 +70,35 @@ def open_live(name: str, params: Params, train: Sequence[Question]) -> CachedTea
     price = settings.price if isinstance(settings, ServerTeacher) else None
     backend, scorer = open_backends(settings, params)
     return CachedTeacher(
-        name, backend, cache_path(), params.prompt, train, price, params.runtime.max_cost, scorer, settings.samples
+        name,
+        backend,
+        cache_path(),
+        params.prompt,
+        train,
+        price,
+        params.runtime.max_cost,
+        scorer,
+        settings.samples,
+        run_of(params),
     )
+
+
+def run_of(params: Params) -> Run:
+    """Return whose money `runtime.max_cost` counts together: the experiment's queries, be they resumed or in parallel.
+
+    Prices are no part of it, nor is what changes no query.
+    """
+    experiment = os.environ.get("DVC_EXP_NAME") or "workspace"
+    names = sorted(params.corpus.teachers)
+    teachers = {name: params.teachers[name].model_dump(exclude={"price", "parameters"}) for name in names}
+    sections = {"data": params.data.model_dump(), "prompt": params.prompt.model_dump()}
+    digest = hashlib.sha256(canonical_json({"experiment": experiment, "teachers": teachers, **sections}, "run"))
+    return Run(digest.hexdigest(), experiment)
+
+
+def query_costs(teacher: Teacher) -> dict[str, int | float]:
+    """Return calls, tokens and money of a live teacher's answers; nothing of a teacher that is not asked."""
+    return teacher.costs() if isinstance(teacher, CachedTeacher) else {}
 
 
 def open_backends(settings: LocalTeacher | ServerTeacher, params: Params) -> tuple[Backend, Backend | None]:
