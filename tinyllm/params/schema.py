@@ -125,7 +125,7 @@ class ServerTeacher(Section):
     backend: Literal["server"]
     url: Annotated[str, Field(pattern=r"^https?://")]
     model: Text
-    api: Literal["chat", "completions"]
+    api: Literal["chat", "completions", "batch"]
     key_variable: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None
     context_tokens: Count | None
     max_new_tokens: Count

@@ -27,7 +27,7 @@ from tinyllm.teachers.cache.store import ResponseCache
 from tinyllm.teachers.examples import choose_examples
 from tinyllm.teachers.progress import interruptible, query_progress
 from tinyllm.teachers.prompts import Fitted, Shown, fit_prompt
-from tinyllm.teachers.protocol import Backend, Failure, Generation, Prompt, Scored
+from tinyllm.teachers.protocol import Backend, Failure, Generation, Prompt, Scored, UnderWay
 
 WORKSPACE = Run("", "workspace")
 Generate = Callable[[Sequence[Prompt | None]], Sequence[Generation | Failure]]
@@ -211,6 +211,8 @@ class CachedTeacher:
                         outcome = self._keep(backend, cache, bill, index, keys[index], prompts[index], outcome)
                     outcomes[keys[index]] = outcome
                     show(outcome)
+            except UnderWay:
+                raise
             except ValueError:  # it ended by itself: nothing is under way
                 with cache.atomically():
                     bill.release()

@@ -18,6 +18,7 @@ from tinyllm.teachers.live import CachedTeacher
 from tinyllm.teachers.metrics import Probabilities
 from tinyllm.teachers.protocol import Backend, Teacher
 from tinyllm.teachers.recorded import Recorded
+from tinyllm.teachers.server.batch import BatchServer
 from tinyllm.teachers.server.client import Server
 
 QUESTIONS = Path("data/questions")
@@ -103,6 +104,8 @@ def query_costs(teacher: Teacher) -> dict[str, int | float]:
 
 def open_backends(settings: LocalTeacher | ServerTeacher, params: Params) -> tuple[Backend, Backend | None]:
     """Return what writes a teacher's answers, and what scores options; a server scores none."""
+    if isinstance(settings, ServerTeacher) and settings.api == "batch":
+        return BatchServer(settings, params.runtime, cache_path()), None
     if isinstance(settings, ServerTeacher):
         return Server(settings, params.runtime), None
     from tinyllm.teachers.local.backend import Local  # these bring torch

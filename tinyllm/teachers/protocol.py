@@ -77,6 +77,10 @@ class Failure:
     unanswered: int = 0
 
 
+class UnderWay(ValueError):  # noqa: N818  # what is under way is no error
+    """Nothing more can be asked now; what was sent is still being answered, and may have to be paid."""
+
+
 class Backend(Protocol):
     """A live teacher: it answers prompts and knows nothing of questions."""
 

@@ -68,8 +68,8 @@ class Server:
             ValueError: the key is not where the settings say, or the endpoint refuses it, lacks the model, leads elsewhere
                 or is down. What was under way has then been yielded before.
         """
-        self._key = read_key(self._settings.key_variable)
-        with self._session() as (loop, session):
+        self.load_key()
+        with self.session() as (loop, session):
 
             def attempt(index: int) -> Coroutine[None, None, Outcome]:
                 return self._attempt(session, prompts[index])
@@ -82,8 +82,20 @@ class Server:
             finally:
                 loop.run_until_complete(scheduler.cancel())
 
+    def load_key(self) -> None:
+        """Read the key, right before something is asked.
+
+        Raises:
+            ValueError: as `read_key`.
+        """
+        self._key = read_key(self._settings.key_variable)
+
+    def holds_key(self, body: bytes | bytearray) -> bool:
+        """Return whether a reply repeats the key."""
+        return len(self._key) >= SECRET and self._key.encode() in body
+
     @contextmanager
-    def _session(self) -> Iterator[tuple[asyncio.AbstractEventLoop, aiohttp.ClientSession]]:
+    def session(self) -> Iterator[tuple[asyncio.AbstractEventLoop, aiohttp.ClientSession]]:
         """Yield an event loop of our own and a client in it; at the end neither a connection nor a thread is left."""
         import aiohttp
 
@@ -120,15 +132,15 @@ class Server:
         path = "chat/completions" if self._settings.api == "chat" else "completions"
         try:
             async with asyncio.timeout(deadline):
-                address, body = f"{self._url}/{path}", self._body(prompt)
+                address, body = f"{self._url}/{path}", self.body(prompt)
                 async with session.post(address, data=body, allow_redirects=False) as response:
                     outcome = await self._read(response, prompt)
         except TimeoutError:
             return Retryable("timeout", f"no whole answer within {deadline:g} s", charged=True)
         except aiohttp.ClientConnectorError as error:
-            return Retryable("unreachable", self._describe(error), charged=False)
+            return Retryable("unreachable", self.describe(error), charged=False)
         except (aiohttp.ClientError, OSError) as error:
-            return Retryable("disconnected", self._describe(error), charged=True)
+            return Retryable("disconnected", self.describe(error), charged=True)
         return outcome
 
     async def _read(self, response: aiohttp.ClientResponse, prompt: Prompt) -> Outcome:
@@ -142,14 +154,15 @@ class Server:
                     return Failure("too_large", f"a reply of more than {largest} bytes", unanswered=1)
                 break
         if response.status == 200:
-            if len(self._key) >= SECRET and self._key.encode() in body:
+            if self.holds_key(body):
                 return Failure("holds_key", "the reply repeats the key", unanswered=1)
-            return self._without_key(read_answer(bytes(body), self._settings.model, self.count_tokens(prompt)))
-        text = self._masked(body.decode(errors="replace")).encode()  # before a message is cut in the midst of a key
+            return self.without_key(read_answer(bytes(body), self._settings.model, self.count_tokens(prompt)))
+        text = self.masked(body.decode(errors="replace")).encode()  # before a message is cut in the midst of a key
         variable = self._settings.key_variable
-        return self._without_key(read_refusal(response.status, response.headers, text, variable))
+        return self.without_key(read_refusal(response.status, response.headers, text, variable))
 
-    def _body(self, prompt: Prompt) -> bytes:
+    def body(self, prompt: Prompt) -> bytes:
+        """Return the JSON that asks for the answer to a prompt."""
         settings = self._settings
         fields: dict[str, object] = {"model": settings.model}
         if settings.api == "chat":
@@ -162,21 +175,23 @@ class Server:
             fields["seed"] = settings.seed + prompt.sample
         return json.dumps(fields).encode()
 
-    def _describe(self, error: Exception) -> str:
-        return one_line(self._masked(f"{type(error).__name__}: {error}"), SHOWN)
+    def describe(self, error: Exception) -> str:
+        """Return an error of the client in one line, without the key."""
+        return one_line(self.masked(f"{type(error).__name__}: {error}"), SHOWN)
 
-    def _masked(self, text: str) -> str:
+    def masked(self, text: str) -> str:
+        """Return a text with the key masked."""
         return text.replace(self._key, "***") if self._key else text
 
-    def _without_key(self, outcome: Outcome) -> Outcome:
+    def without_key(self, outcome: Outcome) -> Outcome:
         """Refuse an answer that holds the key, and mask the key in a message: a server may send back what it was sent."""
         if isinstance(outcome, Generation):
             if len(self._key) >= SECRET and self._key in outcome.text:
                 return Failure("holds_key", "the answer repeats the key", unanswered=1)
             return outcome
         if isinstance(outcome, (Failure, Retryable)):
-            return replace(outcome, detail=self._masked(outcome.detail))
-        return replace(outcome, message=self._masked(outcome.message))
+            return replace(outcome, detail=self.masked(outcome.detail))
+        return replace(outcome, message=self.masked(outcome.message))
 
 
 def checked_url(url: str) -> str:
