@@ -13,6 +13,7 @@ from tinyllm.teachers import (
     check_failed,
     check_probabilities,
     open_teacher,
+    query_costs,
     rationale_rows,
     read_asked,
     summarise_query,
@@ -33,7 +34,7 @@ def main(teacher: str) -> None:
         probabilities = opened.option_probabilities(questions)
         check_probabilities(teacher, probabilities, limit)
     write_jsonl(f"data/rationales/{teacher}.jsonl", rationale_rows(questions, completions, probabilities))
-    summary = summarise_query(completions, probabilities)
+    summary = summarise_query(completions, probabilities, query_costs(opened))
     write_json(f"metrics/query/{teacher}.json", summary)
     print(f"{teacher}: " + ", ".join(f"{name} {count}" for name, count in summary.items()))
 

@@ -156,7 +156,9 @@ def _recorded_row(row: dict, where: str) -> dict:
     if not isinstance(row["id"], (str, int)) or not isinstance(row["rationale"], (str, type(None))):
         raise ValueError(f"{where}: a row has id (text or whole number) and rationale (text or null)")
     text = (row["rationale"] or "").strip()
-    return {"id": str(row["id"]), "rationale": text or None, "status": row.get("status", "ok" if text else "missing")}
+    status = row.get("status", "ok" if text else "missing")
+    sample = {} if row.get("sample") is None else {"sample": row["sample"]}
+    return {"id": str(row["id"]), **sample, "rationale": text or None, "status": status}
 
 
 def without_question(loaded: QuestionSet) -> dict[str, list[str]]:

@@ -117,6 +117,7 @@ class LocalTeacher(Section):
     chat: bool
     max_new_tokens: Count
     temperature: Weight
+    samples: Count = 1
     seed: Seed
     parameters: Positive | None
 
@@ -142,11 +143,12 @@ class ServerTeacher(Section):
     backend: Literal["server"]
     url: Urls
     model: Text
-    api: Literal["chat", "completions"]
+    api: Literal["chat", "completions", "batch"]
     key_variable: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None
     context_tokens: Count | None
     max_new_tokens: Count
     temperature: Weight
+    samples: Count = 1
     seed: Seed | None
     price: Price
     parameters: Positive | None
