@@ -42,6 +42,7 @@ class Server:
         self.context_tokens = settings.context_tokens
         self.max_new_tokens = settings.max_new_tokens
         self._settings, self._runtime = settings, runtime
+        self.key_variable = settings.key_variable
         self._url = checked_url(settings.url)
         self._key = ""  # read when something is asked: who has every answer in the cache needs none
         self.identity: Mapping[str, object] = {
