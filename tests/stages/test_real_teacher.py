@@ -115,7 +115,9 @@ def test_two_local_models_write_three_rationales_a_question_though_they_are_kill
         )
     ]
     taught = ["corpus.teachers=[smollm2,flan_t5_xl_live]", "corpus.max_quarantined=1.0", "runtime.batch_tokens=2048"]
-    set_params(clone.folder, parsed((*TAKE, *taught, *where)))
+    small = [*(f"data.take.{split}={count}" for split, count in (("train", 6), ("valid", 2), ("test", 2)))]
+    small += ["data.dataset=jsonl", "train.seeds=[1]", "prompt.examples=2"]
+    set_params(clone.folder, parsed((*small, *taught, *where)))
     clone.dvc("repro", "download")
     query = [sys.executable, "-m", "stages.query", "smollm2"]
     process = subprocess.Popen(

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from tinyllm.records.questions import Question
 from tinyllm.teachers.cache.entry import answer_key
 from tinyllm.teachers.cache.store import ResponseCache
-from tinyllm.teachers.live import CachedTeacher, sample_prompts
+from tinyllm.teachers.live import CachedTeacher
+from tinyllm.teachers.outputs import sample_prompts
 from tinyllm.teachers.protocol import Failure, Generation, Prompt
 
 

@@ -6,13 +6,10 @@ what is there and asks the backend for the rest.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tinyllm.params.schema import Price, Prompting
@@ -25,6 +22,7 @@ from tinyllm.teachers.cache.entry import answer_key
 from tinyllm.teachers.cache.ledger import Run
 from tinyllm.teachers.cache.store import ResponseCache
 from tinyllm.teachers.examples import choose_examples
+from tinyllm.teachers.outputs import read_probabilities, sample_prompts, sampled_output
 from tinyllm.teachers.progress import interruptible, query_progress
 from tinyllm.teachers.prompts import Fitted, Shown, fit_prompt
 from tinyllm.teachers.protocol import Backend, Failure, Generation, Prompt, Scored, UnderWay
@@ -117,14 +115,14 @@ class CachedTeacher:
         self.counts = QueryCounts()
         outcomes = self._generate(self.scorer, prompts)
         print(f"{self.name}, option probabilities: {self.counts}", file=sys.stderr, flush=True)
-        return [_probabilities(outcome) for outcome in outcomes]
+        return [read_probabilities(outcome) for outcome in outcomes]
 
     def _complete(self, questions: Sequence[Question], forced: bool, samples: int) -> list[TeacherOutput]:
         fitted = self.build_prompts(questions, forced, self.generate)
         outcomes = self.generate(sample_prompts(fitted, samples))
         print(f"{self.name}: {self.counts}", file=sys.stderr, flush=True)
         return [
-            _sampled(fit, outcomes[first : first + samples])
+            sampled_output(fit, outcomes[first : first + samples])
             for fit, first in zip(fitted, range(0, len(outcomes), samples), strict=True)
         ]
 
@@ -259,41 +257,3 @@ class CachedTeacher:
         with ResponseCache(self.cache) as cache:
             lost = cache.lost_money(list(self.used))
         return counts | {"money": round(self.budget.cost(*tokens) + lost, 6)}
-
-
-def prompt_digest(prompt: Prompt) -> str:
-    """Return the sha256 of a prompt: equal prompts have equal ones in the rationale files."""
-    return hashlib.sha256(f"{prompt.system}\0{prompt.text}".encode()).hexdigest()
-
-
-def sample_prompts(fitted: Sequence[Fitted], samples: int) -> list[Prompt | None]:
-    """Return each prompt as often as it is asked, one sample behind the other; None is a prompt that did not fit."""
-    return [fit.prompt and replace(fit.prompt, sample=sample) for fit in fitted for sample in range(samples)]
-
-
-def _sampled(fitted: Fitted, outcomes: Sequence[Generation | Failure]) -> TeacherOutput:
-    first, *further = (_output(fitted, outcome) for outcome in outcomes)
-    return replace(first, further=tuple(further))
-
-
-def _output(fitted: Fitted, outcome: Generation | Failure) -> TeacherOutput:
-    if isinstance(outcome, Failure):
-        return TeacherOutput(None, "failed", {"reason": outcome.reason, "detail": outcome.detail})
-    assert fitted.prompt is not None  # what has no prompt has failed
-    extra: dict[str, object] = {
-        "prompt_sha256": prompt_digest(fitted.prompt),
-        "examples_dropped": fitted.examples_dropped,
-        "context_words_cut": fitted.context_words_cut,
-        "finish": outcome.finish,
-        "prompt_tokens": outcome.prompt_tokens,
-        "completion_tokens": outcome.completion_tokens,
-    }
-    return TeacherOutput(outcome.text, "ok", extra)
-
-
-def _probabilities(outcome: Generation | Failure) -> list[float] | None:
-    if isinstance(outcome, Failure):
-        return None
-    scores = json.loads(outcome.text)
-    odds = [math.exp(score - max(scores)) for score in scores]
-    return [odd / sum(odds) for odd in odds]

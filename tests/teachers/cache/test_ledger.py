@@ -67,14 +67,14 @@ def test_a_failure_that_cost_nothing_leaves_nothing_and_one_that_may_have_is_kep
 def test_an_answer_that_another_process_asked_for_is_charged_once(cache: ResponseCache) -> None:
     """A batch that a killed process sent: whoever collects it takes over the call, and the next finds it settled."""
     cache.ledger(RUN, "ann").reserve("k1", 4.0, None)
-    collector = cache.ledger(RUN, "ann")
+    collector = cache.ledger(OTHER, "ann")
     with cache.atomically():
         number = collector.adopt("k1")
         assert number is not None
         collector.settle(number, answered(1.5))
     with cache.atomically():
         assert collector.adopt("k1") is None
-    assert collector.spent() == 1.5
+    assert (cache.ledger(RUN, "ann").spent(), collector.spent()) == (1.5, 0.0)  # the run pays that sent it
 
 
 def test_what_a_cache_from_before_holds_is_listed_without_money(cache: ResponseCache) -> None:

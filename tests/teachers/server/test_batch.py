@@ -20,7 +20,8 @@ from tinyllm.teachers.cache.store import ResponseCache
 from tinyllm.teachers.live import CachedTeacher
 from tinyllm.teachers.protocol import Failure, Generation, Prompt, UnderWay
 from tinyllm.teachers.server import batch as batches
-from tinyllm.teachers.server.batch import BatchServer, split_requests
+from tinyllm.teachers.server.batch import BatchServer
+from tinyllm.teachers.server.batch_files import split_requests
 from tinyllm.teachers.server.client import Server
 
 KEY = "sk-toy-5f2c9b71d04e"

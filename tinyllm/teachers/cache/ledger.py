@@ -91,21 +91,22 @@ class Ledger:
 
         The caller holds the transaction, in which it keeps the answer too.
         """
-        (reserved,) = self._database.execute("SELECT money FROM charges WHERE id = ?", [number]).fetchone()
+        query = "SELECT run, money FROM charges WHERE id = ?"
+        run, reserved = self._database.execute(query, [number]).fetchone()
         if charge.answered or charge.unanswered:
             counts = (charge.prompt_tokens, charge.completion_tokens, charge.unanswered, charge.lost, charge.money)
             self._database.execute(SETTLE, [charge.answered, *counts, number])
         else:
             self._database.execute("DELETE FROM charges WHERE id = ?", [number])
-        self._spend(charge.money - reserved)
+        self._spend(run, charge.money - reserved)
 
     def adopt(self, key: str) -> int | None:
-        """Return the number of a call that an earlier process of this run has made and not settled, or a new one.
+        """Return the number of a call that an earlier process has made and not settled, be it of another run, or a new one.
 
         None is one that is settled already: another process has read the same answer.
         """
-        query = "SELECT id, settled FROM charges WHERE key = ? AND run = ? ORDER BY settled, id DESC LIMIT 1"
-        row = self._database.execute(query, [key, self._run.digest]).fetchone()
+        query = "SELECT id, settled FROM charges WHERE key = ? ORDER BY settled, id DESC LIMIT 1"
+        row = self._database.execute(query, [key]).fetchone()
         if row is None:
             return self._open(key, 0.0)
         return None if row[1] else row[0]
@@ -114,12 +115,12 @@ class Ledger:
         values = [self._run.digest, self._run.experiment, self._teacher, key, time.time(), highest, highest]
         number = self._database.execute(INSERT, values).lastrowid
         assert number is not None
-        self._spend(highest)
+        self._spend(self._run.digest, highest)
         return number
 
-    def _spend(self, money: float) -> None:
+    def _spend(self, run: str, money: float) -> None:
         if money:
-            self._database.execute(SPEND, [self._run.digest, money])
+            self._database.execute(SPEND, [run, money])
 
 
 def has_ledger(database: sqlite3.Connection) -> bool:

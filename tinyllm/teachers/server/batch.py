@@ -5,44 +5,29 @@ A request is the one that client.py sends, and its answer is read as there. So t
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import re
 import sys
 import uuid
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinyllm.console import one_line
 from tinyllm.params.schema import Runtime, ServerTeacher
 from tinyllm.teachers.cache.batches import Batches, SentBatch
 from tinyllm.teachers.cache.entry import answer_key, canonical_json
 from tinyllm.teachers.protocol import Failure, Generation, Prompt, UnderWay
-from tinyllm.teachers.server.client import LARGEST_FRAME, LARGEST_TOKEN, Server, proxy_of
+from tinyllm.teachers.server.batch_files import ENDPOINT, multipart, request_line, split_requests
+from tinyllm.teachers.server.client import LARGEST_FRAME, LARGEST_TOKEN, Server
 from tinyllm.teachers.server.responses import SHOWN, Fatal, Outcome, Retryable
+from tinyllm.teachers.server.web import TRANSFER, Web, parse, said
 
-if TYPE_CHECKING:
-    import aiohttp
-
-MOST_REQUESTS, MOST_BYTES = 50_000, 200_000_000  # of one batch
-ENDPOINT = "/v1/chat/completions"
 FIRST_POLL, LONGEST_POLL, SLOWER = 1.0, 60.0, 1.5  # s until the first look at a batch, and the longest between two
-JSON = "application/json"
-LARGEST_REPLY, LARGEST_FILE = 10_000_000, 4_000_000_000  # bytes
-TRANSFER = 900.0  # s; a file of 200 MB takes longer than a request
+LARGEST_FILE = 4_000_000_000  # bytes
 ENDED = ("completed", "failed", "expired", "cancelled")
 UNANSWERED = ("batch_expired", "batch_cancelled")  # codes of a request that was not worked on
-
-
-@dataclass(frozen=True)
-class Web:
-    """A client, and the loop that it lives in."""
-
-    loop: asyncio.AbstractEventLoop
-    session: aiohttp.ClientSession
 
 
 class BatchServer:
@@ -57,7 +42,7 @@ class BatchServer:
             ValueError: the url holds more than an address.
         """
         self._server = Server(settings.model_copy(update={"api": "chat"}), runtime, name)
-        self._settings, self._runtime, self._cache = settings, runtime, cache
+        self._settings, self._runtime = settings, runtime
         self._url = self._server.urls[0]
         self.context_tokens, self.max_new_tokens = self._server.context_tokens, self._server.max_new_tokens
         self.identity = self._server.identity
@@ -81,7 +66,7 @@ class BatchServer:
         wanted = {answer_key(self.identity, prompt, prompt.sample): index for index, prompt in enumerate(prompts)}
         self._server.load_key()
         with self._server.session() as (loop, session):
-            web, faults = Web(loop, session), []
+            web, faults = Web(self._server, self._runtime, loop, session), []
             sent = [
                 self._named(web, batch) for batch in self._batches.open() if not wanted.keys().isdisjoint(batch.keys)
             ]
@@ -112,9 +97,10 @@ class BatchServer:
         boundary = uuid.uuid4().hex
         body = multipart([line for _, line in requests], boundary)
         kind = f"multipart/form-data; boundary={boundary}"
-        reply = self._request(web, "POST", "files", body, kind, seconds=TRANSFER)
-        if isinstance(reply, Failure) or not isinstance(fields := _json(reply), dict) or not _id(fields):
-            raise ValueError(f"{self._url}/files: {reply.detail if isinstance(reply, Failure) else 'names no file'}")
+        reply = web.request("POST", "files", body, kind, seconds=TRANSFER, error=ValueError)
+        if isinstance(reply, Failure) or not isinstance(fields := parse(reply), dict) or not _id(fields):
+            why = said(reply) if isinstance(reply, Failure) else "a reply that names no file"
+            raise ValueError(f"{self._url}/files: {why}; set api to chat if the server has no Batch API")
         sent = self._make(web, self._batches.add(_id(fields), [key for key, _ in requests]))
         print(
             f"batch {sent.batch}: {len(requests)} requests sent; a run that is stopped goes on with it", file=sys.stderr
@@ -133,29 +119,29 @@ class BatchServer:
         asked = {"input_file_id": sent.input_file, "endpoint": ENDPOINT, "completion_window": "24h"}
         body = json.dumps(asked).encode()
         for number in range(self._runtime.retries + 1):
-            outcome = web.loop.run_until_complete(self._attempt(web, "POST", "batches", body))
+            outcome = web.attempt("POST", "batches", body)
             if isinstance(outcome, bytes):
-                if batch := _id(_dict(outcome, "batches")):
+                if batch := _id(web.fields(outcome, "batches")):
                     return self._batches.name(sent, batch)
                 outcome = Retryable("no_batch", "a reply that names no batch", charged=True)
             if not isinstance(outcome, Retryable):
                 self._batches.narrow(sent, [])
-                raise ValueError(f"{self._url}/batches: {_said(outcome)}")
-            _pause(web, number, outcome)
+                raise ValueError(f"{self._url}/batches: {said(outcome)}")
+            web.pause(number, outcome)
             if found := self._find(web, sent.input_file):
                 return self._batches.name(sent, found)
-        raise UnderWay(f"{self._url}/batches: {_said(outcome)}; run again, the requests are uploaded")
+        raise UnderWay(f"{self._url}/batches: {said(outcome)}; run again, the requests are uploaded")
 
     def _find(self, web: Web, input_file: str) -> str | None:
         """Return the id of the batch that was made of a file, None where there is none."""
         path = "batches?limit=100"
         while True:
-            page = _dict(self._request(web, "GET", path, fatal=UnderWay), "batches")
+            page = web.fields(web.request("GET", path), "batches")
             batches = [batch for batch in page.get("data") or [] if isinstance(batch, dict)]
             for batch in batches:
                 if batch.get("input_file_id") == input_file:
                     return _id(batch)
-            if not page.get("has_more") or not batches:
+            if not page.get("has_more") or not batches or not _id(batches[-1]):
                 return None
             path = f"batches?limit=100&after={_id(batches[-1])}"
 
@@ -168,7 +154,7 @@ class BatchServer:
             wanted: by key its prompt; what is answered is taken out.
         """
         batch, others = self._wait(web, sent), [key for key in sent.keys if key not in wanted]
-        fault = _errors(batch)
+        fault = self._server.masked(_errors(batch))
         for name in ("output_file_id", "error_file_id"):
             for key, line in self._lines(web, batch.get(name), len(sent.keys)):
                 outcome = self._read(line, prompts[wanted[key]]) if key in wanted else None
@@ -189,11 +175,11 @@ class BatchServer:
         """Return what the server says of a batch once that has ended."""
         pause = FIRST_POLL
         while True:
-            reply = self._request(web, "GET", f"batches/{sent.batch}", fatal=UnderWay)
-            batch = {"status": "unknown"} if isinstance(reply, Failure) else _dict(reply, "batches")
+            reply = web.request("GET", f"batches/{sent.batch}")
+            batch = {"status": "unknown"} if isinstance(reply, Failure) else web.fields(reply, "batches")
             if batch.get("status") in (*ENDED, "unknown"):
                 return batch
-            web.loop.run_until_complete(asyncio.sleep(pause))
+            web.sleep(pause)
             pause = min(LONGEST_POLL, pause * SLOWER)
 
     def _lines(self, web: Web, file: object, count: int) -> Iterator[tuple[str, bytes]]:
@@ -202,9 +188,9 @@ class BatchServer:
             return
         longest = LARGEST_FRAME + LARGEST_TOKEN * self.max_new_tokens
         largest = min(LARGEST_FILE, count * longest)
-        reply = self._request(web, "GET", f"files/{file}/content", seconds=TRANSFER, largest=largest, fatal=UnderWay)
+        reply = web.request("GET", f"files/{file}/content", seconds=TRANSFER, largest=largest)
         for line in [] if isinstance(reply, Failure) else reply.split(b"\n"):
-            fields = _json(line)
+            fields = parse(line)
             if isinstance(fields, dict) and isinstance(fields.get("custom_id"), str):
                 yield fields["custom_id"], line
 
@@ -229,116 +215,6 @@ class BatchServer:
             return Failure(outcome.reason, outcome.detail, unanswered=int(outcome.charged))
         return outcome
 
-    def _request(
-        self,
-        web: Web,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        kind: str = JSON,
-        *,
-        seconds: float | None = None,
-        largest: int = LARGEST_REPLY,
-        fatal: type[ValueError] = ValueError,
-    ) -> bytes | Failure:
-        """Return the body of a reply, or why the server refuses; what may pass is tried again.
-
-        Args:
-            fatal: the error where nothing can be asked.
-        """
-        for number in range(self._runtime.retries + 1):
-            outcome = web.loop.run_until_complete(self._attempt(web, method, path, body, kind, seconds, largest))
-            if isinstance(outcome, bytes | Failure):
-                return outcome
-            if isinstance(outcome, Fatal):
-                break
-            _pause(web, number, outcome)
-        raise fatal(f"{self._url}/{path}: {_said(outcome)}")
-
-    async def _attempt(
-        self,
-        web: Web,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        kind: str = JSON,
-        seconds: float | None = None,
-        largest: int = LARGEST_REPLY,
-    ) -> bytes | Failure | Retryable | Fatal:
-        import aiohttp
-
-        address, seconds = self._server.address(self._url, path), seconds or self._runtime.deadline
-        headers = {"Content-Type": kind}
-        try:
-            async with (
-                asyncio.timeout(seconds),
-                web.session.request(
-                    method, address, data=body, headers=headers, allow_redirects=False, proxy=proxy_of(self._url)
-                ) as response,
-            ):
-                reply = bytearray()
-                async for chunk in response.content.iter_any():
-                    reply += chunk
-                    if len(reply) > largest:
-                        response.close()
-                        return Failure("too_large", f"a reply of more than {largest} bytes")
-                status, said = response.status, response.headers
-        except TimeoutError:
-            return Retryable("timeout", f"no whole answer within {seconds:g} s", charged=True)
-        except (aiohttp.ClientError, OSError) as error:
-            return Retryable("disconnected", self._server.describe(error), charged=True)
-        if status == 200:
-            return bytes(reply)
-        outcome = self._server.without_key(self._server.read_refusal(status, said, bytes(reply)))
-        assert not isinstance(outcome, Generation)  # a refusal is none
-        return outcome
-
-
-def request_line(key: str, body: bytes) -> bytes:
-    """Return the line of a batch's file for one request, which its answer will name by the key."""
-    fields = {"custom_id": key, "method": "POST", "url": ENDPOINT, "body": json.loads(body)}
-    return json.dumps(fields).encode() + b"\n"
-
-
-def split_requests(
-    requests: Iterable[tuple[str, bytes]], most: int = MOST_REQUESTS, most_bytes: int = MOST_BYTES
-) -> Iterator[list[tuple[str, bytes]]]:
-    """Yield the requests, in order, in parts of no more requests and bytes than one batch may have."""
-    part: list[tuple[str, bytes]] = []
-    size = 0
-    for key, line in requests:
-        if part and (len(part) == most or size + len(line) > most_bytes):
-            yield part
-            part, size = [], 0
-        part.append((key, line))
-        size += len(line)
-    if part:
-        yield part
-
-
-def multipart(lines: Sequence[bytes], boundary: str) -> bytes:
-    """Return the form that uploads these lines as one file."""
-    heads = (
-        'Content-Disposition: form-data; name="purpose"\r\n\r\nbatch',
-        (
-            'Content-Disposition: form-data; name="file"; filename="requests.jsonl"\r\n'
-            "Content-Type: application/jsonl\r\n\r\n"
-        ),
-    )
-    start = f"--{boundary}\r\n{heads[0]}\r\n--{boundary}\r\n{heads[1]}".encode()
-    return b"".join([start, *lines, f"\r\n--{boundary}--\r\n".encode()])
-
-
-def _pause(web: Web, number: int, outcome: Retryable) -> None:
-    wait = min(LONGEST_POLL, FIRST_POLL * 2**number)
-    web.loop.run_until_complete(asyncio.sleep(wait if outcome.wait is None else min(outcome.wait, LONGEST_POLL)))
-
-
-def _said(outcome: bytes | Failure | Retryable | Fatal) -> str:
-    if isinstance(outcome, bytes):
-        return "HTTP 200"
-    return outcome.message if isinstance(outcome, Fatal) else outcome.detail
-
 
 def _id(fields: Mapping[str, Any]) -> str:
     """Return the id in a reply, "" where there is none that could stand in an address."""
@@ -352,23 +228,3 @@ def _errors(batch: Mapping[str, Any]) -> str:
     data = errors.get("data") if isinstance(errors, dict) else None
     first = data[0] if isinstance(data, list) and data else None
     return one_line(str(first.get("message")), SHOWN) if isinstance(first, dict) else ""
-
-
-def _json(text: bytes) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _dict(reply: bytes | Failure, path: str) -> dict[str, Any]:
-    """Return the object in a reply.
-
-    Raises:
-        UnderWay: there is none.
-    """
-    fields = None if isinstance(reply, Failure) else _json(reply)
-    if isinstance(fields, dict):
-        return fields
-    said = reply.detail if isinstance(reply, Failure) else f"HTTP 200, but no object: {reply[:SHOWN]!r}"
-    raise UnderWay(f"{path}: {said}")

@@ -202,9 +202,11 @@ class Server:
         return Asked(self.name, self._settings.answers_as or self._settings.model, self.count_tokens(prompt))
 
     def address(self, url: str, path: str) -> str:
-        """Return where a request goes: the path stands before an api-version."""
+        """Return where a request goes: the path comes before an api-version, which comes before what else is asked."""
         base, mark, version = url.partition("?")
-        return f"{base.rstrip('/')}/{path}{mark}{version}"
+        path, also, rest = path.partition("?")
+        query = "&".join(part for part in (version, rest) if part)
+        return f"{base.rstrip('/')}/{path}{'?' if mark or also else ''}{query}"
 
     def body(self, prompt: Prompt) -> bytes:
         """Return the JSON that asks for the answer to a prompt."""
