@@ -148,7 +148,9 @@ def test_one_limit_holds_for_the_query_and_the_exam_of_a_run(tmp_path: Path, ser
     status, said = run(tmp_path, "exam")
     assert status == 1
     assert spent <= float(said.split("of which ")[1].split(" ")[0]) <= spent + 0.2
-    assert run(tmp_path, "exam", DVC_EXP_NAME="another")[0] == 0  # a run of its own
+    assert run(tmp_path, "exam", DVC_EXP_NAME="resumed-under-another-name")[0] == 1
+    set_up(tmp_path, server.url, 16, 4, 8, **changes, runtime__max_cost=spent, prompt__teacher_forcing=False)
+    assert run(tmp_path, "exam")[0] == 0  # other prompts are a run of their own
 
 
 def test_an_endpoint_that_is_down_ends_in_one_line_soon(tmp_path: Path) -> None:

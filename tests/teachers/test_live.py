@@ -238,3 +238,24 @@ def test_an_estimate_counts_every_sample(tmp_path: Path) -> None:
     live(tmp_path, Memory()).complete(QUESTIONS[:5])
     estimated = estimate(live(tmp_path, Memory()), QUESTIONS, forced=True, samples=3)
     assert (estimated.calls, estimated.cached, estimated.completion_tokens) == (8 * 3 - 5, 5, 190)
+
+
+def test_the_costs_are_those_of_all_answers_and_of_attempts_that_had_none(tmp_path: Path) -> None:
+    """Of three prompts of 21 words one is answered at the second attempt, and one never: each lost at most 21 + 2 * 10."""
+    price = Price(prompt=1e6, completion=2e6)
+
+    def stumble(prompt: Prompt) -> Generation | Failure:
+        if "heron" in prompt.text:
+            return Failure("timeout", "too late", unanswered=1)
+        return Generation("It sleeps.", "stop", 30, 5, unanswered=int("badger" in prompt.text))
+
+    teacher = live(tmp_path, Memory(stumble), price=price)
+    teacher.complete(QUESTIONS[:3])
+    expected = {"calls": 2, "calls_prompt_tokens": 60, "calls_completion_tokens": 10, "money": 2 * 40 + 2 * 41}
+    assert teacher.costs() == expected
+    again = live(tmp_path, Memory(stumble), price=price)
+    again.complete(QUESTIONS[:3])  # the heron once more in vain
+    assert again.costs() == expected | {"money": 2 * 40 + 3 * 41}
+    free = live(tmp_path, Memory(stumble))
+    free.complete(QUESTIONS[:2])
+    assert "money" not in free.costs()

@@ -75,7 +75,9 @@ class CachedTeacher:
         self.name, self.backend, self.scorer, self.cache = name, backend, scorer, cache
         self.prompting, self.train = prompting, train
         self.samples, self.run = samples, run
-        self.used: dict[str, tuple[int, int]] = {}  # by key the tokens of each answer that was used, new or not
+        self.used: dict[
+            str, tuple[int, int] | None
+        ] = {}  # by key the tokens of each answer, new or not; none of what failed
         self.budget = Budget(price, max_cost)
         self.counts = QueryCounts()
 
@@ -177,8 +179,9 @@ class CachedTeacher:
             missing = {key: prompt for key, prompt in wanted.items() if key not in known}
             known |= self._generate_missing(backend, missing, cache, len(known))
         for key, outcome in known.items():
-            if isinstance(outcome, Generation):
-                self.used[key] = outcome.prompt_tokens, outcome.completion_tokens
+            self.used[key] = (
+                (outcome.prompt_tokens, outcome.completion_tokens) if isinstance(outcome, Generation) else None
+            )
         outcomes = [known[key] if key else Failure("too_long", TOO_LONG) for key in keys]
         self.counts.failures.update(outcome.reason for outcome in outcomes if isinstance(outcome, Failure))
         return outcomes
@@ -247,13 +250,19 @@ class CachedTeacher:
         return cache.put(key, backend.identity, prompt, outcome, prompt.sample)
 
     def costs(self) -> dict[str, int | float]:
-        """Return calls, tokens and, where there is a price, money of all answers that were used, whenever they were paid."""
-        tokens = [sum(counts) for counts in zip(*self.used.values(), strict=True)] or [0, 0]
-        counts = dict(
-            zip(("calls", "calls_prompt_tokens", "calls_completion_tokens"), (len(self.used), *tokens), strict=True)
-        )
+        """Return calls, tokens and, where there is a price, money of all answers, whenever they were paid.
+
+        The money has what attempts without an answer may have cost.
+        """
+        answers = [tokens for tokens in self.used.values() if tokens]
+        tokens_in, tokens_out = (sum(tokens[place] for tokens in answers) for place in (0, 1))
+        counts: dict[str, int | float] = {
+            "calls": len(answers),
+            "calls_prompt_tokens": tokens_in,
+            "calls_completion_tokens": tokens_out,
+        }
         if not self.budget.priced:
             return counts
         with ResponseCache(self.cache) as cache:
             lost = cache.lost_money(list(self.used))
-        return counts | {"money": round(self.budget.cost(*tokens) + lost, 6)}
+        return counts | {"money": round(self.budget.cost(tokens_in, tokens_out) + lost, 6)}

@@ -86,15 +86,16 @@ def open_live(name: str, params: Params, train: Sequence[Question]) -> CachedTea
 
 
 def run_of(params: Params) -> Run:
-    """Return whose money `runtime.max_cost` counts together: the experiment's queries, be they resumed or in parallel.
+    """Return whose money `runtime.max_cost` counts together: the same queries, be they resumed or in parallel.
 
-    Prices are no part of it, nor is what changes no query.
+    The experiment's name is no part of it: DVC gives a resumed one another, and equal queries share their answers anyway. Nor
+    are prices, or what else changes no query.
     """
     experiment = os.environ.get("DVC_EXP_NAME") or "workspace"
     names = sorted(params.corpus.teachers)
     teachers = {name: params.teachers[name].model_dump(exclude={"price", "parameters"}) for name in names}
     sections = {"data": params.data.model_dump(), "prompt": params.prompt.model_dump()}
-    digest = hashlib.sha256(canonical_json({"experiment": experiment, "teachers": teachers, **sections}, "run"))
+    digest = hashlib.sha256(canonical_json({"teachers": teachers, **sections}, "run"))
     return Run(digest.hexdigest(), experiment)
 
 

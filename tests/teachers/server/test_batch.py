@@ -11,7 +11,7 @@ import pytest
 
 from tests.asked import set_up, start
 from tests.batch_endpoint import serving
-from tests.endpoint import Endpoint, answer_to
+from tests.endpoint import Endpoint, answer_to, running
 from tests.teachers.server.test_client import RUNTIME, SETTINGS
 from tinyllm.params.schema import Price, Prompting
 from tinyllm.records.jsonl import read_jsonl
@@ -87,6 +87,14 @@ def test_a_batch_has_no_more_requests_and_bytes_than_it_may() -> None:
     assert list(split_requests([])) == []
 
 
+def test_a_server_without_batches_is_named_in_one_line_and_nothing_is_charged(tmp_path: Path) -> None:
+    with running() as plain:  # it speaks chat alone
+        message = r"^http://\S+/v1/files: HTTP 404 Not Found .*set api to chat if the server has no Batch API$"
+        with pytest.raises(ValueError, match=message):
+            teacher(backend(plain.url, tmp_path), tmp_path).complete(questions(2))
+    assert spendings(tmp_path) == []
+
+
 def test_many_requests_go_out_in_several_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "split_requests", lambda requests: split_requests(requests, most=2))
     with serving() as endpoint:
@@ -107,7 +115,7 @@ def test_what_an_expired_batch_answered_is_kept_and_the_rest_is_asked_anew(tmp_p
         )
         with pytest.raises(ValueError, match=message):
             live.complete(asked)
-        with pytest.raises(ValueError, match="batch batch_1 ended as expired without 1 of 1 answers"):
+        with pytest.raises(ValueError, match="/v1: batch batch_1 ended as expired without 1 of 1 answers"):
             live.complete(asked)
         assert sorted(endpoint.get("seen").values()) == [1, 1, 1, 2]
     assert [(row.calls, row.money) for row in spendings(tmp_path)] == [(3, 3 * 15.0)]  # and nothing for the fourth

@@ -35,8 +35,8 @@ TOTALS = """SELECT experiment, teacher, sum(answered), sum(prompt_tokens), sum(c
 class Run:
     """Whose money is counted together."""
 
-    digest: str  # of the experiment and all that decides its queries
-    experiment: str
+    digest: str  # of all that decides its queries
+    experiment: str  # its name, for the list; another of the same digest is the same run
 
 
 @dataclass(frozen=True)

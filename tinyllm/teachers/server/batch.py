@@ -77,12 +77,14 @@ class BatchServer:
                     sent.append(self._send(web, requests))
             except UnderWay:
                 raise
-            except ValueError as error:  # what was sent before is collected first
-                faults.append(str(error))
+            except ValueError as error:
+                if not sent:
+                    raise
+                faults.append(str(error))  # what was sent before is collected first
             for batch in sent:
                 faults.append((yield from self._collect(web, batch, wanted, prompts)))
         if faults := [fault for fault in faults if fault]:
-            raise ValueError(f"{self._url}: {'; '.join(faults)}; what was answered is kept: run again to ask the rest")
+            raise ValueError(f"{'; '.join(faults)}; what was answered is kept: run again to ask the rest")
 
     def _admitted(
         self, fresh: Sequence[tuple[str, Prompt, int]], reserve: Callable[[int], bool]
@@ -168,7 +170,7 @@ class BatchServer:
         self._batches.narrow(sent, others)
         if not missing:
             return ""
-        ended = f"batch {sent.batch} ended as {batch['status']} without {len(missing)} of {len(sent.keys)} answers"
+        ended = f"{self._url}: batch {sent.batch} ended as {batch['status']} without {len(missing)} of {len(sent.keys)} answers"
         return f"{ended} ({fault})" if fault else ended
 
     def _wait(self, web: Web, sent: SentBatch) -> dict[str, Any]:
