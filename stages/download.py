@@ -20,8 +20,9 @@ OWN = ("jsonl", "hub")  # sets that their owner can mend; the released ones leav
 
 
 def main() -> None:
-    data = load_params().data
-    loaded = load_set(data)
+    params = load_params()
+    data = params.data
+    loaded = load_set(data, params.corpus.teachers)
     if loaded.terms:
         print(f"{data.dataset}: {loaded.terms}")
     for note in loaded.notes:

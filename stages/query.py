@@ -16,6 +16,7 @@ from tinyllm.teachers import (
     query_costs,
     rationale_rows,
     read_asked,
+    stated_gold,
     summarise_query,
 )
 
@@ -35,6 +36,8 @@ def main(teacher: str) -> None:
         check_probabilities(teacher, probabilities, limit)
     write_jsonl(f"data/rationales/{teacher}.jsonl", rationale_rows(questions, completions, probabilities))
     summary = summarise_query(completions, probabilities, query_costs(opened))
+    if getattr(params.teachers[teacher], "forced", None) is False:
+        summary |= stated_gold(questions, completions)
     write_json(f"metrics/query/{teacher}.json", summary)
     print(f"{teacher}: " + ", ".join(f"{name} {count}" for name, count in summary.items()))
 

@@ -141,4 +141,8 @@ def _advice(params: Params) -> str:
         return "casebook is read by teachers with backend expert"
     if dataset in RELEASED:
         return "the released sets have -S 'corpus.teachers=[flan_t5_xl,llama2_chat_7b]'"
+    if dataset == "svamp":
+        return "it has -S 'corpus.teachers=[gpt4o_1,gemini15_flash_1,llama3_70b_1]' and their other levels"
+    if dataset == "csqa":
+        return "it has -S 'corpus.teachers=[palm_540b,llama3_8b]' and others"
     return "name teachers with backend recorded, or none with -S 'corpus.teachers=[]'"

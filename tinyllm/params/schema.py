@@ -14,6 +14,8 @@ from pydantic_core import PydanticCustomError
 
 Released = Literal["obqa", "arc", "piqa", "riddle", "pubmedqa", "bioasq"]
 RELEASED: tuple[Released, ...] = get_args(Released)
+Other = Literal["svamp", "csqa"]  # public sets besides, with recorded teachers
+PUBLIC: tuple[str, ...] = (*RELEASED, *get_args(Other))
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -81,7 +83,7 @@ class Hub(Section):
 
 
 class Data(Section):
-    dataset: Literal["casebook", Released, "jsonl", "hub"]
+    dataset: Literal["casebook", Released, Other, "jsonl", "hub"]
     seed: Seed
     drop_leaks: bool
     on_bad_row: Literal["stop", "drop"] = "stop"
@@ -104,8 +106,11 @@ class ExpertTeacher(Section):
 
 
 class RecordedTeacher(Section):
+    """`forced` says whether it was shown the gold answer; null, or left out, is unknown."""
+
     backend: Literal["recorded"]
     parameters: Positive | None
+    forced: bool | None = None
 
 
 class LocalTeacher(Section):

@@ -4,7 +4,7 @@ May import: casebook, models, parsing, records, params, console and project.
 """
 
 from tinyllm.teachers.exam import grade
-from tinyllm.teachers.metrics import check_failed, check_probabilities, summarise_query
+from tinyllm.teachers.metrics import check_failed, check_probabilities, stated_gold, summarise_query
 from tinyllm.teachers.open import open_teacher, query_costs, rationale_rows, read_asked
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "query_costs",
     "rationale_rows",
     "read_asked",
+    "stated_gold",
     "summarise_query",
 ]

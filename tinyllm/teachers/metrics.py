@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from tinyllm.parsing import parse_question, parse_rationale
+from tinyllm.records.questions import Question
 from tinyllm.records.rationales import TeacherOutput
 
 NOTHING: Mapping[str, int | float] = MappingProxyType({})
@@ -37,6 +39,19 @@ def summarise_query(
     counts = {"asked": len(outputs), **dict(sorted(statuses.items())), **dict(sorted(reasons.items()))}
     scored = {} if probabilities is None else {"option_probabilities": len(probabilities) - probabilities.count(None)}
     return counts | (sums | cuts if extras else {}) | scored | dict(costs)
+
+
+def stated_gold(questions: Sequence[Question], completions: Sequence[TeacherOutput]) -> dict[str, float]:
+    """Return which share of the stated answers is gold, under that name; nothing where none is stated.
+
+    It is an accuracy of a teacher that was not shown the gold answer. Of one that was it says nothing.
+    """
+    stated = [
+        (parse_rationale(completion.text or "", parse_question(question)).stated, question.answer)
+        for question, completion in zip(questions, completions, strict=True)
+    ]
+    right = [answer == gold for answer, gold in stated if answer is not None]
+    return {"stated_gold": round(sum(right) / len(right), 4)} if right else {}
 
 
 def check_failed(teacher: str, completions: Sequence[TeacherOutput], limit: float) -> None:
