@@ -27,8 +27,8 @@ def main() -> None:
         print(f"{data.dataset}: {loaded.terms}")
     for note in loaded.notes:
         print(note)
-    write_jsonl(BAD_ROWS, map(vars, loaded.bad))
-    if data.on_bad_row == "stop" and data.dataset in OWN:
+    if loaded.bad and data.on_bad_row == "stop" and data.dataset in OWN:
+        write_jsonl(BAD_ROWS, map(vars, loaded.bad))
         refuse_bad(loaded.bad, BAD_ROWS)
     splits, counts = prepare(loaded.splits, data.take, data.drop_leaks)
     for split, questions in splits.items():
@@ -45,6 +45,7 @@ def main() -> None:
         print(
             f"{len(loaded.bad)} rows are no question and are left out ({listed}); see {BAD_ROWS}, the first: {loaded.bad[0]}"
         )
+    write_jsonl(BAD_ROWS, map(vars, loaded.bad))
     lost = without_question(loaded)
     if loaded.recorded:
         counts["rationales_without_question"] = sum(map(len, lost.values()))

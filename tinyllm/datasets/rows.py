@@ -94,6 +94,8 @@ def require_some(questions: Mapping[int, Question], bad: Sequence[BadRow], sourc
     Raises:
         ValueError: there is none; the message has the first bad row.
     """
+    if not questions and len(bad) == 1:
+        raise ValueError(str(bad[0]))
     if not questions:
         raise ValueError(f"{source}: none of its {len(bad)} rows is a question; the first: {bad[0]}")
     return list(questions.values())
@@ -163,8 +165,10 @@ def refuse_bad(bad: Sequence[BadRow], listed: Path) -> None:
     """
     if not bad:
         return
+    if len(bad) == 1:
+        raise ValueError(f"{bad[0]} (data.on_bad_row: drop leaves such rows out)")
     lines = [str(row) for row in bad[:SHOWN]]
-    more = f"{len(bad)} bad row{'s' if len(bad) > 1 else ''}; all are in {listed}"
+    more = f"{len(bad)} bad rows; all are in {listed}"
     raise ValueError("\n".join([*lines, f"{more}; mend them, or leave them out with data.on_bad_row: drop"]))
 
 
