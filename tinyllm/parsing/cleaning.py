@@ -15,11 +15,11 @@ _NEXT_LINE = re.compile(
         [#*_>\ \t]{0,9}(?:(?:next|new|another)\ )?(?:questions?|problem|exercise|Q)[ \t]*\.?[ \t]*\#?\d*[ \t]*[*_]*[:.]
       | [#*_>\ \t]{0,9}(?:options|answer\ choices|choices|rationale|comment|input|instruction)[*_]*:
       | [#*_>\ \t]{0,9}(?:user|human|student|assistant|system|me)[*_]*:
-      | \#[ \t]*+(?!\#)(?!\**(?:step|hint|explanation|rationale|reasoning|analysis|answer|final|conclusion)\b)  # a chapter
+      | (?<=\n)\#(?:[ \t]++|\n)(?!\#)(?!\**(?:step|hint|explanation|rationale|reasoning|analysis|answer|final|conclusion)\b)
       | (?!\#{4}[ \t]*[^\s\#][^\n\#]{0,80}\s*\Z)\#{2,}[ \t]*+\**(?:next\ |new\ )?(?:questions?|q\b|problem|exercise|chapter
             |example\ \d|instruction|input|user|human|options|choices|\d+\W*\n)
       | (?:answer:\s*)?(?:```|\\(?:begin|end)\{)
-      | </?(?:p|div|br|code|pre)\b
+      | (?<=\n)</?(?:code|pre)\b
     )
     """,
     re.IGNORECASE | re.VERBOSE,
@@ -45,6 +45,7 @@ _TITLE = re.compile(  # Explanation: | # Overview; the rationale's own, for a qu
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+_TAG = re.compile(r"</?(?:br|p|div|li|ul|ol)\s*/?>", re.IGNORECASE)
 _FENCE = re.compile(r"\s*```[a-z]*\s*\n(?P<inside>.*?)\n?\s*```\s*", re.DOTALL | re.IGNORECASE)  # all of the text
 
 _TRIGGER = (
@@ -112,7 +113,8 @@ def finished_part(sentences: tuple[str, ...]) -> tuple[str, ...]:
 def clean_once(text: str) -> list[str]:
     """Return the sentences that are about the question; line ends, which still part them, are lost to a second pass."""
     fence = _FENCE.fullmatch(text)
-    text = _without_trigger(fence["inside"] if fence else text)
+    text = fence["inside"] if fence else text
+    text = _without_trigger(_TAG.sub("\n", text) if "<" in text else text)
     end = _end_of_rationale(text)
     body = _HEADING_MARK.sub("", text[:end]) if "#" in text else text[:end]
     sentences = [sentence for sentence in split_sentences(body) if not _TRIGGER.fullmatch(sentence)]

@@ -60,7 +60,7 @@ _SO = (
 OPTION_IS = re.compile(  # what stands before a stated option
     rf"""
     \b(?=[abcefghimoprstw])                                                 # no more than a look where none can begin
-    (?: \b(?:(?:answer|{GOOD}\ (?:option|choice|one|statement|answer))s?{_OF_IT}{_IS}|(?:solution|conclusion|ans){_OF_IT}\s*:
+    (?: \b(?:(?:answer|{GOOD}\ (?:option|choice|one|statement|answer)){_OF_IT}{_IS}|(?:solution|conclusion|ans){_OF_IT}\s*:
           |(?:my|our)\ (?:choice|pick|selection|guess|option){_IS})
       | {_COMMITS}
       | \b(?:choose|select|pick)(?=\ (?:option|choice|answer|\())

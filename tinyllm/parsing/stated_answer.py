@@ -76,6 +76,7 @@ _BARE = re.compile(  # a line that is a letter alone, or a letter and its option
     rf"[^\w(\[{{]*(?:option |choice |answer )?(?:{_OPEN}?([a-z])\s*[.:]?{_CLOSE}|([a-z]))\s*[.:)\-–—]*\s*(.*)",
     re.IGNORECASE,
 )
+_ITEM = re.compile(r"\s*(?:\(([A-Za-z])\)|([A-Za-z])[.):])\s*(?=\w)")  # of a list
 _LABELLED = re.compile(r"(?:\(([A-Za-z])\)[.:]?|([B-Z])[.)])\s+(?=[A-Z])")  # (b). It is ...; the answer, then why
 _TAIL = " .!。！)\"'”’"  # what may stand behind an option's text
 _OPEN_ENDS = (":\n", " is\n", "answer\n", "conclusion\n", "choice\n", "option\n")  # its answer is the next line
@@ -187,9 +188,11 @@ def _joined(lines: Sequence[str]) -> list[str]:
     return joined
 
 
-def _of_option(line: str, question: ParsedQuestion, _: Sequence[str]) -> Iterator[_Found]:
+def _of_option(line: str, question: ParsedQuestion, later: Sequence[str]) -> Iterator[_Found]:
     """Yield every option that a line states, with its place."""
     for lead in OPTION_IS.finditer(line):
+        if later and lead.end() < len(line) and _begins_list(line[lead.end() :], later[0]):
+            continue
         if lead["so"] is None and HEDGE.search(line, max(0, lead.start() - 100), lead.start()):
             continue
         yield from _read_at(line, lead.end(), question, _option_after, lead["so"] is not None)
@@ -198,6 +201,14 @@ def _of_option(line: str, question: ParsedQuestion, _: Sequence[str]) -> Iterato
         if option is not None:
             yield _Found(option, _nothing_in(line[tail.end() :]), tail.start())
     yield from _otherwise_said(line, question, _option_after)
+
+
+def _begins_list(rest: str, following: str) -> bool:
+    """Tell whether what follows a lead is the first of a list of options: `Answers: a. ...`, and the next line is `b. ...`."""
+    first, second = (_ITEM.match(text) for text in (rest, following))
+    if not first or not second:
+        return False
+    return ord((second[1] or second[2]).lower()) == ord((first[1] or first[2]).lower()) + 1
 
 
 def _of_weak(line: str, question: ParsedQuestion, _: Sequence[str]) -> Iterator[_Found]:
@@ -277,36 +288,44 @@ def _option_before(head: str, question: ParsedQuestion) -> int | None:
 
 
 def _bare_option(lines: Sequence[str], question: ParsedQuestion) -> Stated | None:
-    """Return the option that stands alone in the last line, else in the first: `B`, `(b) oxygen`, `oxygen`.
+    """Return the option that is alone in the last line, else in the first: `B`, `(b) oxygen`, or a reply that is `oxygen`.
 
-    A line next to another such line is one of a list, which states nothing.
+    Where another line is of this form, too, they are a list, which states nothing.
     """
-    if not lines:
+    if len(lines) == 1:
+        only = _read_bare(lines[0], question)
+        alone = _index_of(bare_option(lines[0]).rstrip(_TAIL), question.answers) if only is None else only
+        return None if alone is None else Stated(alone, whole=True)
+    read = [_read_bare(line, question) for line in lines]
+    labelled = [_labelled(line, question) for line in lines]
+    options = {option for option in (*read, *labelled) if option is not None}
+    if len(options) != 1:
         return None
-    last = _read_bare(lines[-1], question)
-    if last is not None and (len(lines) == 1 or _read_bare(lines[-2], question) in (None, last)):
-        return Stated(last, whole=True)
-    first = _read_bare(lines[0], question) if len(lines) > 1 else None
-    if first is not None and _read_bare(lines[1], question) is None:
-        return Stated(first, whole=False)
-    label = _LABELLED.match(lines[0])
-    if not label or any(map(_LABELLED.match, lines[1:])):
-        return None
-    index = LETTERS.index((label[1] or label[2]).lower())
-    return Stated(index, whole=False) if index < len(question.answers) else None
+    if read[-1] is not None:
+        return Stated(read[-1], whole=True)
+    first = labelled[0] if read[0] is None else read[0]
+    return None if first is None else Stated(first, whole=False)
+
+
+def _labelled(line: str, question: ParsedQuestion) -> int | None:
+    """Return the option whose letter a line begins with, as in `(b). Leaves breathe it.`"""
+    label = _LABELLED.match(line)
+    index = LETTERS.index((label[1] or label[2]).lower()) if label else len(question.answers)
+    return index if index < len(question.answers) else None
 
 
 def _read_bare(line: str, question: ParsedQuestion) -> int | None:
-    """Return the option that a line holds and nothing else."""
+    """Return the option whose letter, and with it at most its text, is all that a line holds."""
     choices = question.answers
     if len(line) > (question.reach - SLACK) // 2 + AROUND:
         return None
     bare = _BARE.fullmatch(line)
-    if bare:
-        index = LETTERS.index((bare[1] or bare[2]).lower())
-        if index < len(choices) and (_nothing_in(bare[3]) or _is_text_of(bare[3], choices[index])):
-            return index
-    return _index_of(bare_option(line).rstrip(_TAIL), choices)
+    if not bare:
+        return None
+    index = LETTERS.index((bare[1] or bare[2]).lower())
+    if index < len(choices) and (_nothing_in(bare[3]) or _is_text_of(bare[3], choices[index])):
+        return index
+    return None
 
 
 def _index_of(choice: str, choices: tuple[str, ...]) -> int | None:
