@@ -9,14 +9,13 @@ DVC runs it; by hand: python -m stages.download
 from pathlib import Path
 
 from stages import run
-from tinyllm.datasets import count_faults, load_set, prepare, refuse_bad, without_question
+from tinyllm.datasets import count_faults, load_set, prepare, refuse_bad, stop_at_bad, without_question
 from tinyllm.params import load_params
 from tinyllm.records import first_ids, write_json, write_jsonl, write_questions
 
 QUESTIONS = Path("data/questions")
 RECORDED = Path("data/recorded")
 BAD_ROWS = Path("data/bad_rows.jsonl")
-OWN = ("jsonl", "hub")  # sets that their owner can mend; the released ones leave out their few bad rows
 
 
 def main() -> None:
@@ -26,12 +25,13 @@ def main() -> None:
         print(f"{data.dataset}: {loaded.terms}")
     for note in loaded.notes:
         print(note)
-    write_jsonl(BAD_ROWS, map(vars, loaded.bad))
-    if data.on_bad_row == "stop" and data.dataset in OWN:
-        refuse_bad(loaded.bad, BAD_ROWS)
+    if loaded.bad:  # before they are refused
+        write_jsonl(BAD_ROWS, map(vars, loaded.bad))
+    refuse_bad(loaded.splits, loaded.bad, stop_at_bad(data), BAD_ROWS)
     splits, counts = prepare(loaded.splits, data.take, data.drop_leaks)
     for split, questions in splits.items():
         write_questions(QUESTIONS / f"{split}.jsonl", questions)
+    write_jsonl(BAD_ROWS, map(vars, loaded.bad))
     RECORDED.mkdir(parents=True, exist_ok=True)
     for old in RECORDED.iterdir():  # another set's rationales must not be read as this one's
         old.unlink()

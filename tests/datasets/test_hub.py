@@ -11,6 +11,7 @@ import pytest
 from datasets import ClassLabel, Dataset
 
 from tinyllm.datasets.hub import load_hub
+from tinyllm.datasets.rows import refuse_bad
 from tinyllm.params.schema import Hub
 
 ARC = {
@@ -184,7 +185,8 @@ def test_valid_may_be_a_slice_of_train(tmp_path: Path) -> None:
 def test_a_mistake_ends_in_one_line_that_names_the_key(tmp_path: Path, changes: dict, message: str) -> None:
     folder = write_json_set(tmp_path / "arc", [arc_row("q1", "D")])
     with pytest.raises(ValueError, match=message) as caught:
-        load_hub(Hub.model_validate(hub(folder, ARC).model_dump() | changes))
+        loaded = load_hub(Hub.model_validate(hub(folder, ARC).model_dump() | changes))
+        refuse_bad({"train": loaded.splits["train"]}, loaded.bad[:1], stop=True)
     assert "\n" not in str(caught.value)
 
 
@@ -251,8 +253,9 @@ def test_a_label_may_name_an_options_label(tmp_path: Path) -> None:
     folder = write_labelled(tmp_path / "own", ["A", "B"], ["ice", "oak"], [1, 0])
     train = load_hub(hub(folder, {**PLAIN, "labels": "A,B"})).splits["train"]
     assert [question.gold for question in train] == ["oak", "ice"]
+    loaded = load_hub(hub(folder, PLAIN))
     with pytest.raises(ValueError) as caught:
-        load_hub(hub(folder, PLAIN))
+        refuse_bad(loaded.splits, loaded.bad, stop=False)
     assert "the answer's label is 'B', of A, B, but the choices are ['ice', 'oak']" in str(caught.value)
     assert "data.hub.columns.labels, such as A,B" in str(caught.value)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyllm.records.questions import Question
-from tinyllm.records.same_question import drop_leaks, question_key, same_text_key
+from tinyllm.records.same_question import question_key, same_text_key
 
 SAME = [
     ("What is ice?", "what  is ICE"),
@@ -94,9 +94,8 @@ def test_of_600_different_sums_none_is_dropped() -> None:
         sums[f"What is {draw.randrange(30)} {draw.choice('+-*/')} {draw.randrange(1, 30)}?"] = None
     train = [Question(str(row), text, (), "1") for row, text in enumerate(sums)]
     assert len({question_key(question) for question in train}) == 600
-    assert drop_leaks(train[:300], train[300:]) == train[:300]
-    shouted = [Question("x", text.upper().replace(" ", "  "), (), "1") for text in list(sums)[:300]]
-    assert drop_leaks(train[:300], shouted) == []
+    shouted = [Question("x", text.upper().replace(" ", "  "), (), "1") for text in sums]
+    assert list(map(question_key, shouted)) == list(map(question_key, train))
 
 
 @given(

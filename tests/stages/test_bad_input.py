@@ -343,7 +343,7 @@ QUESTIONS = [
     case(
         "a file that is not UTF-8",
         "download",
-        "own/train.jsonl: not UTF-8 (byte 8); convert it, for example with iconv -t UTF-8",
+        "own/train.jsonl:1: not UTF-8 (byte 8); convert it, for example with iconv -t UTF-8",
         files={"own/train.jsonl": '{"id": "é"}'.encode("latin-1")},
     ),
     case(
@@ -391,7 +391,7 @@ QUESTIONS = [
     case(
         "an id in two splits",
         "download",
-        "id 'x1' stands in train and test; ids must differ between splits",
+        "own/test.jsonl:2: id 'x1' is in own/train.jsonl:2 too; ids must differ between splits",
         files=train_with(id="x1"),
     ),
     case("an empty question", "download", "own/train.jsonl:2: the question is empty", files=train_with(question=" ")),

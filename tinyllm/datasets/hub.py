@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tinyllm.datasets.rows import BadRow, Numbered, add_recorded, rationales_of, require_some, sift, with_context
+from tinyllm.datasets.rows import BadRow, Numbered, add_recorded, rationales_of, sift, with_context
 from tinyllm.params.schema import Hub, HubColumns
 from tinyllm.records.questions import Question
 
@@ -32,8 +32,8 @@ def load_hub(settings: Hub, split_head: bool = False) -> HubSet:
         split_head: whether the head of a question is its context
 
     Raises:
-        ValueError: the revision is not pinned, the set cannot be opened, a column or split is not there, or no row is a
-            question; one line that names the key.
+        ValueError: the revision is not pinned, the set cannot be opened, or a column or split is not there;
+            one line that names the key.
     """
     builder = _open(settings)
     questions: dict[str, list[Question]] = {}
@@ -49,7 +49,6 @@ def load_hub(settings: Hub, split_head: bool = False) -> HubSet:
         source = f"{settings.path} {part}"
         rationales: dict[int, dict[str, list[str | None]]] = {}
         parsed, refused = sift(_rows(rows, settings.columns, names, source, split_head, rationales), source)
-        require_some(parsed, refused, source)
         named = {number: replace(question, id=f"{split}-{question.id}") for number, question in parsed.items()}
         questions[split] = list(named.values())
         bad += refused

@@ -16,7 +16,6 @@ from tinyllm.datasets.rows import (
     add_recorded,
     rationales_of,
     read_rows,
-    require_some,
     sift,
     unknown_field,
     with_context,
@@ -24,7 +23,7 @@ from tinyllm.datasets.rows import (
 from tinyllm.params.schema import RELEASED, Data, Take
 from tinyllm.records.questions import Question, describe_kind
 from tinyllm.records.rationales import check_rationales
-from tinyllm.records.same_question import drop_leaks, question_key
+from tinyllm.records.same_question import question_key
 
 SPLITS = ("train", "valid", "test")
 
@@ -47,10 +46,10 @@ class QuestionSet:
 
 
 def load_set(data: Data) -> QuestionSet:
-    """Return the whole set, every question checked.
+    """Return the whole set, every question checked; a split may be empty where all of its rows are bad.
 
     Raises:
-        ValueError: a part of it is missing, cannot be fetched, or has no question; the message names file or key.
+        ValueError: a part of it is missing or cannot be fetched; the message names file or key.
     """
     if data.dataset == "casebook":
         loaded = QuestionSet(casebook.make_splits(casebook.World(seed=data.seed, **data.casebook.model_dump())))
@@ -68,6 +67,11 @@ def load_set(data: Data) -> QuestionSet:
     return loaded
 
 
+def stop_at_bad(data: Data) -> bool:
+    """Whether bad rows are refused: those of a set that its owner can mend; the released ones leave out their few."""
+    return data.on_bad_row == "stop" and data.dataset not in RELEASED
+
+
 def load_folder(folder: Path, split_context: bool = False) -> QuestionSet:
     """Read train.jsonl, valid.jsonl, test.jsonl and, where they exist, rationales/TEACHER.jsonl.
 
@@ -77,7 +81,7 @@ def load_folder(folder: Path, split_context: bool = False) -> QuestionSet:
         split_context: whether the head of `question` is its context
 
     Raises:
-        ValueError: the folder or one of the three files is missing or without a question, or a rationale's row is faulty.
+        ValueError: the folder or one of the three files is missing or empty, or a rationale's row is faulty.
     """
     if not folder.is_dir():
         raise ValueError(f"data.folder: {folder} is no folder; it must hold train.jsonl, valid.jsonl and test.jsonl")
@@ -86,6 +90,7 @@ def load_folder(folder: Path, split_context: bool = False) -> QuestionSet:
     bad: list[BadRow] = []
     notes: list[str] = []
     places: dict[str, str] = {}  # of every id, over all splits
+    sources: dict[str, list[str]] = {}  # by teacher, the files whose rows have rationales of it
     for split in SPLITS:
         path = folder / f"{split}.jsonl"
         unread: Counter[str] = Counter()
@@ -93,18 +98,19 @@ def load_folder(folder: Path, split_context: bool = False) -> QuestionSet:
         rows = _own_rows(read_rows(path), str(path), split_context, unread, rationales)
         questions, refused = sift(rows, str(path))
         refused += _known_ids(questions, str(path), places)
-        splits[split] = require_some(questions, refused, str(path))
+        splits[split] = list(questions.values())
         bad += refused
         if unread:
             names = ", ".join(f"{name} ({count} rows)" for name, count in unread.most_common())
             notes.append(f"{path}: fields that are not read: {names}")
         if split != "test":
             add_recorded(recorded, questions, rationales)
+            for teacher in dict.fromkeys(name for number in questions for name in rationales.get(number, {})):
+                sources.setdefault(teacher, []).append(str(path))
     for path in sorted((folder / "rationales").glob("*.jsonl")):
         if path.stem in recorded:
-            raise ValueError(
-                f"{path}: the rows of the questions have rationales of {path.stem}, too; allowed is one place for a teacher"
-            )
+            inside = " and ".join(sources[path.stem])
+            raise ValueError(f"{path}: the rows of {inside} have rationales of {path.stem}, too; allowed is one place")
         numbered = list(read_rows(path))
         if faulty := next((row for _, row in numbered if isinstance(row, BadRow)), None):
             raise ValueError(str(faulty))
@@ -178,13 +184,14 @@ def prepare(whole: dict[str, list[Question]], take: Take, drop: bool) -> tuple[d
     Raises:
         ValueError: nothing is left of train.
     """
-    train = drop_leaks(whole["train"], [*whole["valid"], *whole["test"]])
+    keys = {split: [question_key(question) for question in whole[split]] for split in SPLITS}
+    held_out = {*keys["valid"], *keys["test"]}
+    train = [question for question, key in zip(whole["train"], keys["train"], strict=True) if key not in held_out]
     dropped = len(whole["train"]) - len(train) if drop else 0
     kept = {**whole, "train": train if drop else whole["train"]}
     if not kept["train"]:
         raise ValueError("train: every question stands in valid or test too; nothing is left to learn from")
     used = {split: kept[split][: getattr(take, split)] for split in SPLITS}
-    keys = {split: [question_key(question) for question in whole[split]] for split in SPLITS}
     known = set(keys["train"])
     counts = {
         **{split: len(used[split]) for split in SPLITS},
@@ -199,9 +206,11 @@ def prepare(whole: dict[str, list[Question]], take: Take, drop: bool) -> tuple[d
 
 def _check_kinds(splits: dict[str, list[Question]]) -> None:
     """Refuse splits of two kinds. Reading has already checked that each split is of one kind."""
-    train = splits["train"][0]
-    for split in SPLITS[1:]:
-        other = splits[split][0]
+    firsts = {split: splits[split][0] for split in SPLITS if splits[split]}
+    if "train" not in firsts:
+        return
+    train = firsts["train"]
+    for split, other in firsts.items():
         if other.free != train.free:
             raise ValueError(
                 f"{split}: {other.id!r} {describe_kind(other.free)}, but train's {train.id!r} {describe_kind(train.free)}; "

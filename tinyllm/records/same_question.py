@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
 
 import regex
 
@@ -64,12 +63,6 @@ def same_text_key(text: str) -> str:
     token, folded = (_ASCII_TOKEN, text.lower()) if text.isascii() else (_ANY_TOKEN, _fold(text))
     folded = _THOUSANDS.sub("", _BLANK.sub("_", " ".join(folded.split())))
     return " ".join(token.findall(folded))
-
-
-def drop_leaks(train: Sequence[Question], held_out: Iterable[Question]) -> list[Question]:
-    """Return the questions of train whose key is that of no held-out question."""
-    leaked = {question_key(question) for question in held_out}
-    return [question for question in train if question_key(question) not in leaked]
 
 
 def _fold(text: str) -> str:
