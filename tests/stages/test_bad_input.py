@@ -285,7 +285,7 @@ PARAMS = [
         "a teacher who cannot tell how likely it finds an option",
         "query ann",
         "params.yaml:N: corpus.option_probabilities: is true, but ann (backend recorded) cannot tell how likely it finds an "
-        "option; backends that can: expert, local",
+        "option; backends that can: expert, local, server",
         params={"corpus.option_probabilities": True},
     ),
     case(
