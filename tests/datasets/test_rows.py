@@ -20,12 +20,18 @@ BAD: list[tuple[Any, str, str]] = [  # a row, what is wrong with it, and the nam
     ({**GOOD, "id": "5", "qestion": "Why?"}, "unknown field 'qestion'; did you mean question?", "unknown_field"),
     (GOOD, "id '1' stands in row 1 too; ids must differ", "id_repeated"),
     ({**GOOD, "id": "6", "choices": []}, "is a free-text question, but row 1 has options", "other_kind"),
-    ({**GOOD, "id": "7", "question": " "}, "the question is empty", "empty"),
+    ({**GOOD, "id": "7", "question": " "}, "the question is empty", "question"),
+    ({**GOOD, "id": "14", "choices": ["a fish", ""]}, "choice 1 is empty", "choices"),
+    ({**GOOD, "id": "15", "context": 3}, "context is int; allowed is text", "context"),
+    ({**GOOD, "id": [1]}, "id [1]; allowed is a text or a whole number", "id"),
+    ({**GOOD, "id": "16", "answer": "no field 'id' is empty"}, "answer \"no field 'id' is", "answer_unknown"),
+    ("[1]", "found list; a line must be a JSON object", "not_json"),
+    ('{"id": "\\ud83d"}', "\\ud83d is half a character", "unreadable"),
     ({"id": "8", "question": "Why?"}, "no field 'answer'", "field_missing"),
     ('{"id": "9", "id": "10", "question": "Why?", "answer": "x"}', "the key 'id' stands twice in one object", "key_twice"),
     ('{"id": "11", "question": "Why?', "not JSON (", "not_json"),
-    ({**GOOD, "id": "12", "rationales": {"ann": 3}}, "rationales of ann is 3; allowed is a text", "other"),
-    ({**GOOD, "id": "13", "rationales": "Fins."}, "rationales is str; allowed is {teacher: text}", "other"),
+    ({**GOOD, "id": "12", "rationales": {"ann": 3}}, "rationales of ann is 3; allowed is a text", "rationales"),
+    ({**GOOD, "id": "13", "rationales": "Fins."}, "rationales is str; allowed is {teacher: text}", "rationales"),
 ]  # fmt: skip
 
 
@@ -150,11 +156,11 @@ def test_all_bad_rows_are_told_at_once_or_left_out_and_counted(
     listed = read_jsonl(tmp_path / "data/bad_rows.jsonl")
     assert lines == [f"own/train.jsonl:{row['row']}: {row['fault']}" for row in listed[:10]]
     assert (
-        last == "12 bad rows; all are in data/bad_rows.jsonl; mend them, or leave them out with data.on_bad_row: drop"
+        last == "18 bad rows; all are in data/bad_rows.jsonl; mend them, or leave them out with data.on_bad_row: drop"
     )
     call_download(tmp_path, monkeypatch, on_bad_row="drop", drop_leaks=False)
-    assert "12 rows are no question and are left out (" in capsys.readouterr().out
+    assert "18 rows are no question and are left out (" in capsys.readouterr().out
     metrics = read_json(tmp_path / "metrics/questions.json")
-    assert (metrics["train"], metrics["bad_rows"]) == (1, 12)
+    assert (metrics["train"], metrics["bad_rows"]) == (1, 18)
     assert metrics["faults"] == {name: [name for _, _, name in BAD].count(name) for _, _, name in BAD}
-    assert len(read_jsonl(tmp_path / "data/bad_rows.jsonl")) == 12
+    assert len(read_jsonl(tmp_path / "data/bad_rows.jsonl")) == 18

@@ -179,25 +179,29 @@ def count_faults(bad: Iterable[BadRow]) -> dict[str, int]:
 
 def _kind(fault: str) -> str:
     """Return a short name of a fault, for counts: a key of the metrics."""
-    for start, name in _KINDS.items():
-        if start in fault:
-            return name
-    return "other"
+    return next(name for start, name in _KINDS.items() if re.match(start, fault, re.DOTALL))
 
 
-_KINDS = {  # by what only its sentence holds
-    "more than once": "answer_twice",
-    "is none of the choices": "answer_unknown",
-    "ids must differ": "id_repeated",
-    "one kind in a set": "other_kind",
+_KINDS = {  # by how its sentence begins; what was found in the row stands behind that, or in quotes
     "not JSON": "not_json",
     "not UTF-8": "not_utf8",
-    "stands twice": "key_twice",
-    "unknown field": "unknown_field",
-    "no field": "field_missing",
-    "is empty": "empty",
-    "answer": "answer",
-    "choices": "choices",
+    "found ": "not_json",
+    "nested too deep|.{7}is half a character": "unreadable",
+    "the key ": "key_twice",
+    "unknown field ": "unknown_field",
+    "no field ": "field_missing",
+    "id .* ids must differ": "id_repeated",
+    "id ": "id",
+    "is a free-text|has options": "other_kind",
+    "the question|question ": "question",
+    "context ": "context",
+    "rationales ": "rationales",
+    "the answer .* more than once$": "answer_twice",
+    "answer .* is none of the choices |the answer's label|answer .* must hold one of": "answer_unknown",
+    "answer ": "answer",
+    r"\d+ choices|choices? ": "choices",
+    "labels ": "labels",
+    "": "other",
 }
 
 
