@@ -30,13 +30,13 @@ from tinyllm.records.rationales import read_rationales
 
 folder, count = Path(sys.argv[1]), int(sys.argv[2])
 files = sorted((folder / "data/rationales").glob("*.jsonl"))
-rows = {file.stem: {row["id"]: row for row in read_rationales(file)} for file in files}
+rows = {file.stem: {row["id"]: [row] for row in read_rationales(file)} for file in files}
 questions = read_questions(folder / "data/questions/train.jsonl")[: count // len(rows)]
 limits = load_params(Path("params.yaml")).corpus.audit  # the checkout's own
 metrics = CorpusMetrics(["train"], rows)
 start = time.process_time()
 for question in questions:
-    metrics.add(audit_question(question, "train", {name: by_id.get(question.id) for name, by_id in rows.items()}, limits))
+    metrics.add(audit_question(question, "train", {name: by_id.get(question.id, []) for name, by_id in rows.items()}, limits))
 print(len(questions) * len(rows) / (time.process_time() - start))
 """
 

@@ -85,6 +85,7 @@ def open_teacher(model: Path, gguf: str | None, device: str, batch_tokens: int) 
         "chat": False,
         "max_new_tokens": 64,
         "temperature": 0.0,
+        "samples": 1,
         "seed": 1,
         "parameters": None,
     }

@@ -93,6 +93,7 @@ def open_server(url: str) -> Server:
         context_tokens=None,
         max_new_tokens=128,
         temperature=0.0,
+        samples=1,
         seed=None,
         price=Price(prompt=0.0, completion=0.0),
         parameters=None,

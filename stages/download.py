@@ -19,8 +19,9 @@ BAD_ROWS = Path("data/bad_rows.jsonl")
 
 
 def main() -> None:
-    data = load_params().data
-    loaded = load_set(data)
+    params = load_params()
+    data = params.data
+    loaded = load_set(data, params.corpus.teachers)
     if loaded.terms:
         print(f"{data.dataset}: {loaded.terms}")
     for note in loaded.notes:

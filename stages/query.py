@@ -13,8 +13,10 @@ from tinyllm.teachers import (
     check_failed,
     check_probabilities,
     open_teacher,
+    query_costs,
     rationale_rows,
     read_asked,
+    stated_gold,
     summarise_query,
 )
 
@@ -33,7 +35,9 @@ def main(teacher: str) -> None:
         probabilities = opened.option_probabilities(questions)
         check_probabilities(teacher, probabilities, limit)
     write_jsonl(f"data/rationales/{teacher}.jsonl", rationale_rows(questions, completions, probabilities))
-    summary = summarise_query(completions, probabilities)
+    summary = summarise_query(completions, probabilities, query_costs(opened))
+    if getattr(params.teachers[teacher], "forced", None) is False:
+        summary |= stated_gold(questions, completions)
     write_json(f"metrics/query/{teacher}.json", summary)
     print(f"{teacher}: " + ", ".join(f"{name} {count}" for name, count in summary.items()))
 

@@ -27,6 +27,7 @@ def settings(model: Path | str, **changes: Any) -> LocalTeacher:
         "chat": False,
         "max_new_tokens": 16,
         "temperature": 0.0,
+        "samples": 1,
         "seed": 1,
         "parameters": None,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinyllm.corpus.assemble import FindRationale
+from tinyllm.corpus.assemble import FindRationales
 from tinyllm.params.schema import Audit
 from tinyllm.records.questions import Question
 
@@ -16,10 +16,9 @@ SPLITS = {
 }
 
 
-def finding(rows: list[dict]) -> FindRationale:
+def finding(rows: list[dict]) -> FindRationales:
     """What looks a question up in these rows."""
-    by_id = {row["id"]: row for row in rows}
-    return lambda question: by_id.get(question.id)
+    return lambda question: [row for row in rows if row["id"] == question.id]
 
 
 def row(id_: str, rationale: str | None, status: str = "ok") -> dict:

@@ -36,10 +36,10 @@ def test_rows_come_back_one_by_one_whatever_the_batch(count: int, monkeypatch: p
 def test_a_row_is_found_by_its_id() -> None:
     index = IdIndex(rows_of(["b", "a", "c"]))
     assert [index.find(id_) for id_ in "abcd"] == [
-        {"id": "a", "number": 1},
-        {"id": "b", "number": 0},
-        {"id": "c", "number": 2},
-        None,
+        [{"id": "a", "number": 1}],
+        [{"id": "b", "number": 0}],
+        [{"id": "c", "number": 2}],
+        [],
     ]
 
 
@@ -51,8 +51,8 @@ def test_ids_that_are_alike_are_told_apart(key, monkeypatch: pytest.MonkeyPatch)
     if key:
         monkeypatch.setattr(arrow, "_key", key)
     index = IdIndex(rows_of(ALIKE))
-    assert [index.find(id_) for id_ in ALIKE] == [{"id": id_, "number": n} for n, id_ in enumerate(ALIKE)]
-    assert index.find("b") is None
+    assert [index.find(id_) for id_ in ALIKE] == [[{"id": id_, "number": n}] for n, id_ in enumerate(ALIKE)]
+    assert index.find("b") == []
     assert index.first_repeat() is None
 
 
@@ -82,7 +82,7 @@ def fill(count):
     index = IdIndex(table)
     assert index.first_repeat() is None
     for number in Random(1).sample(range(count), 10_000):
-        assert index.find(f"{number * 7919 % 100_003:040d}")["text"][-8:] == f"{number:08d}"
+        assert index.find(f"{number * 7919 % 100_003:040d}")[0]["text"][-8:] == f"{number:08d}"
 
 fill(20_000)
 start = peak()

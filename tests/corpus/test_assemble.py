@@ -120,3 +120,27 @@ def test_a_teacher_that_cannot_be_a_task_and_a_key_is_refused(name: str) -> None
 def test_preparing_the_corpus_imports_no_torch() -> None:
     code = "import sys, tinyllm.corpus.assemble, tinyllm.corpus.metrics; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_of_several_samples_the_first_that_passes_is_learnt_and_the_others_are_alternatives() -> None:
+    question = SPLITS["train"][0]
+    texts = ["Short.", "In the sun ice turns to water.", "What melts in warmth is ice.", "No."]
+    samples = [row(question.id, text) | {"sample": number} for number, text in enumerate(texts)]
+    (audited,) = assemble({"train": [question]}, {"ann": finding(samples), "bob": finding(samples[:1])}, LIMITS)
+    assert audited.row["targets"] == {"answer": question.gold, "ann": texts[1]}
+    assert audited.row["alternatives"] == {"ann": [texts[2]]}
+    refused = [(row["teacher"], row.get("sample"), row["status"], row["rationale"]) for row in audited.quarantine]
+    assert refused == [
+        ("ann", 0, "too_short", "Short."),
+        ("ann", 3, "too_short", "No."),
+        ("bob", None, "too_short", "Short."),
+    ]
+    assert audited.samples == {"ann": [4, 2], "bob": [1, 0]}
+
+
+def test_where_no_sample_passes_the_first_says_why_and_the_row_has_no_alternatives() -> None:
+    question = SPLITS["train"][0]
+    samples = [row(question.id, None, "empty") | {"sample": 0}, row(question.id, "No.") | {"sample": 1}]
+    (audited,) = assemble({"train": [question]}, {"ann": finding(samples)}, LIMITS)
+    assert (audited.verdicts["ann"].status, "alternatives" in audited.row) == ("empty", False)
+    assert [(row["sample"], row["status"]) for row in audited.quarantine] == [(0, "empty"), (1, "too_short")]

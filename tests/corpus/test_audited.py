@@ -51,3 +51,22 @@ def test_a_selection_audits_each_question_once() -> None:
 
     assert len(list(keep_selected("best", assemble(SPLITS, {"ann": find}, LIMITS)))) == 3
     assert asked == ["q1", "q2", "q3"]
+
+
+def sampled() -> AuditedQuestion:
+    samples = [ANN[2] | {"sample": 0}, ANN[2] | {"sample": 1, "rationale": "On a lake wood floats."}]
+    (audited,) = assemble({"train": [SPLITS["train"][1]]}, {"ann": finding(samples), "cy": finding(CY)}, LIMITS)
+    return audited
+
+
+def test_a_question_with_samples_comes_back_as_it_was() -> None:
+    assert sampled().row["alternatives"] == {"ann": ["On a lake wood floats."]}
+    assert list(AuditedTable([sampled()])) == [sampled()]
+
+
+def test_a_teacher_that_is_not_selected_loses_its_alternatives_too() -> None:
+    chosen = select(sampled(), [0.0, 1.0])
+    assert list(chosen.row["targets"]) == ["answer", "cy"]
+    assert "alternatives" not in chosen.row
+    assert [(row["sample"], row["status"]) for row in chosen.quarantine] == [(0, "not_selected"), (1, "not_selected")]
+    assert select(sampled(), [1.0, 0.0]).row["alternatives"] == {"ann": ["On a lake wood floats."]}

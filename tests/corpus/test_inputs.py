@@ -48,8 +48,9 @@ def test_every_row_is_found_and_the_others_are_counted(tmp_path: Path, rows: lis
     by_id = {row["id"]: row for row in rows}
     table = RationaleTable(path)
     rows_found = [table.find(question) for question in ASKED]
-    expected = [by_id.get(question.id) for question in ASKED]
-    assert [row and {name: row[name] for name in ("id", "rationale", "status")} for row in rows_found] == expected
+    expected = [[by_id[question.id]] if question.id in by_id else [] for question in ASKED]
+    names = ("id", "rationale", "status")
+    assert [[{name: row[name] for name in names} for row in found] for found in rows_found] == expected
     assert table.unknown() == len(by_id.keys() - {question.id for question in ASKED})
 
 
@@ -61,6 +62,7 @@ def first_fault(path: Path) -> str:
     return str(error.value)
 
 
+SAMPLED = [{**ROWS[0], "sample": sample, "rationale": f"It is sample {sample}."} for sample in (1, 0, 2)]
 FAULTY = {**ROWS[7], "rationale": 5}
 
 
@@ -74,6 +76,12 @@ FAULTY = {**ROWS[7], "rationale": 5}
         ([*ROWS[:3], {}, *ROWS[3:]], "4: no field 'id'; a rationale has id, rationale, status"),
         ([ROWS[0], ROWS[0], *ROWS[1:]], "2: id 'q0' stands in row 1 too; allowed is one row an id"),
         ([*ROWS, ROWS[4]], "41: id 'q4' stands in row 5 too; allowed is one row an id"),
+        (
+            [*SAMPLED, {**ROWS[0], "sample": 1}],
+            "4: id 'q0' with sample 1 stands in row 1 too; allowed is one row an id and sample",
+        ),
+        ([*SAMPLED, ROWS[0]], "4: id 'q0' stands in row 2 too; allowed is one row an id"),
+        ([{**ROWS[0], "sample": -1}], "1: sample -1; allowed is a whole number from 0 to 999999, or no such field"),
         ([STRANGE, *ROWS, STRANGE], "42: id 'gone' stands in row 1 too; allowed is one row an id"),
     ],
 )
@@ -96,9 +104,9 @@ def test_probabilities_of_more_options_than_there_are_name_their_line(tmp_path: 
 def test_a_row_keeps_what_the_corpus_needs_of_it(tmp_path: Path) -> None:
     sure = {"id": "q0", "rationale": None, "status": "nan", "option_probabilities": [1, 0.0]}
     table = RationaleTable(put(tmp_path / "ann.jsonl", [{**ROWS[1], "tokens": 7}, sure]))
-    assert table.find(ASKED[1]) == {**ROWS[1], "option_probabilities": None, "line": 1}
-    row = table.find(ASKED[0])
-    assert row == {**sure, "line": 2}
+    assert table.find(ASKED[1]) == [{**ROWS[1], "sample": None, "option_probabilities": None, "line": 1}]
+    (row,) = table.find(ASKED[0])
+    assert row == {**sure, "sample": None, "line": 2}
     assert json.dumps(row["option_probabilities"]) == "[1, 0.0]"  # a whole number stays one
 
 
@@ -128,3 +136,11 @@ def test_an_id_that_stands_twice_is_named_by_both_places(tmp_path: Path) -> None
     write_questions(paths["train"], ASKED)
     with pytest.raises(ValueError, match=r"valid\.jsonl:1: id 'q3' stands in \S+train\.jsonl:4 too; ids must differ$"):
         QuestionTable(paths)
+
+
+def test_the_samples_of_a_question_come_in_their_order_and_count_as_found(tmp_path: Path) -> None:
+    table = RationaleTable(put(tmp_path / "ann.jsonl", [SAMPLED[0], ROWS[1], *SAMPLED[1:], STRANGE]))
+    texts = ["It is sample 0.", "It is sample 1.", "It is sample 2."]
+    assert [row["rationale"] for row in table.find(ASKED[0])] == texts
+    assert [row["sample"] for row in table.find(ASKED[1])] == [None]
+    assert table.unknown() == 1

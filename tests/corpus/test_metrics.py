@@ -102,3 +102,15 @@ def test_the_limit_looks_at_train_alone_and_a_share_equal_to_it_passes() -> None
     check_quarantine(half, 0.5)
     with pytest.raises(ValueError, match="teacher ann: 1 of 2 rationales .* most: missing 1"):
         check_quarantine(half, 0.4999)
+
+
+def test_several_samples_are_counted_and_a_question_counts_once() -> None:
+    """Of q1 the second of two passes, of q2 both do, and q3 has one that does."""
+    first = [ANN[1] | {"sample": 1}, CY[2] | {"id": "q1", "sample": 0}]
+    second = [ANN[2] | {"sample": sample} for sample in (0, 1)]
+    summary = summary_of(ann=[*sorted(first, key=lambda row: row["sample"]), *second, ANN[0]], cy=CY)
+    ann = summary["teachers"]["ann"]
+    assert ann["samples"] == {"asked": 5, "kept": 4}
+    assert ann["train"] == {"kept": 2, "quarantined": 0, "reasons": {}}
+    assert summary["all_teachers"] == {"train": 2, "valid": 0}
+    assert "samples" not in summary["teachers"]["cy"]

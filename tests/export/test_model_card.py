@@ -26,6 +26,7 @@ LOCAL = {
     "chat": False,
     "max_new_tokens": 8,
     "temperature": 0.0,
+    "samples": 1,
     "seed": 1,
     "parameters": None,
 }
@@ -38,6 +39,7 @@ SERVER = {
     "context_tokens": None,
     "max_new_tokens": 8,
     "temperature": 0.0,
+    "samples": 1,
     "seed": None,
     "price": {"prompt": 0.0, "completion": 0.0},
     "parameters": None,

@@ -74,6 +74,7 @@ ENDPOINT = """notes:
   context_tokens:
   max_new_tokens: 8
   temperature: 0.0
+  samples: 1
   seed:
   price:
     prompt: 0.0
@@ -107,6 +108,11 @@ PACKED = {
             {"student.scratch.width": "width: 64\nwitdh: 64"},
             "student.scratch.witdh",
             "student.scratch.witdh: unknown key; did you mean width?",
+        ),
+        (
+            {"teachers.notes": ENDPOINT.replace("samples: 1", "samples: 3")},
+            "teachers.notes.samples",
+            "teachers.notes.samples: is 3, but at temperature 0.0 all are the same; raise that, or set samples to 1",
         ),
         ({"loss.alpha": ""}, "loss", "loss.alpha: is missing; the file must hold every value"),
         ({"score": ""}, None, "score: is missing; the file must hold every value"),

@@ -32,7 +32,18 @@ def test_read_rationales_returns_rows_with_unknown_fields(tmp_path) -> None:
         ({"id": "2", "rationale": None, "status": "ok"}, r"t\.jsonl:2: status ok, but the rationale is None"),
         ({"id": "2", "rationale": " ", "status": "ok"}, r"t\.jsonl:2: status ok, but the rationale is ' '"),
         ({"id": "2", "rationale": "So.", "status": "nan"}, r"t\.jsonl:2: status 'nan', but there is a rationale"),
-        ({"id": "1", "rationale": "So.", "status": "ok"}, r"t\.jsonl:2: id '1' stands in row 1 too"),
+        (
+            {"id": "1", "rationale": "So.", "status": "ok", "sample": 0},
+            r"t\.jsonl:2: id '1' with sample 0 stands in row 1 too; allowed is one row an id and sample$",
+        ),
+        (
+            {"id": "1", "rationale": "So.", "status": "ok", "sample": True},
+            r"t\.jsonl:2: sample True; allowed is a whole",
+        ),
+        (
+            {"id": "1", "rationale": "So.", "status": "ok", "sample": 1.0},
+            r"t\.jsonl:2: sample 1\.0; allowed is a whole",
+        ),
         (sure("yes"), r"t\.jsonl:2: option_probabilities is str; allowed is a list or null"),
         (sure([0.5, "0.5"]), r"t\.jsonl:2: option_probabilities has '0\.5'; allowed are numbers from 0 to 1"),
         (sure([True, 0.0]), r"t\.jsonl:2: option_probabilities has True; allowed are numbers from 0 to 1"),
@@ -60,3 +71,11 @@ def test_a_fault_is_named_by_its_line_blank_ones_counted(tmp_path) -> None:
     (tmp_path / "t.jsonl").write_text('\n\n{"id": "1"}\n')
     with pytest.raises(ValueError, match=r"t\.jsonl:3: no field 'rationale'"):
         read_rationales(tmp_path / "t.jsonl")
+
+
+def test_rows_of_one_id_are_numbered_in_order_unless_they_have_a_sample(tmp_path) -> None:
+    rows = [{"id": id_, "rationale": text, "status": "ok"} for id_, text in (("1", "A."), ("2", "B."), ("1", "C."))]
+    rows.append({"id": "1", "rationale": "D.", "status": "ok", "sample": 7})
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    samples = [(row["rationale"], row.get("sample")) for row in read_rationales(tmp_path / "t.jsonl")]
+    assert samples == [("A.", 0), ("B.", None), ("C.", 1), ("D.", 7)]

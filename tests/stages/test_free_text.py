@@ -155,7 +155,7 @@ def test_labels_of_options_that_are_not_there_are_refused() -> None:
 def test_student_and_corpus_read_the_question_alone_and_learn_the_gold_text() -> None:
     assert input_text(EGGS) == "Ben has 9 eggs and breaks 1. How many eggs are left?"
     row = {"id": "e", "rationale": "Without one egg, 9 becomes 8. The answer is 8.0.", "status": "ok"}
-    judged = audit_question(EGGS, "train", {"ann": row}, LIMITS)
+    judged = audit_question(EGGS, "train", {"ann": [row]}, LIMITS)
     assert judged.row["targets"] == {"answer": "8", "ann": row["rationale"]}
     assert (judged.row["input"], judged.verdicts["ann"].rationale.stated) == (EGGS.question, "8")
 

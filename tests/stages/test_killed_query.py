@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -88,6 +89,27 @@ def test_no_prompt_is_asked_again_once_its_answer_was_kept(tmp_path: Path, kills
             after = seen(server)
             again += sum(after[prompt] - before[prompt] for prompt in before)
         assert again <= kills - 1  # the one under way at each kill but the last
+
+
+def test_samples_of_a_question_are_asked_once_each_though_the_query_is_killed(tmp_path: Path) -> None:
+    sampled = {"teachers__endpoint__samples": 3, "teachers__endpoint__temperature": 0.7}
+    with running("--latency", "0.02") as server:
+        set_up(tmp_path, server.url, 30, 10, 1, runtime__concurrency=1, **sampled)
+        for _ in range(2):
+            process, until = start(tmp_path, "query"), sum(seen(server).values()) + 20
+            while sum(seen(server).values()) < until and process.poll() is None:
+                time.sleep(0.005)
+            assert process.poll() is None, "it ended before it was killed: the test kills too late"
+            kill(process)
+        finish(tmp_path)
+        times = seen(server)
+    assert len(times) == 40
+    assert 120 <= sum(times.values()) <= 122  # the one under way at each kill may be asked again
+    rows = [json.loads(line) for line in output(tmp_path).splitlines()]
+    assert [(row["id"], row["sample"]) for row in rows[:4]] == [
+        ("train-0", 0), ("train-0", 1), ("train-0", 2), ("train-1", 0),
+    ]  # fmt: skip
+    assert len(rows) == 120
 
 
 def test_two_queries_at_once_share_their_answers(tmp_path: Path, undisturbed: bytes) -> None:

@@ -119,6 +119,40 @@ def test_the_budget_stops_the_query_before_it_is_passed(tmp_path: Path, server: 
     assert run(tmp_path)[0] == 0
 
 
+def test_a_resumed_run_says_what_all_its_answers_cost(tmp_path: Path, server: Endpoint) -> None:
+    """Twenty answers of 12 words; the server counts a token for each word of prompt and answer."""
+    price = {"prompt": 1000.0, "completion": 3000.0}
+    changes: dict[str, Any] = {"teachers__endpoint__price": price, "runtime__concurrency": 2}
+    set_up(tmp_path, server.url, 16, 4, 2, **changes, runtime__max_cost=1.0)
+    assert run(tmp_path)[0] == 1
+    set_up(tmp_path, server.url, 16, 4, 2, **changes, runtime__max_cost=100.0)
+    assert run(tmp_path)[0] == 0
+    first = metrics(tmp_path, "query")
+    rows = [json.loads(line) for line in (tmp_path / "data/rationales/endpoint.jsonl").read_text().splitlines()]
+    expected = sum(row["prompt_tokens"] / 1000 + 3 * row["completion_tokens"] / 1000 for row in rows)
+    assert (first["calls"], first["money"]) == (20, pytest.approx(expected, abs=1e-6))
+    assert (first["calls_prompt_tokens"], first["calls_completion_tokens"]) == (
+        first["prompt_tokens"],
+        first["completion_tokens"],
+    )
+    assert run(tmp_path)[0] == 0
+    assert metrics(tmp_path, "query") == first  # all of it from the cache
+
+
+def test_one_limit_holds_for_the_query_and_the_exam_of_a_run(tmp_path: Path, server: Endpoint) -> None:
+    changes = {"teachers__endpoint__price": {"prompt": 1000.0, "completion": 0.0}, "runtime__concurrency": 2}
+    set_up(tmp_path, server.url, 16, 4, 8, **changes, runtime__max_cost=100.0)
+    assert run(tmp_path)[0] == 0
+    spent = metrics(tmp_path, "query")["money"]
+    set_up(tmp_path, server.url, 16, 4, 8, **changes, runtime__max_cost=round(spent + 0.2, 6))
+    status, said = run(tmp_path, "exam")
+    assert status == 1
+    assert spent <= float(said.split("of which ")[1].split(" ")[0]) <= spent + 0.2
+    assert run(tmp_path, "exam", DVC_EXP_NAME="resumed-under-another-name")[0] == 1
+    set_up(tmp_path, server.url, 16, 4, 8, **changes, runtime__max_cost=spent, prompt__teacher_forcing=False)
+    assert run(tmp_path, "exam")[0] == 0  # other prompts are a run of their own
+
+
 def test_an_endpoint_that_is_down_ends_in_one_line_soon(tmp_path: Path) -> None:
     set_up(tmp_path, "http://127.0.0.1:9/v1", 30, 4, 2)
     status, said = run(tmp_path)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -19,8 +20,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.clones import ROOT, SMALL, Clone, copy_of_this, options, stages_run
+from tests.clones import ROOT, SMALL, Clone, copy_of_this, options, parsed, set_params, stages_run
 from tinyllm.params.load import load_params
+from tinyllm.records.jsonl import read_jsonl
+from tinyllm.teachers.cache.store import ResponseCache
 from tinyllm.teachers.local.checkpoint import load_teacher, open_teacher_checkpoint
 
 pytestmark = pytest.mark.nightly
@@ -94,6 +97,53 @@ def test_a_local_model_teaches_a_student(clone: Clone, gguf: Path) -> None:
     output = run(clone, "corpus.teachers=[smollm2]", *where, "teachers.smollm2.max_new_tokens=48")
     assert {"query@smollm2", "exam@smollm2", "train@1", "score"} <= set(stages_run(output))
     assert_it_taught(clone, "smollm2")
+
+
+def test_two_local_models_write_three_rationales_a_question_though_they_are_killed(
+    clone: Clone, gguf: Path, tmp_path: Path
+) -> None:
+    where = [
+        change
+        for name, temperature in (("smollm2", 0.7), ("flan_t5_xl_live", 1.0))
+        for change in (
+            f"teachers.{name}.model={gguf.parent}",
+            f"teachers.{name}.gguf_file={gguf.name}",
+            f"teachers.{name}.temperature={temperature}",
+            f"teachers.{name}.chat=true",
+            f"teachers.{name}.samples=3",
+            f"teachers.{name}.max_new_tokens=32",
+        )
+    ]
+    taught = ["corpus.teachers=[smollm2,flan_t5_xl_live]", "corpus.max_quarantined=1.0", "runtime.batch_tokens=2048"]
+    small = [*(f"data.take.{split}={count}" for split, count in (("train", 6), ("valid", 2), ("test", 2)))]
+    small += ["data.dataset=jsonl", "train.seeds=[1]", "prompt.examples=2"]
+    set_params(clone.folder, parsed((*small, *taught, *where)))
+    clone.dvc("repro", "download")
+    query = [sys.executable, "-m", "stages.query", "smollm2"]
+    process = subprocess.Popen(
+        query, cwd=clone.folder, env={**clone.environment, "TINYLLM_CACHE": str(tmp_path)}, start_new_session=True
+    )
+    cache, deadline = tmp_path / "answers.sqlite", time.monotonic() + 600
+    while (before := kept(cache)) < 3:
+        assert process.poll() is None and time.monotonic() < deadline, "it ended before it was killed"
+        time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    clone.dvc("repro", "score", TINYLLM_CACHE=str(tmp_path))
+    for name in ("smollm2", "flan_t5_xl_live"):
+        rows = read_jsonl(clone.folder / f"data/rationales/{name}.jsonl")
+        assert [row["sample"] for row in rows] == [0, 1, 2] * 8
+        assert len({row["rationale"] for row in rows}) > 16  # drawn, and not three times the same
+    assert before < kept(cache) == 2 * (8 * 3 + 2)  # each answer once: three a question, and the exam
+    clone.take_back()
+
+
+def kept(cache: Path) -> int:
+    """How many answers the cache holds."""
+    if not cache.exists():
+        return 0
+    with ResponseCache(cache) as answers:
+        return sum(teacher.answers for teacher in answers.totals())
 
 
 def test_the_same_model_behind_a_server_teaches_a_student(clone: Clone, gguf: Path, tmp_path: Path) -> None:

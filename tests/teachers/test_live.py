@@ -15,6 +15,8 @@ from tinyllm.records.rationales import TeacherOutput
 from tinyllm.teachers.cache.store import ResponseCache
 from tinyllm.teachers.estimate import estimate
 from tinyllm.teachers.live import CachedTeacher
+from tinyllm.teachers.metrics import summarise_query
+from tinyllm.teachers.open import rationale_rows
 from tinyllm.teachers.protocol import Failure, Generation, Prompt
 
 PLAIN = Prompting(
@@ -40,6 +42,7 @@ class Memory:
     def __init__(self, outcome: Callable[[Prompt], Generation | Failure] | None = None) -> None:
         self.identity = {"backend": "memory"}
         self.asked: list[str] = []
+        self.samples: list[int] = []
         self.outcome = outcome or (
             lambda prompt: Generation(f"It has {len(prompt.text.split())} words.", "stop", 30, 5)
         )
@@ -54,14 +57,21 @@ class Memory:
             if not reserve(index):
                 return
             self.asked.append(prompt.text)
+            self.samples.append(prompt.sample)
             yield index, self.outcome(prompt)
 
 
 def live(
-    tmp_path: Path, backend: Memory, *, price: Price | None = None, max_cost: float | None = None, **prompting: object
+    tmp_path: Path,
+    backend: Memory,
+    *,
+    price: Price | None = None,
+    max_cost: float | None = None,
+    samples: int = 1,
+    **prompting: object,
 ) -> CachedTeacher:
-    settings = PLAIN.model_copy(update=prompting)
-    return CachedTeacher("memory", backend, tmp_path / "answers.sqlite", settings, TRAIN, price, max_cost)
+    settings, cache = PLAIN.model_copy(update=prompting), tmp_path / "answers.sqlite"
+    return CachedTeacher("memory", backend, cache, settings, TRAIN, price, max_cost, samples=samples)
 
 
 def test_a_second_call_asks_nothing_and_says_the_same(tmp_path: Path) -> None:
@@ -150,7 +160,7 @@ def test_the_bill_stops_before_the_limit_and_keeps_what_was_answered(tmp_path: P
         live(tmp_path, backend, price=price, max_cost=125.0).complete(QUESTIONS)
     assert len(backend.asked) == 3
     rest = Memory()
-    live(tmp_path, rest, price=price, max_cost=239.0).complete(QUESTIONS)  # the last is admitted at 160 + 41
+    live(tmp_path, rest, price=price, max_cost=321.0).complete(QUESTIONS)  # the last is admitted at 280 + 41
     assert len(rest.asked) == 5
 
 
@@ -190,3 +200,62 @@ def test_an_estimate_counts_example_rationales_at_their_longest_until_they_are_k
     assert (known.calls, known.cached) == (7, 4)
     assert known.prompt_tokens / 7 < unknown.prompt_tokens / 8
     assert len(backend.asked) == 4  # estimates asked nothing
+
+
+def test_each_sample_of_a_question_is_asked_and_kept_by_itself(tmp_path: Path) -> None:
+    def count(prompt: Prompt) -> Generation:
+        return Generation(f"Sample {prompt.sample} of a question.", "stop", 1, 1)
+
+    one = Memory(count)
+    live(tmp_path, one).complete(QUESTIONS[:2])
+    three = Memory(count)
+    outputs = live(tmp_path, three, samples=3).complete(QUESTIONS[:2])
+    assert [[sample.text for sample in output.samples] for output in outputs] == [
+        ["Sample 0 of a question.", "Sample 1 of a question.", "Sample 2 of a question."]
+    ] * 2
+    assert (one.samples, three.samples) == ([0, 0], [1, 2, 1, 2])  # the first was in the cache
+    rows = rationale_rows(QUESTIONS[:2], outputs, [[1.0, 0.0], None])
+    assert [(row["id"], row["sample"], row["rationale"]) for row in rows[:4]] == [
+        ("q0", 0, "Sample 0 of a question."),
+        ("q0", 1, "Sample 1 of a question."),
+        ("q0", 2, "Sample 2 of a question."),
+        ("q1", 0, "Sample 0 of a question."),
+    ]
+    assert [row.get("option_probabilities", "no field") for row in rows] == [
+        [1.0, 0.0], "no field", "no field", None, "no field", "no field",
+    ]  # fmt: skip
+    assert summarise_query(outputs, None)["ok"] == summarise_query(outputs, None)["asked"] == 6
+
+
+def test_an_exam_and_examples_are_asked_once_whatever_the_samples(tmp_path: Path) -> None:
+    backend = Memory(lambda prompt: Generation("It is sweet.", "stop", 9, 9))
+    teacher = live(tmp_path, backend, samples=3, examples=1, example_rationales="bootstrap")
+    assert teacher.examine(QUESTIONS[:2])[0].further == ()
+    assert set(backend.samples) == {0}
+
+
+def test_an_estimate_counts_every_sample(tmp_path: Path) -> None:
+    live(tmp_path, Memory()).complete(QUESTIONS[:5])
+    estimated = estimate(live(tmp_path, Memory()), QUESTIONS, forced=True, samples=3)
+    assert (estimated.calls, estimated.cached, estimated.completion_tokens) == (8 * 3 - 5, 5, 190)
+
+
+def test_the_costs_are_those_of_all_answers_and_of_attempts_that_had_none(tmp_path: Path) -> None:
+    """Of three prompts of 21 words one is answered at the second attempt, and one never: each lost at most 21 + 2 * 10."""
+    price = Price(prompt=1e6, completion=2e6)
+
+    def stumble(prompt: Prompt) -> Generation | Failure:
+        if "heron" in prompt.text:
+            return Failure("timeout", "too late", unanswered=1)
+        return Generation("It sleeps.", "stop", 30, 5, unanswered=int("badger" in prompt.text))
+
+    teacher = live(tmp_path, Memory(stumble), price=price)
+    teacher.complete(QUESTIONS[:3])
+    expected = {"calls": 2, "calls_prompt_tokens": 60, "calls_completion_tokens": 10, "money": 2 * 40 + 2 * 41}
+    assert teacher.costs() == expected
+    again = live(tmp_path, Memory(stumble), price=price)
+    again.complete(QUESTIONS[:3])  # the heron once more in vain
+    assert again.costs() == expected | {"money": 2 * 40 + 3 * 41}
+    free = live(tmp_path, Memory(stumble))
+    free.complete(QUESTIONS[:2])
+    assert "money" not in free.costs()

@@ -57,8 +57,6 @@ def test_three_answers_in_five_seconds_or_more_tell_the_time_left(
 
 def test_the_speed_and_the_cost_are_told() -> None:
     budget = Budget(Price(prompt=1e6, completion=2e6), None)
-    for index in range(20):
-        assert budget.reserve(index, 100.0)
-        budget.charge(index, 30, 5, 0)
+    budget.spent = 20 * budget.cost(30, 5)
     said = last_line([ANSWER] * 20, 10.0, budget)
     assert said == "ann: 20 of 40 asked (20 answered, 2 cached, 0 failed, 10 tokens/s, cost 800), about 10 s left"

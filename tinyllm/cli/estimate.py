@@ -30,9 +30,10 @@ def run(arguments: argparse.Namespace) -> None:
     rows = [HEADS]
     for name in live:
         teacher = open_live(name, params, splits["train"])
-        asked = {"query": ([*splits["train"], *splits["valid"]], params.prompt.teacher_forcing)}
-        for stage, (questions, forced) in {**asked, "exam": (splits["test"], False)}.items():
-            cost = estimate(teacher, questions, forced)
+        taught = [*splits["train"], *splits["valid"]]
+        asked = {"query": (taught, params.prompt.teacher_forcing, teacher.samples), "exam": (splits["test"], False, 1)}
+        for stage, (questions, forced, samples) in asked.items():
+            cost = estimate(teacher, questions, forced, samples)
             counts = (cost.calls, cost.cached, cost.too_long, cost.prompt_tokens, cost.completion_tokens)
             rows.append([name, stage, *(f"{count:,}" for count in counts), f"{cost.cost:.4f}"])
     print(columns(rows, right=range(2, 8)))

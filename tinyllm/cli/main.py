@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from tinyllm.cli import ask, cache, check, compare, estimate, export, summary, sweep, table
+from tinyllm.cli import ask, cache, check, compare, cost, estimate, export, summary, sweep, table
 from tinyllm.console import report_errors
 
-COMMANDS = (check, estimate, cache, summary, compare, sweep, table, ask, export)  # in the order of `--help`
+COMMANDS = (check, estimate, cost, cache, summary, compare, sweep, table, ask, export)  # in the order of `--help`
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

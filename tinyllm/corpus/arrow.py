@@ -10,9 +10,10 @@ import tempfile
 import weakref
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby, islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,26 +78,32 @@ class IdIndex:
         self._keys = array("Q", (_key(id_) | number for number, id_ in enumerate(rows.column("id"))))
         np.frombuffer(self._keys, dtype=np.uint64).sort()
 
-    def find(self, id_: str) -> dict[str, Any] | None:
-        """Return the row of an id, None where there is none."""
-        key = _key(id_)
+    def find(self, id_: str) -> list[dict[str, Any]]:
+        """Return the rows of an id, in their order."""
+        key, found = _key(id_), []
         place = bisect_left(self._keys, key)
         while place < len(self._keys) and self._keys[place] ^ key <= ROW:
             row = self._rows[self._keys[place] & ROW]
             if row["id"] == id_:
-                return row
+                found.append(row)
             place += 1
-        return None
+        return found
 
-    def first_repeat(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Return the first row whose id an earlier row has, and that earlier row; None where all ids differ."""
+    def first_repeat(
+        self, name: Callable[[Mapping[str, Any]], object] = itemgetter("id")
+    ) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Return the first row whose name an earlier row has, and that earlier row; None where all differ.
+
+        Args:
+            name: of a row; rows of different ids must have different ones.
+        """
         repeats = []
         for _, group in groupby(self._keys, lambda key: key >> 32):
-            first: dict[str, int] = {}
+            first: dict[object, int] = {}
             numbers = [key & ROW for key in group]
             if len(numbers) > 1:  # the same id, or by chance the same hash
                 for number in numbers:
-                    earlier = first.setdefault(self._rows[number]["id"], number)
+                    earlier = first.setdefault(name(self._rows[number]), number)
                     if earlier != number:
                         repeats.append((number, earlier))
         if not repeats:

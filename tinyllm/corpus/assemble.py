@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from tinyllm.corpus.audit import find_fault
 from tinyllm.params.checks import TEACHER_NAME, TEACHER_NAMES
@@ -16,16 +16,21 @@ ANSWER = "answer"  # the task every row has; no teacher may bear its name
 
 NOTHING = ParsedRationale("", (), frozenset(), None)
 
-FindRationale = Callable[[Question], dict | None]  # the row of a question in a teacher's rationale file
+FindRationales = Callable[[Question], Sequence[dict]]  # a question's rows in a teacher's rationale file, by sample
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one teacher's rationale for one question; `status` is "ok" or the reason it is not used."""
+    """What became of one teacher's rationale for one question; `status` is "ok" or the reason it is not used.
+
+    Of several samples it is the first that passed, and the first of all where none did.
+    """
 
     status: str
     raw: str | None = None
     rationale: ParsedRationale = NOTHING  # also of one that the audit refused
+    sample: int | None = None  # None where the question was asked once
+    alternatives: tuple[Verdict, ...] = ()  # the other samples that passed
 
 
 @dataclass(frozen=True)
@@ -37,11 +42,12 @@ class AuditedQuestion:
     row: dict
     verdicts: dict[str, Verdict]
     quarantine: list[dict]
+    samples: dict[str, list[int]] = field(default_factory=dict)  # by teacher, how many there are and how many passed
 
 
 def assemble(
     splits: Mapping[str, Iterable[Question]],
-    rationales: Mapping[str, FindRationale],
+    rationales: Mapping[str, FindRationales],
     limits: Audit,
     thinking: Thinking = "drop",
 ) -> Iterator[AuditedQuestion]:
@@ -50,7 +56,7 @@ def assemble(
     Args:
         splits: the questions by split, train and valid; never test, whose questions no teacher sees with gold. No id stands
             twice.
-        rationales: by teacher what finds its row of a question.
+        rationales: by teacher what finds its rows of a question.
 
     Raises:
         ValueError: a teacher's name cannot be a task and a metrics key, or a row does not fit its question.
@@ -63,17 +69,18 @@ def assemble(
 
 
 def audit_question(
-    question: Question, split: str, rationales: Mapping[str, dict | None], limits: Audit, thinking: Thinking = "drop"
+    question: Question, split: str, rationales: Mapping[str, Sequence[dict]], limits: Audit, thinking: Thinking = "drop"
 ) -> AuditedQuestion:
     """Judge what each teacher said of one question; one without a usable rationale is absent from the row's targets.
 
     Option probabilities come along whatever became of the rationale, and with them the options.
 
     Args:
-        rationales: by teacher its row in the rationale file, None where it has none.
+        rationales: by teacher its rows in the rationale file, one a sample; empty where it has none.
     """
     parsed = parse_question(question)
-    verdicts = {teacher: _verdict(row, parsed, limits, thinking) for teacher, row in rationales.items()}
+    judged = {teacher: _judge(rows, parsed, limits, thinking) for teacher, rows in rationales.items()}
+    verdicts = {teacher: _chosen(samples) for teacher, samples in judged.items()}
     usable = {teacher: verdict.rationale.text for teacher, verdict in verdicts.items() if verdict.status == "ok"}
     row = {
         "id": question.id,
@@ -82,21 +89,36 @@ def audit_question(
         "targets": {ANSWER: question.gold} | usable,
     }
     probabilities = {
-        teacher: rationale["option_probabilities"]
-        for teacher, rationale in rationales.items()
-        if rationale and rationale.get("option_probabilities") is not None
+        teacher: shares[0]
+        for teacher, rows in rationales.items()
+        if (shares := [row["option_probabilities"] for row in rows if row.get("option_probabilities") is not None])
     }
     if probabilities:
         row |= {"option_probabilities": probabilities, "choices": list(question.choices)}
+    if further := {
+        teacher: [sample.rationale.text for sample in verdict.alternatives]
+        for teacher, verdict in verdicts.items()
+        if verdict.alternatives
+    }:
+        row["alternatives"] = further
     quarantine = [
-        refusal(question, split, teacher, verdict) for teacher, verdict in verdicts.items() if verdict.status != "ok"
+        refusal(question, split, teacher, sample)
+        for teacher, samples in judged.items()
+        for sample in samples
+        if sample.status != "ok"
     ]
-    return AuditedQuestion(question, split, row, verdicts, quarantine)
+    counts = {
+        teacher: [len(rationales[teacher]), sum(sample.status == "ok" for sample in samples)]
+        for teacher, samples in judged.items()
+    }
+    return AuditedQuestion(question, split, row, verdicts, quarantine, counts)
 
 
 def refusal(question: Question, split: str, teacher: str, verdict: Verdict) -> dict:
     """Return the row of the quarantine of a rationale that is not learnt from."""
-    return {"id": question.id, "split": split, "teacher": teacher, "status": verdict.status, "rationale": verdict.raw}
+    sample = {} if verdict.sample is None else {"sample": verdict.sample}
+    named = {"id": question.id, "split": split, "teacher": teacher, **sample}
+    return {**named, "status": verdict.status, "rationale": verdict.raw}
 
 
 def _check_names(teachers: Iterable[str]) -> None:
@@ -105,8 +127,23 @@ def _check_names(teachers: Iterable[str]) -> None:
             raise ValueError(f"teacher {teacher!r}; {TEACHER_NAMES}")
 
 
-def _verdict(row: dict | None, question: ParsedQuestion, limits: Audit, thinking: Thinking) -> Verdict:
-    if row is None or row["status"] != "ok":
-        return Verdict(row["status"] if row else "missing")
+def _judge(rows: Sequence[dict], question: ParsedQuestion, limits: Audit, thinking: Thinking) -> list[Verdict]:
+    """Return the verdict on each sample; of a question without any, one that it is missing."""
+    verdicts = [_verdict(row, question, limits, thinking) for row in rows] or [Verdict("missing")]
+    if len(rows) == 1:
+        return verdicts
+    return [
+        replace(verdict, sample=row.get("sample")) for verdict, row in zip(verdicts, rows, strict=False)
+    ] or verdicts
+
+
+def _chosen(samples: Sequence[Verdict]) -> Verdict:
+    passed = [sample for sample in samples if sample.status == "ok"]
+    return replace(passed[0], alternatives=tuple(passed[1:])) if passed else samples[0]
+
+
+def _verdict(row: dict, question: ParsedQuestion, limits: Audit, thinking: Thinking) -> Verdict:
+    if row["status"] != "ok":
+        return Verdict(row["status"])
     rationale = parse_rationale(row["rationale"], question, thinking)
     return Verdict(find_fault(rationale, question, limits) or "ok", row["rationale"], rationale)

@@ -31,21 +31,26 @@ class AuditedTable(Sequence[AuditedQuestion]):
 
 
 def _to_json(audited: AuditedQuestion) -> str:
-    verdicts = {
-        teacher: (verdict.status, verdict.raw, {**vars(verdict.rationale), "words": list(verdict.rationale.words)})
-        for teacher, verdict in audited.verdicts.items()
-    }
+    verdicts = {teacher: _verdict_fields(verdict) for teacher, verdict in audited.verdicts.items()}
     return json.dumps({**vars(audited), "question": vars(audited.question), "verdicts": verdicts}, ensure_ascii=False)
 
 
 def _from_json(text: str) -> AuditedQuestion:
     fields = json.loads(text)
     question = Question(**fields["question"] | {"choices": tuple(fields["question"]["choices"])})
-    verdicts = {
-        teacher: Verdict(status, raw, _rationale(rationale))
-        for teacher, (status, raw, rationale) in fields["verdicts"].items()
-    }
+    verdicts = {teacher: _verdict(verdict) for teacher, verdict in fields["verdicts"].items()}
     return AuditedQuestion(**fields | {"question": question, "verdicts": verdicts})
+
+
+def _verdict_fields(verdict: Verdict) -> dict:
+    rationale = {**vars(verdict.rationale), "words": list(verdict.rationale.words)}
+    alternatives = [_verdict_fields(alternative) for alternative in verdict.alternatives]
+    return {**vars(verdict), "rationale": rationale, "alternatives": alternatives}
+
+
+def _verdict(fields: dict) -> Verdict:
+    alternatives = tuple(_verdict(alternative) for alternative in fields["alternatives"])
+    return Verdict(**fields | {"rationale": _rationale(fields["rationale"]), "alternatives": alternatives})
 
 
 def _rationale(fields: dict) -> ParsedRationale:

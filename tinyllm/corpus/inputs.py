@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tinyllm.corpus.arrow import ArrowRows, IdIndex
 from tinyllm.records.questions import Question, iter_questions, repeated_question
-from tinyllm.records.rationales import check_fits, iter_rationales, repeated_rationale
+from tinyllm.records.rationales import check_fits, iter_rationales, repeated_rationale, sample_of
 
 
 class QuestionTable:
@@ -51,7 +51,7 @@ class RationaleTable:
     """What one teacher said of the questions.
 
     Raises:
-        ValueError: the file is missing or faulty, or an id stands twice; the message names file and line.
+        ValueError: the file is missing or faulty, or an id has a sample twice; the message names file and line.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -59,6 +59,7 @@ class RationaleTable:
 
         columns = {
             "id": pa.string(),
+            "sample": pa.int64(),
             "rationale": pa.string(),
             "status": pa.string(),
             "option_probabilities": pa.string(),  # as JSON, in which 1 is not 1.0
@@ -68,23 +69,24 @@ class RationaleTable:
         self._rows = ArrowRows(columns, _rationale_rows(path))
         self._index = IdIndex(self._rows)
         self._found = 0
-        if repeat := self._index.first_repeat():
+        if repeat := self._index.first_repeat(lambda row: (row["id"], sample_of(row))):
             row, first = repeat
-            raise repeated_rationale(row["id"], f"{path}:{row['line']}", first["line"])
+            raise repeated_rationale(row, f"{path}:{row['line']}", first["line"])
 
-    def find(self, question: Question) -> dict | None:
-        """Return the row of a question, None where there is none; a question is looked up once.
+    def find(self, question: Question) -> list[dict]:
+        """Return the rows of a question in the order of their samples; a question is looked up once.
 
         Raises:
             ValueError: it has probabilities of other options than the question; the message names file and line.
         """
-        row = self._index.find(question.id)
-        if row is None:
-            return None
-        self._found += 1
-        row = row | {"option_probabilities": json.loads(row["option_probabilities"] or "null")}
-        check_fits(row, question, f"{self._path}:{row['line']}")
-        return row
+        rows = [
+            row | {"option_probabilities": json.loads(row["option_probabilities"] or "null")}
+            for row in self._index.find(question.id)
+        ]
+        self._found += len(rows)
+        for row in rows:
+            check_fits(row, question, f"{self._path}:{row['line']}")
+        return sorted(rows, key=sample_of)
 
     def unknown(self) -> int:
         """Return how many rows are of no question that was looked up so far."""
@@ -107,6 +109,7 @@ def _rationale_rows(path: Path | str) -> Iterator[dict]:
         probabilities = row.get("option_probabilities")
         yield {
             "id": row["id"],
+            "sample": row.get("sample"),
             "rationale": row["rationale"],
             "status": row["status"],
             "option_probabilities": None if probabilities is None else json.dumps(probabilities),

@@ -23,22 +23,24 @@ class CorpusMetrics:
         self._complete = dict.fromkeys(splits, 0)
         self._statuses = {teacher: {split: Counter[str]() for split in splits} for teacher in teachers}
         self._words = {teacher: _Words() for teacher in teachers}
+        self._samples = {teacher: _Samples() for teacher in teachers}
         self._agreement = {pair: _Agreement() for pair in combinations(teachers, 2)}
 
     def add(self, question: AuditedQuestion) -> None:
         self._rows[question.split] += 1
-        self._complete[question.split] += not question.quarantine
+        self._complete[question.split] += all(verdict.status == "ok" for verdict in question.verdicts.values())
         for teacher, verdict in question.verdicts.items():
             self._statuses[teacher][question.split][verdict.status] += 1
             self._words[teacher].add(verdict)
+            self._samples[teacher].add(*question.samples.get(teacher, (0, 0)))
         for (first, second), agreement in self._agreement.items():
             agreement.add(question.verdicts[first], question.verdicts[second])
 
     def summary(self, unknown_ids: Mapping[str, int]) -> dict:
         """Return the counts for `metrics/corpus.json`: nested, no key with a dot, shares and means to four digits.
 
-        Kept and quarantined stand apart by split; words and agreement are over all splits together. A mean or share of
-        nothing is left out.
+        Kept and quarantined count questions, apart by split; words and agreement are over all splits together. A mean or
+        share of nothing is left out. A teacher with several samples of a question has their counts, too.
 
         Args:
             unknown_ids: by teacher, rationales of questions that are not here, such as those dropped as leaks.
@@ -49,6 +51,7 @@ class CorpusMetrics:
             "teachers": {
                 teacher: {split: _kept(statuses) for split, statuses in by_split.items()}
                 | self._words[teacher].means()
+                | self._samples[teacher].counts()
                 | {"unknown_ids": unknown_ids[teacher]}
                 for teacher, by_split in self._statuses.items()
             },
@@ -77,6 +80,23 @@ class _Words:
             "words_before": round(self.before / self.kept, 4),
             "words_after": round(self.after / self.kept, 4),
         }
+
+
+@dataclass
+class _Samples:
+    """Rationales of one teacher in all, and how many of them passed the audit."""
+
+    asked: int = 0
+    kept: int = 0
+    most: int = 0  # of one question
+
+    def add(self, asked: int, kept: int) -> None:
+        self.asked += asked
+        self.kept += kept
+        self.most = max(self.most, asked)
+
+    def counts(self) -> dict:
+        return {"samples": {"asked": self.asked, "kept": self.kept}} if self.most > 1 else {}
 
 
 @dataclass

@@ -38,7 +38,9 @@ def rationale_weights(kind: str, audited: Sequence[AuditedQuestion]) -> Weights:
 
 
 def select(audited: AuditedQuestion, weights: Sequence[float]) -> AuditedQuestion:
-    """Return the question's row without the rationales of weight 0; those go to the quarantine as not_selected.
+    """Return the question's row without the rationales of weight 0 and their alternatives.
+
+    Those go to the quarantine as not_selected.
 
     Args:
         weights: by teacher, in the order of its verdicts
@@ -59,10 +61,14 @@ def select(audited: AuditedQuestion, weights: Sequence[float]) -> AuditedQuestio
         if teacher in targets and weight != 1
     }
     row = {**audited.row, "targets": targets} | ({"weights": unequal} if unequal else {})
+    if "alternatives" in row:
+        kept = {teacher: texts for teacher, texts in row.pop("alternatives").items() if teacher not in dropped}
+        row |= {"alternatives": kept} if kept else {}
     refusals = [
-        refusal(audited.question, audited.split, teacher, verdict)
-        for teacher, verdict in verdicts.items()
+        refusal(audited.question, audited.split, teacher, replace(sample, status=NOT_SELECTED))
+        for teacher in verdicts
         if teacher in dropped
+        for sample in (verdicts[teacher], *verdicts[teacher].alternatives)
     ]
     return replace(audited, row=row, verdicts=verdicts, quarantine=[*audited.quarantine, *refusals])
 

@@ -1,7 +1,8 @@
-"""One file of the authors' release, fetched into the per-user cache and verified before anyone reads it.
+"""One file of a public repository, fetched into the per-user cache and verified before anyone reads it.
 
 Environment:
-    TINYLLM_MIRROR: an http://, https:// or file:// base that replaces `SOURCE`, in the same layout.
+    TINYLLM_MIRROR: an http://, https:// or file:// base that replaces the repositories. The authors' release lies at its top,
+        in its own layout; every other repository lies in a folder of its name, such as `EIT-NLP/Distilling-CoT-Reasoning`.
     TINYLLM_DATA_CACHE: the folder for fetched files; otherwise the operating system's cache folder for `tinyllm`.
 """
 
@@ -23,10 +24,34 @@ if TYPE_CHECKING:  # with stamina 0.2 s, so only where a file is really fetched
     import requests
 
 COMMIT = "9f5bebec8b22037f80ffa8d17bfeb01a2a524a3b"
-SOURCE = f"https://raw.githubusercontent.com/YikunHan42/TinyLLM/{COMMIT}"
 TRIES = 3
 SECONDS = 30  # without a byte, until a try counts as failed
 PASSING = (408, 429)  # besides every 5xx: answers that another try may change; 401, 403 and 404 stay what they are
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A public repository at one commit, and where a mirror and the cache keep its files."""
+
+    name: str
+    commit: str
+    folder: str  # "" for the authors' release
+
+    def __str__(self) -> str:
+        return f"github {self.name} at {self.commit}"
+
+
+RELEASE = Repository("YikunHan42/TinyLLM", COMMIT, "")
+OTHERS = {
+    name: Repository(repository, commit, repository)
+    for name, repository, commit in (
+        ("eit", "EIT-NLP/Distilling-CoT-Reasoning", "cc33822e99534615a87841bd6c2e865e0d24d123"),
+        # the files of google-research/distilling-step-by-step, which has them in one archive
+        ("dss", "maxh119Z/distilling-step-by-step1", "5b76a471c46c61f45114eab6621ffdff12d676b6"),
+        ("rag", "cnalty/distilling-step-by-step-rag", "64aef9bba4bab20dcc6a4abef4e5ee5bf09345a9"),
+        ("svamp", "arkilpatel/SVAMP", "6f09ab516ab06c18e948c0325236e84e80b5d4bd"),
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -37,6 +62,20 @@ class Asset:
     size: int | None
     git_blob: str
     sha256: str
+    repository: Repository = RELEASE
+
+
+def read_others() -> dict[tuple[str, str], Asset]:
+    """Return every file of the other repositories that is used here, by its repository's short name and its path there.
+
+    A file whose size is unknown is identified by its git blob id.
+    """
+    lines = files("tinyllm.datasets").joinpath("sources.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    rows = (line.split("\t") for line in lines)
+    return {
+        (source, path): Asset(path, int(size) if size else None, blob, sha256, OTHERS[source])
+        for source, path, size, blob, sha256 in rows
+    }
 
 
 def read_manifest() -> dict[str, Asset]:
@@ -58,7 +97,7 @@ def fetch(asset: Asset) -> Path:
         ValueError: the mirror's address, the server's answer, the bytes or the cache folder are wrong. One line names which,
             what is there, what was expected, and the remedy.
     """
-    target = cache_folder() / asset.path
+    target = cache_folder() / asset.repository.folder / asset.path
     try:
         if target.is_file() and _fault(target.read_bytes(), asset) is None:
             return target
@@ -66,13 +105,13 @@ def fetch(asset: Asset) -> Path:
         raise ValueError(
             f"{target}: cannot be read ({error}); delete it, or set TINYLLM_DATA_CACHE elsewhere"
         ) from None
-    url = f"{mirror()}/{quote(asset.path)}"
+    url = f"{mirror(asset.repository)}/{quote(asset.path)}"
     data = _read_file(url) if url.startswith("file:") else _download(url)
     fault = _fault(data, asset)
     if fault is not None:
         raise ValueError(
             f"{_shown(url)}: {fault}; the mirror serves another version: unset TINYLLM_MIRROR,"
-            f" or set it to a copy of github YikunHan42/TinyLLM at {COMMIT}"
+            f" or set it to a copy of {asset.repository}"
         )
     try:
         _keep(data, target)
@@ -90,13 +129,14 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("tinyllm"))
 
 
-def mirror() -> str:
-    """Return the base that files are fetched from, without a slash at its end.
+def mirror(repository: Repository = RELEASE) -> str:
+    """Return the base that a repository's files are fetched from, without a slash at its end.
 
     Raises:
         ValueError: TINYLLM_MIRROR is no http, https or file address.
     """
-    base = os.environ.get("TINYLLM_MIRROR") or SOURCE
+    chosen = os.environ.get("TINYLLM_MIRROR")
+    base = chosen or f"https://raw.githubusercontent.com/{repository.name}/{repository.commit}"
     parts = urlsplit(base)
     local = parts.scheme == "file"
     complete = parts.netloc in ("", "localhost") and parts.path.startswith("/") if local else bool(parts.hostname)
@@ -105,7 +145,8 @@ def mirror() -> str:
             f"TINYLLM_MIRROR is {_shown(base)!r}; allowed is an http://, https:// or file:// address,"
             " such as file:///data/TinyLLM for the folder /data/TinyLLM"
         )
-    return base.rstrip("/")
+    base = base.rstrip("/")
+    return f"{base}/{repository.folder}" if chosen and repository.folder else base
 
 
 def _fault(data: bytes, asset: Asset) -> str | None:
@@ -138,7 +179,7 @@ def _read_file(url: str) -> bytes:
     try:
         return Path(url2pathname(urlsplit(url).path)).read_bytes()
     except OSError as error:
-        remedy = "TINYLLM_MIRROR must name a folder with the layout of the release"
+        remedy = "TINYLLM_MIRROR must name a folder with the release at its top, and others by their repository's name"
         raise ValueError(f"{url}: {error.strerror}, expected the file; {remedy}") from None
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tinyllm.casebook import world as casebook
-from tinyllm.datasets import hub, release
+from tinyllm.datasets import hub, release, strong
 from tinyllm.datasets.rows import (
     FIELDS,
     BadRow,
@@ -20,7 +20,7 @@ from tinyllm.datasets.rows import (
     unknown_field,
     with_context,
 )
-from tinyllm.params.schema import RELEASED, Data, Take
+from tinyllm.params.schema import PUBLIC, RELEASED, Data, Take
 from tinyllm.records.questions import Question, describe_kind
 from tinyllm.records.rationales import check_rationales
 from tinyllm.records.same_question import question_key
@@ -45,19 +45,19 @@ class QuestionSet:
     notes: list[str] = field(default_factory=list)
 
 
-def load_set(data: Data) -> QuestionSet:
+def load_set(data: Data, teachers: Sequence[str] = ()) -> QuestionSet:
     """Return the whole set, every question checked; a split may be empty where all of its rows are bad.
+
+    Args:
+        teachers: recorded ones that are wanted of a public set. Others are not fetched; the release's own come with it.
 
     Raises:
         ValueError: a part of it is missing or cannot be fetched; the message names file or key.
     """
     if data.dataset == "casebook":
         loaded = QuestionSet(casebook.make_splits(casebook.World(seed=data.seed, **data.casebook.model_dump())))
-    elif data.dataset in RELEASED:
-        released = release.load_release(data.dataset)
-        loaded = QuestionSet(
-            released.splits, released.rationales, release.TERMS[data.dataset], released.bad, released.notes
-        )
+    elif data.dataset in PUBLIC:
+        loaded = load_public(data.dataset, teachers)
     elif data.dataset == "hub":
         found = hub.load_hub(data.hub, data.split_context)
         loaded = QuestionSet(found.splits, found.recorded, bad=found.bad)
@@ -68,8 +68,38 @@ def load_set(data: Data) -> QuestionSet:
 
 
 def stop_at_bad(data: Data) -> bool:
-    """Whether bad rows are refused: those of a set that its owner can mend; the released ones leave out their few."""
-    return data.on_bad_row == "stop" and data.dataset not in RELEASED
+    """Whether bad rows are refused: those of a set that its owner can mend; public ones leave out their few."""
+    return data.on_bad_row == "stop" and data.dataset not in PUBLIC
+
+
+def load_public(dataset: str, teachers: Sequence[str]) -> QuestionSet:
+    """Return a public set with those of its recorded teachers that are wanted; other names are none of its affair.
+
+    Raises:
+        ValueError: a file cannot be fetched or read.
+    """
+    offered = recorded_teachers(dataset)
+    recorded: dict[str, list[dict]] = {}
+    notes: list[str] = []
+    positions: Mapping[int, Question] = {}
+    if dataset in RELEASED:
+        released = release.load_release(dataset)
+        splits, recorded, bad = released.splits, released.rationales, released.bad
+        terms, notes = release.TERMS[dataset], released.notes
+    else:
+        found = strong.load_svamp() if dataset == "svamp" else strong.load_csqa()
+        splits, bad, positions, terms = found.splits, found.bad, found.by_position, strong.TERMS[dataset]
+    for teacher in teachers:
+        if teacher in offered and teacher not in recorded:
+            recorded[teacher] = strong.load_recording(dataset, teacher, splits, positions)
+            notes.append(f"{teacher}: {strong.RECORDINGS[dataset][teacher].terms}")
+    notes.append(f"teachers whose rationales are recorded with {dataset}: {', '.join(offered) or 'none'}")
+    return QuestionSet(splits, recorded, terms, bad, notes)
+
+
+def recorded_teachers(dataset: str) -> tuple[str, ...]:
+    """Return the names of the teachers whose rationales a public set has."""
+    return (*(release.TEACHERS if dataset in RELEASED else ()), *strong.RECORDINGS.get(dataset, ()))
 
 
 def load_folder(folder: Path, split_context: bool = False) -> QuestionSet:
@@ -134,7 +164,8 @@ def _own_rows(
         fault = unknown_field(row)
         if fault is None:
             try:
-                rationales[number] = rationales_of(row.get("rationales", {}))
+                if said := rationales_of(row.get("rationales")):
+                    rationales[number] = said
             except ValueError as error:
                 fault = str(error)
         if fault:
@@ -162,7 +193,9 @@ def _recorded_row(row: dict, where: str) -> dict:
     if not isinstance(row["id"], (str, int)) or not isinstance(row["rationale"], (str, type(None))):
         raise ValueError(f"{where}: a row has id (text or whole number) and rationale (text or null)")
     text = (row["rationale"] or "").strip()
-    return {"id": str(row["id"]), "rationale": text or None, "status": row.get("status", "ok" if text else "missing")}
+    status = row.get("status", "ok" if text else "missing")
+    sample = {} if row.get("sample") is None else {"sample": row["sample"]}
+    return {"id": str(row["id"]), **sample, "rationale": text or None, "status": status}
 
 
 def without_question(loaded: QuestionSet) -> dict[str, list[str]]:

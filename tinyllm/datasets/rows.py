@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +89,15 @@ def unknown_field(row: Mapping[str, Any]) -> str | None:
     Other fields are the owner's affair. So is one that begins as a field that the row has, such as `answer_idx`.
     """
     for field in row:
-        if field in FIELDS or not (close := get_close_matches(field.strip().lower(), FIELDS, n=1, cutoff=0.75)):
-            continue
-        if close[0] not in row or not field.startswith(close[0]):
-            return f"unknown field {field!r}; did you mean {close[0]}? A question has {', '.join(FIELDS)}"
+        close = None if field in FIELDS else _near_field(field)
+        if close and (close not in row or not field.startswith(close)):
+            return f"unknown field {field!r}; did you mean {close}? A question has {', '.join(FIELDS)}"
     return None
+
+
+@lru_cache(1000)  # rows have the same few fields, and to compare two takes longer than to read a row
+def _near_field(name: str) -> str | None:
+    return next(iter(get_close_matches(name.strip().lower(), FIELDS, n=1, cutoff=0.75)), None)
 
 
 def rationales_of(value: object) -> dict[str, list[str | None]]:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from tinyllm.params.schema import RELEASED, Hub, Params, Student
+from tinyllm.params.schema import RELEASED, Hub, LocalTeacher, Params, ServerTeacher, Student, Teacher
 
 SCORING = ("expert", "local", "server")  # backends whose teachers tell how likely they find each option
 TEACHER_NAME = re.compile(
@@ -53,6 +53,7 @@ def _check_teachers(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
     for name in known:
         if not TEACHER_NAME.fullmatch(name):
             yield ("teachers", name), f"is no name; {TEACHER_NAMES}"
+        yield from _check_samples(name, params.teachers[name])
     for name, times in Counter(used).items():
         where = ("corpus", "teachers")
         if times > 1:
@@ -68,6 +69,14 @@ def _check_teachers(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
     for name in params.loss.teacher_alpha:
         if name not in known:
             yield ("loss", "teacher_alpha", name), f"is no teacher; the registry has {', '.join(known)}"
+
+
+def _check_samples(name: str, teacher: Teacher) -> Iterable[tuple[tuple[str, ...], str]]:
+    if not isinstance(teacher, LocalTeacher | ServerTeacher) or "temperature" in getattr(teacher, "extra", {}):
+        return
+    if teacher.samples > 1 and not teacher.temperature:
+        where = ("teachers", name, "samples")
+        yield where, f"is {teacher.samples}, but at temperature 0.0 all are the same; raise that, or set samples to 1"
 
 
 def _check_student(student: Student) -> Iterable[tuple[tuple[str, ...], str]]:
@@ -135,4 +144,8 @@ def _advice(params: Params) -> str:
         return "casebook is read by teachers with backend expert"
     if dataset in RELEASED:
         return "the released sets have -S 'corpus.teachers=[flan_t5_xl,llama2_chat_7b]'"
+    if dataset == "svamp":
+        return "it has -S 'corpus.teachers=[gpt4o_1,gemini15_flash_1,llama3_70b_1]' and their other levels"
+    if dataset == "csqa":
+        return "it has -S 'corpus.teachers=[palm_540b,llama3_8b]' and others"
     return "name teachers with backend recorded, or none with -S 'corpus.teachers=[]'"

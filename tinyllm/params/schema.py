@@ -14,6 +14,8 @@ from pydantic_core import PydanticCustomError
 
 Released = Literal["obqa", "arc", "piqa", "riddle", "pubmedqa", "bioasq"]
 RELEASED: tuple[Released, ...] = get_args(Released)
+Other = Literal["svamp", "csqa"]  # public sets besides, with recorded teachers
+PUBLIC: tuple[str, ...] = (*RELEASED, *get_args(Other))
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -81,7 +83,7 @@ class Hub(Section):
 
 
 class Data(Section):
-    dataset: Literal["casebook", Released, "jsonl", "hub"]
+    dataset: Literal["casebook", Released, Other, "jsonl", "hub"]
     seed: Seed
     drop_leaks: bool
     on_bad_row: Literal["stop", "drop"] = "stop"
@@ -104,8 +106,11 @@ class ExpertTeacher(Section):
 
 
 class RecordedTeacher(Section):
+    """`forced` says whether it was shown the gold answer; null, or left out, is unknown."""
+
     backend: Literal["recorded"]
     parameters: Positive | None
+    forced: bool | None = None
 
 
 class LocalTeacher(Section):
@@ -117,6 +122,7 @@ class LocalTeacher(Section):
     chat: bool
     max_new_tokens: Count
     temperature: Weight
+    samples: Count = 1
     seed: Seed
     parameters: Positive | None
 
@@ -142,11 +148,12 @@ class ServerTeacher(Section):
     backend: Literal["server"]
     url: Urls
     model: Text
-    api: Literal["chat", "completions"]
+    api: Literal["chat", "completions", "batch"]
     key_variable: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None
     context_tokens: Count | None
     max_new_tokens: Count
     temperature: Weight
+    samples: Count = 1
     seed: Seed | None
     price: Price
     parameters: Positive | None

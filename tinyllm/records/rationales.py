@@ -1,4 +1,4 @@
-"""The rationale file: what one teacher said of every question, one row a question."""
+"""The rationale file: what one teacher said of every question, one row a question or one a sample of it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from tinyllm.records.questions import Question
 
 FIELDS = ("id", "rationale", "status")
 STATUS = re.compile(r"[a-z][a-z0-9_]*")  # statuses become keys in the metrics
+LAST_SAMPLE = 999_999
 SLACK = 1e-3  # by which option probabilities, rounded as they may be, miss a sum of 1
 
 
 def read_rationales(path: Path | str) -> list[dict]:
     """Return the checked rows of a rationale file, in order; further fields stay as they are.
 
+    Where an id has several rows, they are samples: each is numbered in the field `sample` by its place, unless it has one.
+
     Raises:
-        ValueError: a field is missing or of the wrong type, an id stands twice, or status and rationale contradict each
-            other; the message names file and row.
+        ValueError: a field is missing or of the wrong type, an id has a sample twice, or status and rationale contradict
+            each other; the message names file and row.
     """
-    return _with_different_ids(iter_rationales(path), str(path))
+    return _numbered_samples(iter_rationales(path), str(path))
 
 
 def iter_rationales(path: Path | str) -> Iterator[tuple[int, dict]]:
@@ -37,12 +40,12 @@ def iter_rationales(path: Path | str) -> Iterator[tuple[int, dict]]:
 
 
 def check_rationales(rows: list[dict], source: str) -> list[dict]:
-    """Return the rows as they are, if they are those of a rationale file.
+    """Return the rows, if they are those of a rationale file, as `read_rationales` does.
 
     Raises:
         ValueError: as `read_rationales`.
     """
-    return _with_different_ids(_check_each(enumerate(rows, start=1), source), source)
+    return _numbered_samples(_check_each(enumerate(rows, start=1), source), source)
 
 
 def _check_rationale(row: dict, where: str) -> None:
@@ -66,6 +69,13 @@ def _check_rationale(row: dict, where: str) -> None:
         raise ValueError(f"{where}: status ok, but the rationale is {row['rationale']!r}; with ok it must be text")
     if row["status"] != "ok" and row["rationale"] is not None:
         raise ValueError(f"{where}: status {row['status']!r}, but there is a rationale; allowed then is null")
+    sample = row.get("sample")
+    if sample is not None and (
+        isinstance(sample, bool) or not isinstance(sample, int) or not 0 <= sample <= LAST_SAMPLE
+    ):
+        raise ValueError(
+            f"{where}: sample {sample!r:.50}; allowed is a whole number from 0 to {LAST_SAMPLE}, or no such field"
+        )
     if row.get("option_probabilities") is not None:
         _check_probabilities(row["option_probabilities"], where)
 
@@ -84,20 +94,32 @@ def check_fits(row: dict, question: Question, where: str) -> None:
         )
 
 
-def repeated_rationale(id_: str, where: str, first: int) -> ValueError:
-    """The error of an id that stands in row `first` too."""
-    return ValueError(f"{where}: id {id_!r} stands in row {first} too; allowed is one row an id")
+def sample_of(row: Mapping[str, Any]) -> int:
+    """Return which of its question's rationales a row is."""
+    return row.get("sample") or 0
 
 
-def _with_different_ids(numbered: Iterable[tuple[int, dict]], source: str) -> list[dict]:
-    lines: dict[str, int] = {}  # by id
+def repeated_rationale(row: Mapping[str, Any], where: str, first: int) -> ValueError:
+    """The error of a row whose id and sample stand in row `first` too."""
+    if row.get("sample") is None:
+        return ValueError(f"{where}: id {row['id']!r} stands in row {first} too; allowed is one row an id")
+    return ValueError(
+        f"{where}: id {row['id']!r} with sample {row['sample']} stands in row {first} too; "
+        "allowed is one row an id and sample"
+    )
+
+
+def _numbered_samples(numbered: Iterable[tuple[int, dict]], source: str) -> list[dict]:
+    lines: dict[str, dict[int, int]] = {}  # by id and sample
     rows = []
     for number, row in numbered:
-        first = lines.setdefault(row["id"], number)
+        known = lines.setdefault(row["id"], {})
+        sampled = row if row.get("sample") is not None else {**row, "sample": len(known)}
+        first = known.setdefault(sampled["sample"], number)
         if first != number:
-            raise repeated_rationale(row["id"], f"{source}:{number}", first)
-        rows.append(row)
-    return rows
+            raise repeated_rationale(sampled, f"{source}:{number}", first)
+        rows.append((row, sampled))
+    return [sampled if len(lines[row["id"]]) > 1 else row for row, sampled in rows]
 
 
 def _check_each(rows: Iterable[tuple[int, dict]], source: str) -> Iterator[tuple[int, dict]]:
@@ -125,3 +147,8 @@ class TeacherOutput:
     text: str | None
     status: str = "ok"
     extra: Mapping[str, Any] | None = None  # further fields of its row in the rationale file
+    further: tuple[TeacherOutput, ...] = ()  # the other samples, where the question was asked several times
+
+    @property
+    def samples(self) -> tuple[TeacherOutput, ...]:
+        return (self, *self.further)

@@ -88,7 +88,9 @@ def _read_rationales(root: Path, train: Sequence[Question], teachers: Sequence[s
     """Take what is used from the corpus and the rest from the quarantine: together they hold every verdict."""
     corpus, quarantine = root / "data/corpus/train.jsonl", root / "data/quarantine.jsonl"
     used = {row["id"]: row["targets"] for row in read_jsonl(_there(corpus, "assemble"))}
-    refused = {(row["teacher"], row["id"]): row for row in read_jsonl(_there(quarantine, "assemble"))}
+    refused: dict[tuple[str, str], dict] = {}  # of several samples the first
+    for refusal in read_jsonl(_there(quarantine, "assemble")):
+        refused.setdefault((refusal["teacher"], refusal["id"]), refusal)
     by_teacher: dict[str, list[Rationale]] = {teacher: [] for teacher in teachers}
     for question in train:
         if question.id not in used:

@@ -4,15 +4,17 @@ May import: casebook, models, parsing, records, params, console and project.
 """
 
 from tinyllm.teachers.exam import grade
-from tinyllm.teachers.metrics import check_failed, check_probabilities, summarise_query
-from tinyllm.teachers.open import open_teacher, rationale_rows, read_asked
+from tinyllm.teachers.metrics import check_failed, check_probabilities, stated_gold, summarise_query
+from tinyllm.teachers.open import open_teacher, query_costs, rationale_rows, read_asked
 
 __all__ = [
     "check_failed",
     "check_probabilities",
     "grade",
     "open_teacher",
+    "query_costs",
     "rationale_rows",
     "read_asked",
+    "stated_gold",
     "summarise_query",
 ]

@@ -9,6 +9,7 @@ from tinyllm.records.questions import Question
 from tinyllm.teachers.cache.entry import answer_key
 from tinyllm.teachers.cache.store import ResponseCache
 from tinyllm.teachers.live import CachedTeacher
+from tinyllm.teachers.outputs import sample_prompts
 from tinyllm.teachers.protocol import Failure, Generation, Prompt
 
 
@@ -24,10 +25,13 @@ class Estimate:
     cost: float  # in the price's currency
 
 
-def estimate(live: CachedTeacher, questions: Sequence[Question], forced: bool) -> Estimate:
+def estimate(live: CachedTeacher, questions: Sequence[Question], forced: bool, samples: int = 1) -> Estimate:
     """Return what `live` has yet to be asked about the questions: for rationales, or without the gold answer for an exam.
 
     A prompt that shows an example whose rationale is yet to be asked counts the longest rationale there can be.
+
+    Args:
+        samples: how often each question is asked.
     """
     waiting: dict[str, Prompt] = {}
     cached: set[str] = set()
@@ -35,7 +39,9 @@ def estimate(live: CachedTeacher, questions: Sequence[Question], forced: bool) -
 
     def look_up(prompts: Sequence[Prompt | None]) -> list[Generation | Failure]:
         nonlocal too_long
-        keys = [None if prompt is None else answer_key(live.backend.identity, prompt) for prompt in prompts]
+        keys = [
+            None if prompt is None else answer_key(live.backend.identity, prompt, prompt.sample) for prompt in prompts
+        ]
         too_long += keys.count(None)
         with ResponseCache(live.cache) as cache:
             known = cache.get([key for key in keys if key])
@@ -45,10 +51,10 @@ def estimate(live: CachedTeacher, questions: Sequence[Question], forced: bool) -
 
     fitted = live.build_prompts(questions, forced, look_up)
     unknown_rationales = len(waiting) > 0
-    look_up([fit.prompt for fit in fitted])
+    look_up(sample_prompts(fitted, samples))
     calls, longest = len(waiting), live.backend.max_new_tokens
     prompt_tokens = sum(live.backend.count_tokens(prompt) for prompt in waiting.values())
     if unknown_rationales:
-        prompt_tokens += len(fitted) * live.prompting.examples * longest
+        prompt_tokens += len(fitted) * samples * live.prompting.examples * longest
     cost = live.budget.cost(prompt_tokens, calls * longest)
     return Estimate(calls, len(cached), too_long, prompt_tokens, calls * longest, cost)

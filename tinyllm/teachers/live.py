@@ -6,9 +6,6 @@ what is there and asks the backend for the rest.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -19,14 +16,18 @@ from tinyllm.params.schema import Price, Prompting
 from tinyllm.parsing import parse_question, parse_rationale
 from tinyllm.records.questions import Question
 from tinyllm.records.rationales import TeacherOutput
-from tinyllm.teachers.budget import Budget
+from tinyllm.teachers.budget import Bill, Budget
+from tinyllm.teachers.cache.database import database_errors
 from tinyllm.teachers.cache.entry import answer_key
+from tinyllm.teachers.cache.ledger import Run
 from tinyllm.teachers.cache.store import ResponseCache
 from tinyllm.teachers.examples import choose_examples
+from tinyllm.teachers.outputs import read_probabilities, sample_prompts, sampled_output
 from tinyllm.teachers.progress import interruptible, query_progress
 from tinyllm.teachers.prompts import Fitted, Shown, fit_prompt
-from tinyllm.teachers.protocol import Backend, Failure, Generation, Prompt, Scored
+from tinyllm.teachers.protocol import Backend, Failure, Generation, Prompt, Scored, UnderWay
 
+WORKSPACE = Run("", "workspace")
 Generate = Callable[[Sequence[Prompt | None]], Sequence[Generation | Failure]]
 
 TOO_LONG = "question and options alone are longer than the teacher's context"
@@ -52,8 +53,10 @@ class CachedTeacher:
         cache: the file of the answer cache.
         train: where in-context examples are drawn from.
         price: per million tokens; None costs nothing.
-        max_cost: of all that this teacher is asked, in the price's currency; None is no limit.
+        max_cost: of all that the run's teachers are asked, in the price's currency; None is no limit.
         scorer: answers `Scored` prompts with a JSON list of log-likelihoods; None where the backend gives none.
+        samples: rationales of one question; each is asked for and kept by itself.
+        run: whose money is counted together.
     """
 
     def __init__(
@@ -66,20 +69,26 @@ class CachedTeacher:
         price: Price | None,
         max_cost: float | None,
         scorer: Backend | None = None,
+        samples: int = 1,
+        run: Run = WORKSPACE,
     ) -> None:
         self.name, self.backend, self.scorer, self.cache = name, backend, scorer, cache
         self.prompting, self.train = prompting, train
+        self.samples, self.run = samples, run
+        self.used: dict[
+            str, tuple[int, int] | None
+        ] = {}  # by key the tokens of each answer, new or not; none of what failed
         self.budget = Budget(price, max_cost)
         self.counts = QueryCounts()
 
     def complete(self, questions: Sequence[Question]) -> list[TeacherOutput]:
-        """Return a rationale for each question, shown the gold answer if the params say so.
+        """Return a rationale for each question, and its further samples, shown the gold answer if the params say so.
 
         Raises:
             KeyboardInterrupt: at Ctrl-C, once what was under way is in the cache.
             ValueError: the cost would pass `max_cost`, or the backend cannot go on; every answer so far is in the cache.
         """
-        return self._complete(questions, self.prompting.teacher_forcing)
+        return self._complete(questions, self.prompting.teacher_forcing, self.samples)
 
     def examine(self, questions: Sequence[Question]) -> list[TeacherOutput]:
         """Return the teacher's own reasoning and answer for each question; it is never shown the gold answer.
@@ -87,7 +96,7 @@ class CachedTeacher:
         Raises:
             KeyboardInterrupt, ValueError: as `complete`.
         """
-        return self._complete(questions, forced=False)
+        return self._complete(questions, forced=False, samples=1)
 
     def option_probabilities(self, questions: Sequence[Question]) -> list[list[float] | None]:
         """Return how likely the teacher finds each option's text right behind the prompt of its exam; None where that failed.
@@ -108,13 +117,16 @@ class CachedTeacher:
         self.counts = QueryCounts()
         outcomes = self._generate(self.scorer, prompts)
         print(f"{self.name}, option probabilities: {self.counts}", file=sys.stderr, flush=True)
-        return [_probabilities(outcome) for outcome in outcomes]
+        return [read_probabilities(outcome) for outcome in outcomes]
 
-    def _complete(self, questions: Sequence[Question], forced: bool) -> list[TeacherOutput]:
+    def _complete(self, questions: Sequence[Question], forced: bool, samples: int) -> list[TeacherOutput]:
         fitted = self.build_prompts(questions, forced, self.generate)
-        outcomes = self.generate([fit.prompt for fit in fitted])
+        outcomes = self.generate(sample_prompts(fitted, samples))
         print(f"{self.name}: {self.counts}", file=sys.stderr, flush=True)
-        return [_output(fit, outcome) for fit, outcome in zip(fitted, outcomes, strict=True)]
+        return [
+            sampled_output(fit, outcomes[first : first + samples])
+            for fit, first in zip(fitted, range(0, len(outcomes), samples), strict=True)
+        ]
 
     def build_prompts(self, questions: Sequence[Question], forced: bool, generate: Generate) -> list[Fitted]:
         """Return the prompts as they will be sent, cut to the teacher's context.
@@ -159,13 +171,17 @@ class CachedTeacher:
         return self._generate(self.backend, prompts)
 
     def _generate(self, backend: Backend, prompts: Sequence[Prompt | None]) -> list[Generation | Failure]:
-        keys = [None if prompt is None else answer_key(backend.identity, prompt) for prompt in prompts]
+        keys = [None if prompt is None else answer_key(backend.identity, prompt, prompt.sample) for prompt in prompts]
         wanted = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key and prompt}
         with ResponseCache(self.cache) as cache:
             known: dict[str, Generation | Failure] = {**cache.get(list(wanted))}
             self.counts.cached += len(known)
             missing = {key: prompt for key, prompt in wanted.items() if key not in known}
             known |= self._generate_missing(backend, missing, cache, len(known))
+        for key, outcome in known.items():
+            self.used[key] = (
+                (outcome.prompt_tokens, outcome.completion_tokens) if isinstance(outcome, Generation) else None
+            )
         outcomes = [known[key] if key else Failure("too_long", TOO_LONG) for key in keys]
         self.counts.failures.update(outcome.reason for outcome in outcomes if isinstance(outcome, Failure))
         return outcomes
@@ -182,58 +198,71 @@ class CachedTeacher:
             return {}
         keys, prompts = list(missing), list(missing.values())
         highest = [self.budget.cost(backend.count_tokens(prompt), backend.max_new_tokens) for prompt in prompts]
+        bill = Bill(self.budget, cache.ledger(self.run, self.name), keys, highest)
         outcomes: dict[str, Generation | Failure] = {}
         with interruptible() as stopped, query_progress(self.name, len(prompts), cached, self.budget) as show:
 
             def reserve(index: int) -> bool:
-                return not stopped() and self.budget.reserve(index, highest[index])
+                with database_errors(cache.path):
+                    return not stopped() and bill.reserve(index)
 
-            for index, outcome in backend.generate(prompts, reserve):
-                if isinstance(outcome, Generation):
-                    self.budget.charge(index, outcome.prompt_tokens, outcome.completion_tokens, outcome.unanswered)
-                    if outcome.text.strip():
-                        outcome = cache.put(keys[index], backend.identity, prompts[index], outcome)
-                        self.counts.answered += 1
-                    else:  # no answer: the next run asks again
-                        outcome = Failure("empty", "the answer is empty")
-                else:
-                    self.budget.charge(index, 0, 0, outcome.unanswered)
-                outcomes[keys[index]] = outcome
-                show(outcome)
+            try:
+                for index, outcome in backend.generate(prompts, reserve):
+                    with cache.atomically():
+                        outcome = self._keep(backend, cache, bill, index, keys[index], prompts[index], outcome)
+                    outcomes[keys[index]] = outcome
+                    show(outcome)
+            except UnderWay:
+                raise
+            except ValueError:  # it ended by itself: nothing is under way
+                with cache.atomically():
+                    bill.release()
+                raise
         if stopped():
             raise KeyboardInterrupt
         if len(outcomes) < len(prompts):
             raise ValueError(
-                f"runtime.max_cost: {self.budget.limit}, of which {self.budget.spent:.4g} is spent, does not allow the next "
+                f"runtime.max_cost: {self.budget.limit}, of which {bill.spent:.4g} is spent, does not allow the next "
                 f"prompt; the answer cache holds {cached + self.counts.answered} of {cached + len(prompts)} answers: "
                 "raise it and run again"
             )
         return outcomes
 
+    def _keep(
+        self,
+        backend: Backend,
+        cache: ResponseCache,
+        bill: Bill,
+        index: int,
+        key: str,
+        prompt: Prompt,
+        outcome: Generation | Failure,
+    ) -> Generation | Failure:
+        """Write an outcome and its charge down; return it, or the answer that another process has kept before."""
+        if isinstance(outcome, Failure):
+            bill.charge(index, 0, 0, outcome.unanswered, answered=False)
+            return outcome
+        answered = bool(outcome.text.strip())
+        bill.charge(index, outcome.prompt_tokens, outcome.completion_tokens, outcome.unanswered, answered=answered)
+        if not answered:
+            return Failure("empty", "the answer is empty")  # none, so the next run asks again
+        self.counts.answered += 1
+        return cache.put(key, backend.identity, prompt, outcome, prompt.sample)
 
-def prompt_digest(prompt: Prompt) -> str:
-    """Return the sha256 of a prompt: equal prompts have equal ones in the rationale files."""
-    return hashlib.sha256(f"{prompt.system}\0{prompt.text}".encode()).hexdigest()
+    def costs(self) -> dict[str, int | float]:
+        """Return calls, tokens and, where there is a price, money of all answers, whenever they were paid.
 
-
-def _output(fitted: Fitted, outcome: Generation | Failure) -> TeacherOutput:
-    if isinstance(outcome, Failure):
-        return TeacherOutput(None, "failed", {"reason": outcome.reason, "detail": outcome.detail})
-    assert fitted.prompt is not None  # what has no prompt has failed
-    extra: dict[str, object] = {
-        "prompt_sha256": prompt_digest(fitted.prompt),
-        "examples_dropped": fitted.examples_dropped,
-        "context_words_cut": fitted.context_words_cut,
-        "finish": outcome.finish,
-        "prompt_tokens": outcome.prompt_tokens,
-        "completion_tokens": outcome.completion_tokens,
-    }
-    return TeacherOutput(outcome.text, "ok", extra)
-
-
-def _probabilities(outcome: Generation | Failure) -> list[float] | None:
-    if isinstance(outcome, Failure):
-        return None
-    scores = json.loads(outcome.text)
-    odds = [math.exp(score - max(scores)) for score in scores]
-    return [odd / sum(odds) for odd in odds]
+        The money has what attempts without an answer may have cost.
+        """
+        answers = [tokens for tokens in self.used.values() if tokens]
+        tokens_in, tokens_out = (sum(tokens[place] for tokens in answers) for place in (0, 1))
+        counts: dict[str, int | float] = {
+            "calls": len(answers),
+            "calls_prompt_tokens": tokens_in,
+            "calls_completion_tokens": tokens_out,
+        }
+        if not self.budget.priced:
+            return counts
+        with ResponseCache(self.cache) as cache:
+            lost = cache.lost_money(list(self.used))
+        return counts | {"money": round(self.budget.cost(tokens_in, tokens_out) + lost, 6)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,10 +12,13 @@ from tinyllm.params.schema import Data, LocalTeacher, Params, ServerTeacher
 from tinyllm.project import cache_path
 from tinyllm.records.questions import Question, read_questions
 from tinyllm.records.rationales import TeacherOutput
+from tinyllm.teachers.cache.entry import canonical_json
+from tinyllm.teachers.cache.ledger import Run
 from tinyllm.teachers.live import CachedTeacher
 from tinyllm.teachers.metrics import Probabilities
 from tinyllm.teachers.protocol import Backend, Teacher
 from tinyllm.teachers.recorded import Recorded
+from tinyllm.teachers.server.batch import BatchServer
 from tinyllm.teachers.server.client import Server
 from tinyllm.teachers.server.option_letters import OptionLetters
 
@@ -66,11 +71,46 @@ def open_live(name: str, params: Params, train: Sequence[Question]) -> CachedTea
     assert isinstance(settings, LocalTeacher | ServerTeacher)
     price = settings.price if isinstance(settings, ServerTeacher) else None
     backend, scorer = open_backends(name, settings, params)
-    return CachedTeacher(name, backend, cache_path(), params.prompt, train, price, params.runtime.max_cost, scorer)
+    return CachedTeacher(
+        name,
+        backend,
+        cache_path(),
+        params.prompt,
+        train,
+        price,
+        params.runtime.max_cost,
+        scorer,
+        settings.samples,
+        run_of(params),
+    )
+
+
+def run_of(params: Params) -> Run:
+    """Return whose money `runtime.max_cost` counts together: the same queries, be they resumed or in parallel.
+
+    The experiment's name is no part of it: DVC gives a resumed one another, and equal queries share their answers anyway. Nor
+    are prices, or what else changes no query.
+    """
+    experiment = os.environ.get("DVC_EXP_NAME") or "workspace"
+    names = sorted(params.corpus.teachers)
+    teachers = {name: params.teachers[name].model_dump(exclude={"price", "parameters"}) for name in names}
+    sections = {"data": params.data.model_dump(), "prompt": params.prompt.model_dump()}
+    digest = hashlib.sha256(canonical_json({"teachers": teachers, **sections}, "run"))
+    return Run(digest.hexdigest(), experiment)
+
+
+def query_costs(teacher: Teacher) -> dict[str, int | float]:
+    """Return calls, tokens and money of a live teacher's answers; nothing of a teacher that is not asked."""
+    return teacher.costs() if isinstance(teacher, CachedTeacher) else {}
 
 
 def open_backends(name: str, settings: LocalTeacher | ServerTeacher, params: Params) -> tuple[Backend, Backend]:
     """Return what writes a teacher's answers, and what scores options."""
+    if isinstance(settings, ServerTeacher):
+        plain = settings.model_copy(update={"api": "chat"}) if settings.api == "batch" else settings
+        letters = OptionLetters(plain, params.runtime, name)
+        if settings.api == "batch":
+            return BatchServer(settings, params.runtime, cache_path(), name), letters
     if isinstance(settings, ServerTeacher):
         return Server(settings, params.runtime, name), OptionLetters(settings, params.runtime, name)
     from tinyllm.teachers.local.backend import Local  # these bring torch
@@ -83,16 +123,26 @@ def open_backends(name: str, settings: LocalTeacher | ServerTeacher, params: Par
 def rationale_rows(
     questions: Sequence[Question], completions: Sequence[TeacherOutput], probabilities: Probabilities | None
 ) -> list[dict]:
-    """Return the rows of data/rationales/TEACHER.jsonl.
+    """Return the rows of data/rationales/TEACHER.jsonl: one a question, or one a sample of it, numbered from 0.
 
     Args:
         probabilities: None where they were not asked for: then the rows have no such field.
     """
-    rows = [
-        {"id": question.id, "rationale": completion.text, "status": completion.status, **(completion.extra or {})}
-        for question, completion in zip(questions, completions, strict=True)
-    ]
+    by_question = [_rows(question.id, output) for question, output in zip(questions, completions, strict=True)]
     if probabilities is not None:
-        for row, shares in zip(rows, probabilities, strict=True):
+        for (row, *_), shares in zip(by_question, probabilities, strict=True):
             row["option_probabilities"] = None if shares is None else [round(share, 6) for share in shares]
-    return rows
+    return [row for rows in by_question for row in rows]
+
+
+def _rows(id_: str, output: TeacherOutput) -> list[dict]:
+    return [
+        {
+            "id": id_,
+            **({"sample": number} if output.further else {}),
+            "rationale": sample.text,
+            "status": sample.status,
+            **(sample.extra or {}),
+        }
+        for number, sample in enumerate(output.samples)
+    ]

@@ -7,7 +7,7 @@ prompts into answers. tinyllm/teachers/live.py writes the prompts and keeps ever
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from tinyllm.records.questions import Question
@@ -20,7 +20,7 @@ class Teacher(Protocol):
     """Writes rationales and answers questions: one output a question, in their order."""
 
     def complete(self, questions: Sequence[Question]) -> list[TeacherOutput]:
-        """Return a rationale for each question; the teacher may be shown the gold answer."""
+        """Return a rationale for each question, and its further samples; the teacher may be shown the gold answer."""
         ...
 
     def examine(self, questions: Sequence[Question]) -> list[TeacherOutput]:
@@ -44,6 +44,7 @@ class Prompt:
 
     system: str  # "" for none
     text: str
+    sample: int = field(default=0, kw_only=True)  # which of several answers to one text this asks for
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,10 @@ class Failure:
     reason: str  # a key in the metrics: a-z, 0-9, _
     detail: str  # one line; never holds a key
     unanswered: int = 0
+
+
+class UnderWay(ValueError):  # noqa: N818  # what is under way is no error
+    """Nothing more can be asked now; what was sent is still being answered, and may have to be paid."""
 
 
 class Backend(Protocol):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tinyllm.records.questions import Question
-from tinyllm.records.rationales import TeacherOutput, read_rationales
+from tinyllm.records.rationales import TeacherOutput, read_rationales, sample_of
 
 
 class Recorded:
@@ -23,7 +24,9 @@ class Recorded:
         if not path.is_file():
             names = ", ".join(sorted(other.stem for other in path.parent.glob("*.jsonl"))) or "none"
             raise ValueError(f"{source}: no rationales of teacher {path.stem}; recorded with these questions: {names}")
-        self.rows = {row["id"]: row for row in read_rationales(path)}
+        self.rows: dict[str, list[dict]] = {}  # by id, in the order of their samples
+        for row in sorted(read_rationales(path), key=sample_of):
+            self.rows.setdefault(row["id"], []).append(row)
 
     def complete(self, questions: Sequence[Question]) -> list[TeacherOutput]:
         return [self._completion(question) for question in questions]
@@ -46,5 +49,6 @@ class Recorded:
         )
 
     def _completion(self, question: Question) -> TeacherOutput:
-        row = self.rows.get(question.id)
-        return TeacherOutput(None, "missing") if row is None else TeacherOutput(row["rationale"], row["status"])
+        rows = self.rows.get(question.id, [{"rationale": None, "status": "missing"}])
+        first, *further = (TeacherOutput(row["rationale"], row["status"]) for row in rows)
+        return replace(first, further=tuple(further))

@@ -146,6 +146,16 @@ def test_a_draw_depends_on_seed_and_prompt_not_on_batch_or_order(kind: str, requ
     assert sum(a != b for a, b in zip(together, greedy, strict=True)) > 8
 
 
+@pytest.mark.parametrize("kind", ["t5", "llama"])
+def test_each_sample_is_drawn_anew_and_the_first_as_without_samples(kind: str, request: pytest.FixtureRequest) -> None:
+    folder = request.getfixturevalue(kind)
+    samples = [Prompt(PROMPTS[0].system, PROMPTS[0].text, sample=sample) for sample in range(6)]
+    answers = ask(local(folder, temperature=0.8), *samples)
+    assert ask(local(folder, temperature=0.8), *reversed(samples)) == answers[::-1]
+    assert answers[0] == ask(local(folder, temperature=0.8), PROMPTS[0])[0]
+    assert len({answer.text for answer in answers if isinstance(answer, Generation)}) > 3
+
+
 def test_draws_come_as_often_as_their_probability_says() -> None:
     scores = torch.log(torch.tensor([[0.5, 0.3, 0.2, 0.0]])).repeat(4000, 1)
     draws = SeededSampling(settings("any", temperature=0.5), [Encoded(i, [7, i]) for i in range(4000)])

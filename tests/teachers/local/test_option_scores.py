@@ -220,7 +220,8 @@ def test_what_shapes_the_prompt_asks_anew(tmp_path: Path, llama: Path, change: d
 def test_the_scores_are_kept_beside_the_rationales_and_under_their_own_name(tmp_path: Path, llama: Path) -> None:
     teacher = live(llama, tmp_path)
     teacher.examine(QUESTIONS)
-    assert teacher.counts.answered == 6
+    answered = teacher.counts.answered
+    assert 0 < answered == 6 - teacher.counts.failures["empty"]  # a random model may have nothing to say
     teacher.option_probabilities(QUESTIONS)  # the same prompts, of which the cache has answers
     assert teacher.scorer is not None and teacher.counts.answered == 6
     folder_hash = teacher.backend.identity["model"]
@@ -233,7 +234,10 @@ def test_the_scores_are_kept_beside_the_rationales_and_under_their_own_name(tmp_
         "asked": "log-likelihood of each option",
     }
     with ResponseCache(tmp_path / "answers.sqlite") as cache:
-        assert [(one.identity["model"], one.answers) for one in cache.totals()] == [(folder_hash, 6)] * 2
+        assert sorted((one.identity["model"], one.answers) for one in cache.totals()) == [
+            (folder_hash, answered),
+            (folder_hash, 6),
+        ]
         kept = [entry.answer for entry in cache.entries() if "asked" in entry.identity]
     scores = [json.loads(answer.text) for answer in kept]
     assert sorted(map(len, scores)) == sorted(len(question.choices) for question in QUESTIONS)

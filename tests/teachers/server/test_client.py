@@ -38,6 +38,7 @@ SETTINGS = ServerTeacher(
     context_tokens=4096,
     max_new_tokens=128,
     temperature=0.0,
+    samples=1,
     seed=None,
     price=Price(prompt=0.0, completion=0.0),
     parameters=None,
@@ -303,6 +304,13 @@ def test_a_chat_request_holds_messages_and_a_completion_one_text(endpoint: Endpo
         assert last["body"] == {**common, **expected}
         assert last["path"] == ("/v1/chat/completions" if api == "chat" else "/v1/completions")
         assert last["key"] == f"Bearer {KEY}"
+
+
+def test_each_sample_has_a_seed_of_its_own_where_one_is_sent(endpoint: Endpoint) -> None:
+    for seed, sample, expected in ((7, 0, 7), (7, 2, 9), (None, 2, None)):
+        backend = server(endpoint.url, seed=seed, temperature=0.5)
+        assert len(list(backend.generate([Prompt("", "Why?", sample=sample)], always))) == 1
+        assert endpoint.get("last")["body"].get("seed") == expected
 
 
 def test_without_a_key_variable_no_key_is_sent(endpoint: Endpoint) -> None:

@@ -6,12 +6,14 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from tinyllm.teachers.cache.database import database_errors, open_database, transaction
 from tinyllm.teachers.cache.entry import Entry, canonical_json, check_entry
+from tinyllm.teachers.cache.ledger import Ledger, Run, Spending, lost_money, spendings, unlisted_answers
 from tinyllm.teachers.protocol import Generation, Prompt
 
 CHUNK = 900  # keys in one statement; older SQLite takes at most 999 variables
@@ -130,6 +132,33 @@ class ResponseCache:
                 row = dict(zip(FIELDS, values, strict=True))
                 row["identity"] = json.loads(row["identity"])
                 yield Entry.model_construct(**row)  # it was checked when it was put
+
+    @contextmanager
+    def atomically(self) -> Iterator[None]:
+        """Keep all that the block writes, or nothing."""
+        with database_errors(self.path), transaction(self._database):
+            yield
+
+    def ledger(self, run: Run, teacher: str) -> Ledger:
+        """Return what calls of a teacher are written down in."""
+        with database_errors(self.path):
+            return Ledger(self._database, run, teacher)
+
+    def lost_money(self, keys: Sequence[str]) -> float:
+        """Return what attempts without an answer may have cost, for the calls with these keys."""
+        with database_errors(self.path):
+            return lost_money(self._database, keys)
+
+    def spendings(self) -> list[Spending]:
+        """Return what every teacher cost in every experiment; what is in no ledger is of experiment ""."""
+        with database_errors(self.path):
+            rows = unlisted_answers(self._database)
+            listed = spendings(self._database)
+        unlisted = [
+            Spending("", str(json.loads(identity).get("model")), answers, tokens_in, tokens_out, 0, None)
+            for identity, answers, tokens_in, tokens_out in rows
+        ]
+        return [*listed, *unlisted]
 
     def _insert(self, entry: Entry) -> bool:
         """Return whether the entry was new. Outside a transaction, each statement is kept as soon as it is done."""

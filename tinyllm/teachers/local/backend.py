@@ -86,7 +86,7 @@ class Local:
         Raises:
             ValueError: the weights cannot be loaded, or the chat template refuses a prompt.
         """
-        encoded = [Encoded(index, self.encode(prompt)) for index, prompt in enumerate(prompts)]
+        encoded = [Encoded(index, self.encode(prompt), prompt.sample) for index, prompt in enumerate(prompts)]
         waiting: deque[Encoded] = deque()
         for item in sorted(encoded, key=lambda item: -len(item.ids)):
             if self.context_tokens is not None and self._width(item) > self.context_tokens:

@@ -19,6 +19,7 @@ from tinyllm.teachers.protocol import STOP
 class Encoded:
     index: int  # of the prompt
     ids: list[int]
+    sample: int = 0  # of the answers that the prompt is asked for
 
 
 class StopCriterion:
@@ -47,14 +48,14 @@ class StopCriterion:
 
 
 class SeededSampling:
-    """Draws each row's next token at a temperature, from a stream that its seed and prompt alone decide.
+    """Draws each row's next token at a temperature, from a stream that its seed, prompt and sample alone decide.
 
     What is drawn is left as the only possible token, so that greedy decoding takes it.
     """
 
     def __init__(self, settings: LocalTeacher, batch: Sequence[Encoded]) -> None:
         self.temperature = settings.temperature
-        self.streams = [Random(json.dumps([settings.seed, *item.ids])) for item in batch]
+        self.streams = [Random(_stream_seed(settings.seed, item)) for item in batch]
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         sums = torch.softmax(scores.double() / self.temperature, dim=-1).cumsum(dim=-1)  # (B, V)
@@ -62,3 +63,8 @@ class SeededSampling:
         drawn = torch.searchsorted(sums, points * sums[:, -1:], right=True)  # (B, 1); right: never a token of share 0
         drawn = drawn.clamp(max=sums.shape[1] - 1)
         return torch.full_like(scores, -torch.inf).scatter(1, drawn, 0.0)
+
+
+def _stream_seed(seed: int, item: Encoded) -> str:
+    start = json.dumps([seed, *item.ids])
+    return f"{start} {item.sample}" if item.sample else start  # the first sample keeps the stream that it always had

@@ -60,13 +60,13 @@ class Server:
         self.name = name
         self.context_tokens = settings.context_tokens
         self._settings, self._runtime = settings, runtime
-        self._urls = [checked_url(url) for url in settings.urls]
+        self.urls = [checked_url(url) for url in settings.urls]
         self._extra = checked_extra(settings.extra, name)
         self.max_new_tokens = longest_answer(settings)
         self._key = ""  # read when something is asked: who has every answer in the cache needs none
         self.identity: Mapping[str, object] = {
             "backend": "server",
-            "url": settings.identity or self._urls[0],
+            "url": settings.identity or self.urls[0],
             **settings.model_dump(include={"model", "api", "temperature", "max_new_tokens", "seed"}),
             "stop": [STOP],
             **({"extra": self._extra} if self._extra else {}),
@@ -89,22 +89,34 @@ class Server:
             ValueError: the key is not where the settings say, would travel in the open, or the endpoint refuses it, lacks the
                 model, leads elsewhere or is down. What was under way has then been yielded before.
         """
-        self._key = read_key(self._settings.key_variable)
-        if self._key and not self._settings.plain_http:
-            check_encrypted(self._urls, self.name)
-        with self._session() as (loop, session):
+        self.load_key()
+        with self.session() as (loop, session):
 
             def attempt(index: int, url: str) -> Coroutine[None, None, Outcome]:
                 return self._attempt(session, prompts[index], url)
 
-            scheduler = RequestScheduler(loop, attempt, self._urls, self._runtime.concurrency, self._runtime.retries)
+            scheduler = RequestScheduler(loop, attempt, self.urls, self._runtime.concurrency, self._runtime.retries)
             try:
                 yield from scheduler.send(len(prompts), reserve)
             finally:
                 loop.run_until_complete(scheduler.cancel())
 
+    def load_key(self) -> None:
+        """Read the key, right before something is asked.
+
+        Raises:
+            ValueError: as `read_key`, or it would travel in the open.
+        """
+        self._key = read_key(self._settings.key_variable)
+        if self._key and not self._settings.plain_http:
+            check_encrypted(self.urls, self.name)
+
+    def holds_key(self, body: bytes | bytearray) -> bool:
+        """Return whether a reply repeats the key."""
+        return len(self._key) >= SECRET and self._key.encode() in body
+
     @contextmanager
-    def _session(self) -> Iterator[tuple[asyncio.AbstractEventLoop, aiohttp.ClientSession]]:
+    def session(self) -> Iterator[tuple[asyncio.AbstractEventLoop, aiohttp.ClientSession]]:
         """Yield an event loop of our own and a client in it; at the end neither a connection nor a thread is left."""
         import aiohttp
 
@@ -140,15 +152,16 @@ class Server:
         deadline = self._runtime.deadline
         try:
             async with asyncio.timeout(deadline):
-                address, body = self._address(url), json.dumps(self._fields(prompt)).encode()
+                path = "chat/completions" if self._settings.api == "chat" else "completions"
+                address, body = self.address(url, path), self.body(prompt)
                 async with session.post(address, data=body, allow_redirects=False, proxy=proxy_of(url)) as response:
                     outcome = await self._read(response, prompt)
         except TimeoutError:
             return Retryable("timeout", f"no whole answer within {deadline:g} s (runtime.deadline)", charged=True)
         except aiohttp.ClientConnectorError as error:
-            return Retryable("unreachable", self._describe(error), charged=False)
+            return Retryable("unreachable", self.describe(error), charged=False)
         except (aiohttp.ClientError, OSError) as error:
-            return Retryable("disconnected", self._describe(error), charged=True)
+            return Retryable("disconnected", self.describe(error), charged=True)
         return outcome
 
     async def _read(self, response: aiohttp.ClientResponse, prompt: Prompt) -> Outcome:
@@ -162,19 +175,25 @@ class Server:
                     return Failure("too_large", f"a reply of more than {largest} bytes", unanswered=1)
                 break
         if response.status == 200:
-            if len(self._key) >= SECRET and self._key.encode() in body:
+            if self.holds_key(body):
                 return Failure("holds_key", "the reply repeats the key", unanswered=1)
-            reply = read_json(bytes(body), self.name)
-            if not isinstance(reply, dict):
-                return self._without_key(reply)
-            status = error_status(reply)
-            if status is None:
-                return self._without_key(self._read_reply(reply, prompt))
-            body = bytearray(json.dumps(reply).encode())  # an error in the guise of an answer
-        else:
-            status = response.status
-        text = self._masked(body.decode(errors="replace")).encode()  # before a message is cut in the midst of a key
-        return self._without_key(read_refusal(status, response.headers, text, self.name, self._settings))
+            return self.without_key(self.read_body(bytes(body), prompt))
+        return self.without_key(self.read_refusal(response.status, response.headers, bytes(body)))
+
+    def read_body(self, body: bytes, prompt: Prompt) -> Outcome:
+        """Return what the body of a reply with status 200 means."""
+        reply = read_json(body, self.name)
+        if not isinstance(reply, dict):
+            return reply
+        status = error_status(reply)
+        if status is None:
+            return self._read_reply(reply, prompt)
+        return self.read_refusal(status, {}, json.dumps(reply).encode())  # an error in the guise of an answer
+
+    def read_refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> Outcome:
+        """Return what a reply with any other status means."""
+        text = self.masked(body.decode(errors="replace")).encode()  # before a message is cut in the midst of a key
+        return read_refusal(status, headers, text, self.name, self._settings)
 
     def _read_reply(self, reply: Mapping[str, Any], prompt: Prompt) -> Outcome:
         return read_answer(reply, self._asked(prompt))
@@ -182,10 +201,16 @@ class Server:
     def _asked(self, prompt: Prompt) -> Asked:
         return Asked(self.name, self._settings.answers_as or self._settings.model, self.count_tokens(prompt))
 
-    def _address(self, url: str) -> str:
-        path = "chat/completions" if self._settings.api == "chat" else "completions"
+    def address(self, url: str, path: str) -> str:
+        """Return where a request goes: the path comes before an api-version, which comes before what else is asked."""
         base, mark, version = url.partition("?")
-        return f"{base.rstrip('/')}/{path}{mark}{version}"
+        path, also, rest = path.partition("?")
+        query = "&".join(part for part in (version, rest) if part)
+        return f"{base.rstrip('/')}/{path}{'?' if mark or also else ''}{query}"
+
+    def body(self, prompt: Prompt) -> bytes:
+        """Return the JSON that asks for the answer to a prompt."""
+        return json.dumps(self._fields(prompt)).encode()
 
     def _fields(self, prompt: Prompt) -> dict[str, object]:
         """Return the fields of a request; what `extra` has comes last, and its null takes a field out."""
@@ -198,24 +223,26 @@ class Server:
             fields["prompt"] = f"{prompt.system}\n\n{prompt.text}" if prompt.system else prompt.text
         fields |= {"temperature": settings.temperature, "max_tokens": settings.max_new_tokens, "stop": [STOP]}
         if settings.seed is not None:
-            fields["seed"] = settings.seed
+            fields["seed"] = settings.seed + prompt.sample
         return {key: value for key, value in (fields | self._extra).items() if value is not None}
 
-    def _describe(self, error: Exception) -> str:
-        return one_line(self._masked(f"{type(error).__name__}: {error}"), SHOWN)
+    def describe(self, error: Exception) -> str:
+        """Return an error of the client in one line, without the key."""
+        return one_line(self.masked(f"{type(error).__name__}: {error}"), SHOWN)
 
-    def _masked(self, text: str) -> str:
+    def masked(self, text: str) -> str:
+        """Return a text with the key masked."""
         return text.replace(self._key, "***") if self._key else text
 
-    def _without_key(self, outcome: Outcome) -> Outcome:
+    def without_key(self, outcome: Outcome) -> Outcome:
         """Refuse an answer that holds the key, and mask the key in a message: a server may send back what it was sent."""
         if isinstance(outcome, Generation):
             if len(self._key) >= SECRET and self._key in outcome.text:
                 return Failure("holds_key", "the answer repeats the key", unanswered=1)
             return outcome
         if isinstance(outcome, (Failure, Retryable)):
-            return replace(outcome, detail=self._masked(outcome.detail))
-        return replace(outcome, message=self._masked(outcome.message))
+            return replace(outcome, detail=self.masked(outcome.detail))
+        return replace(outcome, message=self.masked(outcome.message))
 
 
 def checked_url(url: str) -> str:

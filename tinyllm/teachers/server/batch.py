@@ -1,0 +1,232 @@
+"""A live teacher behind OpenAI's Batch API: files of requests, which a service answers within a day for half the price.
+
+A request is the one that client.py sends, and its answer is read as there. So the cache does not tell the two ways apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sys
+import uuid
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tinyllm.console import one_line
+from tinyllm.params.schema import Runtime, ServerTeacher
+from tinyllm.teachers.cache.batches import Batches, SentBatch
+from tinyllm.teachers.cache.entry import answer_key, canonical_json
+from tinyllm.teachers.protocol import Failure, Generation, Prompt, UnderWay
+from tinyllm.teachers.server.batch_files import ENDPOINT, multipart, request_line, split_requests
+from tinyllm.teachers.server.client import LARGEST_FRAME, LARGEST_TOKEN, Server
+from tinyllm.teachers.server.responses import SHOWN, Fatal, Outcome, Retryable
+from tinyllm.teachers.server.web import TRANSFER, Web, parse, said
+
+FIRST_POLL, LONGEST_POLL, SLOWER = 1.0, 60.0, 1.5  # s until the first look at a batch, and the longest between two
+LARGEST_FILE = 4_000_000_000  # bytes
+ENDED = ("completed", "failed", "expired", "cancelled")
+UNANSWERED = ("batch_expired", "batch_cancelled")  # codes of a request that was not worked on
+
+
+class BatchServer:
+    """Answers prompts by sending them to one endpoint in batches, and waiting until these are done."""
+
+    def __init__(self, settings: ServerTeacher, runtime: Runtime, cache: Path, name: str = "NAME") -> None:
+        """
+        Args:
+            cache: the file of the answer cache, which remembers the batches.
+
+        Raises:
+            ValueError: the url holds more than an address.
+        """
+        self._server = Server(settings.model_copy(update={"api": "chat"}), runtime, name)
+        self._settings, self._runtime = settings, runtime
+        self._url = self._server.urls[0]
+        self.context_tokens, self.max_new_tokens = self._server.context_tokens, self._server.max_new_tokens
+        self.identity = self._server.identity
+        self._batches = Batches(cache, hashlib.sha256(canonical_json(self.identity, "identity")).hexdigest())
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        """Return an estimate, rather too high than too low: only the endpoint knows its tokenizer."""
+        return self._server.count_tokens(prompt)
+
+    def generate(
+        self, prompts: Sequence[Prompt], reserve: Callable[[int], bool]
+    ) -> Iterator[tuple[int, Generation | Failure]]:
+        """Yield each answer once its batch is done, those of batches that an earlier process sent first.
+
+        All batches are sent before the first is waited for. Prompts from the first on for which there is no budget are in none.
+
+        Raises:
+            UnderWay: the endpoint cannot be reached; the batches are still there, to be collected another time.
+            ValueError: the key is not where the settings say, the endpoint refuses a batch, or one ended without all answers.
+        """
+        wanted = {answer_key(self.identity, prompt, prompt.sample): index for index, prompt in enumerate(prompts)}
+        self._server.load_key()
+        with self._server.session() as (loop, session):
+            web, faults = Web(self._server, self._runtime, loop, session), []
+            sent = [
+                self._named(web, batch) for batch in self._batches.open() if not wanted.keys().isdisjoint(batch.keys)
+            ]
+            covered = {key for batch in sent for key in batch.keys}
+            fresh = [(key, prompts[index], index) for key, index in wanted.items() if key not in covered]
+            try:
+                for requests in split_requests(self._admitted(fresh, reserve)):
+                    sent.append(self._send(web, requests))
+            except UnderWay:
+                raise
+            except ValueError as error:
+                if not sent:
+                    raise
+                faults.append(str(error))  # what was sent before is collected first
+            for batch in sent:
+                faults.append((yield from self._collect(web, batch, wanted, prompts)))
+        if faults := [fault for fault in faults if fault]:
+            raise ValueError(f"{'; '.join(faults)}; what was answered is kept: run again to ask the rest")
+
+    def _admitted(
+        self, fresh: Sequence[tuple[str, Prompt, int]], reserve: Callable[[int], bool]
+    ) -> Iterator[tuple[str, bytes]]:
+        for key, prompt, index in fresh:
+            if not reserve(index):
+                return
+            yield key, request_line(key, self._server.body(prompt))
+
+    def _send(self, web: Web, requests: Sequence[tuple[str, bytes]]) -> SentBatch:
+        """Upload the requests and make a batch of them; it is remembered between the two."""
+        boundary = uuid.uuid4().hex
+        body = multipart([line for _, line in requests], boundary)
+        kind = f"multipart/form-data; boundary={boundary}"
+        reply = web.request("POST", "files", body, kind, seconds=TRANSFER, error=ValueError)
+        if isinstance(reply, Failure) or not isinstance(fields := parse(reply), dict) or not _id(fields):
+            why = said(reply) if isinstance(reply, Failure) else "a reply that names no file"
+            raise ValueError(f"{self._url}/files: {why}; set api to chat if the server has no Batch API")
+        sent = self._make(web, self._batches.add(_id(fields), [key for key, _ in requests]))
+        print(
+            f"batch {sent.batch}: {len(requests)} requests sent; a run that is stopped goes on with it", file=sys.stderr
+        )
+        return sent
+
+    def _named(self, web: Web, sent: SentBatch) -> SentBatch:
+        """Return a remembered batch with its id: a process may have been killed before it heard of that."""
+        if sent.batch is not None:
+            return sent
+        found = self._find(web, sent.input_file)
+        return self._batches.name(sent, found) if found else self._make(web, sent)
+
+    def _make(self, web: Web, sent: SentBatch) -> SentBatch:
+        """Ask for a batch; where it is not known whether one was made, look before asking again."""
+        asked = {"input_file_id": sent.input_file, "endpoint": ENDPOINT, "completion_window": "24h"}
+        body = json.dumps(asked).encode()
+        for number in range(self._runtime.retries + 1):
+            outcome = web.attempt("POST", "batches", body)
+            if isinstance(outcome, bytes):
+                if batch := _id(web.fields(outcome, "batches")):
+                    return self._batches.name(sent, batch)
+                outcome = Retryable("no_batch", "a reply that names no batch", charged=True)
+            if not isinstance(outcome, Retryable):
+                self._batches.narrow(sent, [])
+                raise ValueError(f"{self._url}/batches: {said(outcome)}")
+            web.pause(number, outcome)
+            if found := self._find(web, sent.input_file):
+                return self._batches.name(sent, found)
+        raise UnderWay(f"{self._url}/batches: {said(outcome)}; run again, the requests are uploaded")
+
+    def _find(self, web: Web, input_file: str) -> str | None:
+        """Return the id of the batch that was made of a file, None where there is none."""
+        path = "batches?limit=100"
+        while True:
+            page = web.fields(web.request("GET", path), "batches")
+            batches = [batch for batch in page.get("data") or [] if isinstance(batch, dict)]
+            for batch in batches:
+                if batch.get("input_file_id") == input_file:
+                    return _id(batch)
+            if not page.get("has_more") or not batches or not _id(batches[-1]):
+                return None
+            path = f"batches?limit=100&after={_id(batches[-1])}"
+
+    def _collect(
+        self, web: Web, sent: SentBatch, wanted: dict[str, int], prompts: Sequence[Prompt]
+    ) -> Generator[tuple[int, Generation | Failure], None, str]:
+        """Wait for a batch and yield what became of its prompts. Return why some have no answer, "" where all have one.
+
+        Args:
+            wanted: by key its prompt; what is answered is taken out.
+        """
+        batch, others = self._wait(web, sent), [key for key in sent.keys if key not in wanted]
+        fault = self._server.masked(_errors(batch))
+        for name in ("output_file_id", "error_file_id"):
+            for key, line in self._lines(web, batch.get(name), len(sent.keys)):
+                outcome = self._read(line, prompts[wanted[key]]) if key in wanted else None
+                if isinstance(outcome, Fatal):
+                    fault = outcome.message
+                elif outcome is not None:
+                    yield wanted.pop(key), outcome
+        missing = [key for key in sent.keys if key in wanted]
+        for key in missing:  # the money that is reserved for it is free again
+            yield wanted[key], Failure("not_answered", f"batch {sent.batch} ended as {batch['status']} without it")
+        self._batches.narrow(sent, others)
+        if not missing:
+            return ""
+        ended = f"{self._url}: batch {sent.batch} ended as {batch['status']} without {len(missing)} of {len(sent.keys)} answers"
+        return f"{ended} ({fault})" if fault else ended
+
+    def _wait(self, web: Web, sent: SentBatch) -> dict[str, Any]:
+        """Return what the server says of a batch once that has ended."""
+        pause = FIRST_POLL
+        while True:
+            reply = web.request("GET", f"batches/{sent.batch}")
+            batch = {"status": "unknown"} if isinstance(reply, Failure) else web.fields(reply, "batches")
+            if batch.get("status") in (*ENDED, "unknown"):
+                return batch
+            web.sleep(pause)
+            pause = min(LONGEST_POLL, pause * SLOWER)
+
+    def _lines(self, web: Web, file: object, count: int) -> Iterator[tuple[str, bytes]]:
+        """Yield key and line of each answer in a file of the server; none where it has no such file."""
+        if not isinstance(file, str):
+            return
+        longest = LARGEST_FRAME + LARGEST_TOKEN * self.max_new_tokens
+        largest = min(LARGEST_FILE, count * longest)
+        reply = web.request("GET", f"files/{file}/content", seconds=TRANSFER, largest=largest)
+        for line in [] if isinstance(reply, Failure) else reply.split(b"\n"):
+            fields = parse(line)
+            if isinstance(fields, dict) and isinstance(fields.get("custom_id"), str):
+                yield fields["custom_id"], line
+
+    def _read(self, line: bytes, prompt: Prompt) -> Generation | Failure | Fatal | None:
+        """Return what a line holds, None where the request was not worked on."""
+        fields = json.loads(line)
+        response, error = fields.get("response"), fields.get("error")
+        if not isinstance(response, dict):
+            if isinstance(error, dict) and error.get("code") in UNANSWERED:
+                return None
+            return self._plain(Failure("server_error", one_line(str(error), SHOWN)))
+        if self._server.holds_key(line):
+            return Failure("holds_key", "the reply repeats the key", unanswered=1)
+        status, body = response.get("status_code"), json.dumps(response.get("body")).encode()
+        if status == 200:
+            return self._plain(self._server.read_body(body, prompt))
+        return self._plain(self._server.read_refusal(status if isinstance(status, int) else 0, {}, body))
+
+    def _plain(self, outcome: Outcome) -> Generation | Failure | Fatal:
+        outcome = self._server.without_key(outcome)
+        if isinstance(outcome, Retryable):
+            return Failure(outcome.reason, outcome.detail, unanswered=int(outcome.charged))
+        return outcome
+
+
+def _id(fields: Mapping[str, Any]) -> str:
+    """Return the id in a reply, "" where there is none that could stand in an address."""
+    found = fields.get("id")
+    return found if isinstance(found, str) and re.fullmatch(r"[A-Za-z0-9_.-]{1,200}", found) else ""
+
+
+def _errors(batch: Mapping[str, Any]) -> str:
+    """Return the first of a batch's own errors, as where its file was refused."""
+    errors = batch.get("errors")
+    data = errors.get("data") if isinstance(errors, dict) else None
+    first = data[0] if isinstance(data, list) and data else None
+    return one_line(str(first.get("message")), SHOWN) if isinstance(first, dict) else ""

@@ -1,0 +1,145 @@
+"""One request after another to an endpoint, for what is no answer to a prompt: files, and the state of a batch."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+from tinyllm.params.schema import Runtime
+from tinyllm.teachers.protocol import Failure, Generation, UnderWay
+from tinyllm.teachers.server.client import Server, proxy_of
+from tinyllm.teachers.server.responses import Fatal, Retryable
+
+if TYPE_CHECKING:
+    import aiohttp
+
+Reply = bytes | Failure | Retryable | Fatal
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # s before a request is sent again
+JSON = "application/json"
+LARGEST_REPLY = 10_000_000  # bytes
+TRANSFER = 900.0  # s; a file of 200 MB takes longer than a request
+
+
+class Web:
+    """A client of one endpoint, whose calls return when their reply is there."""
+
+    def __init__(
+        self, server: Server, runtime: Runtime, loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSession
+    ) -> None:
+        self._server, self._runtime, self._loop, self._session = server, runtime, loop, session
+        self._url = server.urls[0]
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        kind: str = JSON,
+        *,
+        seconds: float | None = None,
+        largest: int = LARGEST_REPLY,
+        error: type[ValueError] = UnderWay,
+    ) -> bytes | Failure:
+        """Return the body of a reply, or why the server refuses; what may pass is tried again.
+
+        Args:
+            kind: of the body.
+            error: is raised where nothing can be asked.
+        """
+        for number in range(self._runtime.retries + 1):
+            reply = self.attempt(method, path, body, kind, seconds=seconds, largest=largest)
+            if isinstance(reply, bytes | Failure):
+                return reply
+            if isinstance(reply, Fatal):
+                break
+            self.pause(number, reply)
+        raise error(f"{self._url}/{path}: {said(reply)}")
+
+    def attempt(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        kind: str = JSON,
+        *,
+        seconds: float | None = None,
+        largest: int = LARGEST_REPLY,
+    ) -> Reply:
+        """Ask once, for no longer than `seconds`, the deadline where that is None."""
+        seconds = seconds or self._runtime.deadline
+        return self._loop.run_until_complete(self._attempt(method, path, body, kind, seconds, largest))
+
+    def sleep(self, seconds: float) -> None:
+        self._loop.run_until_complete(asyncio.sleep(seconds))
+
+    def pause(self, number: int, reply: Retryable) -> None:
+        """Wait before attempt `number` + 1, as long as the server orders."""
+        wait = FIRST_PAUSE * 2**number if reply.wait is None else reply.wait
+        self.sleep(min(LONGEST_PAUSE, wait))
+
+    def fields(self, reply: bytes | Failure, path: str) -> dict[str, Any]:
+        """Return the object in a reply.
+
+        Raises:
+            UnderWay: there is none.
+        """
+        found = None if isinstance(reply, Failure) else parse(reply)
+        if isinstance(found, dict):
+            return found
+        fault = said(reply) if isinstance(reply, Failure) else f"HTTP 200, but no object ({len(reply)} bytes)"
+        raise UnderWay(f"{self._url}/{path}: {fault}")
+
+    async def _attempt(
+        self, method: str, path: str, body: bytes | None, kind: str, seconds: float, largest: int
+    ) -> Reply:
+        import aiohttp
+
+        address, headers = self._server.address(self._url, path), {"Content-Type": kind}
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                self._session.request(
+                    method, address, data=body, headers=headers, allow_redirects=False, proxy=proxy_of(self._url)
+                ) as response,
+            ):
+                reply = await _read(response, largest)
+        except TimeoutError:
+            return Retryable("timeout", f"no whole answer within {seconds:g} s", charged=True)
+        except (aiohttp.ClientError, OSError) as error:
+            return Retryable("disconnected", self._server.describe(error), charged=True)
+        if reply is None:
+            return Failure("too_large", f"a reply of more than {largest} bytes")
+        return reply if response.status == 200 else self._refusal(response, reply)
+
+    def _refusal(self, response: aiohttp.ClientResponse, body: bytes) -> Failure | Retryable | Fatal:
+        outcome = self._server.without_key(self._server.read_refusal(response.status, response.headers, body))
+        assert not isinstance(outcome, Generation)  # a refusal is none
+        return outcome
+
+
+async def _read(response: aiohttp.ClientResponse, largest: int) -> bytes | None:
+    """Return the body, None where it is larger than that."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > largest:
+            response.close()
+            return None
+    return bytes(body)
+
+
+def parse(text: bytes) -> Any:
+    """Return the value of a JSON text, None where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def said(reply: Reply) -> str:
+    """Return why there is nothing in a reply."""
+    if isinstance(reply, bytes):
+        return f"HTTP 200, {len(reply)} bytes"
+    return reply.message if isinstance(reply, Fatal) else reply.detail
