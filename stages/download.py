@@ -42,9 +42,7 @@ def main() -> None:
         faults = count_faults(loaded.bad)
         counts |= {"bad_rows": len(loaded.bad), "faults": faults}
         listed = ", ".join(f"{name} {count}" for name, count in faults.items())
-        print(
-            f"{len(loaded.bad)} rows are no question and are left out ({listed}); see {BAD_ROWS}, the first: {loaded.bad[0]}"
-        )
+        print(f"rows that are no question and are left out: {len(loaded.bad)} ({listed}); all are in {BAD_ROWS}")
     lost = without_question(loaded)
     if loaded.recorded:
         counts["rationales_without_question"] = sum(map(len, lost.values()))

@@ -159,7 +159,7 @@ def test_all_bad_rows_are_told_at_once_or_left_out_and_counted(
         last == "18 bad rows; all are in data/bad_rows.jsonl; mend them, or leave them out with data.on_bad_row: drop"
     )
     call_download(tmp_path, monkeypatch, on_bad_row="drop", drop_leaks=False)
-    assert "18 rows are no question and are left out (" in capsys.readouterr().out
+    assert "rows that are no question and are left out: 18 (" in capsys.readouterr().out
     metrics = read_json(tmp_path / "metrics/questions.json")
     assert (metrics["train"], metrics["bad_rows"]) == (1, 18)
     assert metrics["faults"] == {name: [name for _, _, name in BAD].count(name) for _, _, name in BAD}
