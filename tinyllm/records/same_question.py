@@ -18,6 +18,7 @@ _MINUS = re.compile(r"(?<![A-Za-z])-|-(?![A-Za-z])|\b[A-Za-z]-[A-Za-z]\b")  # a 
 _DASHES = str.maketrans(
     {**dict.fromkeys("−‐‑‒–﹣－", "-"), "—": " - ", "≠": "!=", "≤": "<=", "≥": ">=", "⁄": "/", "∕": "/"}
 )
+_ACCENT = re.compile("[´ʼ]")  # typed for an apostrophe
 _POWER = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]+")  # 10² is not 102
 _MIXED = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞])")  # 1½ is not 11/2
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
@@ -67,6 +68,6 @@ def same_text_key(text: str) -> str:
 
 def _fold(text: str) -> str:
     """Return the text in lower case, each sign in one form, without what is not seen."""
-    apart = _MIXED.sub(" ", _POWER.sub(r"^\g<0>", text))
+    apart = _MIXED.sub(" ", _POWER.sub(r"^\g<0>", _ACCENT.sub("'", text)))
     seen = _INVISIBLE.sub("", unicodedata.normalize("NFKC", apart).casefold().translate(_DASHES))
     return unicodedata.normalize("NFKC", seen)  # casefold may take a letter apart
