@@ -11,6 +11,7 @@ from tinyllm.casebook import world as casebook
 from tinyllm.datasets import hub, release, strong
 from tinyllm.datasets.rows import (
     FIELDS,
+    SHOWN,
     BadRow,
     Numbered,
     add_recorded,
@@ -131,14 +132,25 @@ def load_folder(folder: Path, split_context: bool = False) -> QuestionSet:
         splits[split] = list(questions.values())
         bad += refused
         if unread:
-            names = ", ".join(f"{name} ({count} rows)" for name, count in unread.most_common())
+            names = ", ".join(f"{name} ({count} rows)" for name, count in unread.most_common(SHOWN))
             notes.append(f"{path}: fields that are not read: {names}")
         if split != "test":
             add_recorded(recorded, questions, rationales)
             for teacher in dict.fromkeys(name for number in questions for name in rationales.get(number, {})):
                 sources.setdefault(teacher, []).append(str(path))
-    for path in sorted((folder / "rationales").glob("*.jsonl")):
-        if path.stem in recorded:
+    recorded |= _read_recordings(folder / "rationales", sources)
+    return QuestionSet(splits, recorded, bad=bad, notes=notes)
+
+
+def _read_recordings(folder: Path, sources: Mapping[str, Sequence[str]]) -> dict[str, list[dict]]:
+    """Return by teacher the checked rows of TEACHER.jsonl.
+
+    Args:
+        sources: by teacher, the files of questions whose rows have rationales of it
+    """
+    recorded = {}
+    for path in sorted(folder.glob("*.jsonl")):
+        if path.stem in sources:
             inside = " and ".join(sources[path.stem])
             raise ValueError(f"{path}: the rows of {inside} have rationales of {path.stem}, too; allowed is one place")
         numbered = list(read_rows(path))
@@ -146,7 +158,7 @@ def load_folder(folder: Path, split_context: bool = False) -> QuestionSet:
             raise ValueError(str(faulty))
         kept = [_recorded_row(row, f"{path}:{number}") for number, row in numbered if isinstance(row, dict)]
         recorded[path.stem] = check_rationales(kept, str(path))
-    return QuestionSet(splits, recorded, bad=bad, notes=notes)
+    return recorded
 
 
 def _own_rows(

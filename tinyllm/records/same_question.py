@@ -29,6 +29,7 @@ _INVISIBLE = regex.compile(
     r"(?!(?<=[\p{S}\uFE0F])\u200D(?=\p{S}))[\p{Cf}\uFE00-\uFE0F--[\U000E0020-\U000E007F]]", regex.V1
 )
 _TOKEN = r"""
+    [ ]?(                                                       # taken along: a search that starts at a space is slow
       [{L}][{W}]*                                               # a word
     | (?<![{W}_.])\.?[{N}]+(?:[.:][{N}]+)*(?![{L}])             # 12 | 1.5 | .5 | 3:30
     | [{W}]+                                                    # 2nd
@@ -42,6 +43,7 @@ _TOKEN = r"""
     | (?<=(?<![{W}])[{L}])-- | --(?=[{L}](?![{L}]))             # i-- | --i
     | (?<=[{W}])[(\[{{]                                         # f(x)
     | [(){{}}\[\]](?=[ ]?(?:\.?[{N}]|[{S}%*/-])) | (?<=[{S}{N}%*/-])[(){{}}\[\]] | (?<=[{S}{N}%*/-][ ])[(){{}}\[\]]
+    )
 """
 _ASCII_TOKEN = re.compile(_TOKEN.format(L="a-z", W="a-z0-9", N="0-9", S="$+<=>^|~"), re.VERBOSE)
 _ANY_TOKEN = regex.compile(
