@@ -132,7 +132,7 @@ def test_a_hub_set_without_a_column_of_choices_is_answered_in_free_text(tmp_path
     columns = {"question": "problem", "choices": None, "answer": "result", "labels": None, "context": None, "id": None}
     splits = {"train": "train", "valid": "validation", "test": "test"}
     where = {"path": str(tmp_path / "set"), "name": None, "revision": None}
-    loaded = load_hub(Hub.model_validate({**where, "splits": splits, "columns": columns}))
+    loaded = load_hub(Hub.model_validate({**where, "splits": splits, "columns": columns})).splits
     assert loaded["valid"] == [Question("valid-1", "What is 4 and 1?", (), "5")]
 
 

@@ -112,7 +112,7 @@ def test_a_fresh_clone_gives_the_same_bytes(first_run: tuple[Clone, str], tmp_pa
     ("override", "stages"),
     [
         ("loss.alpha=0.1", ["train@1", "train@2", "score", "report"]),
-        ("corpus.teachers=[signs]", ["assemble", "train@1", "train@2", "score", "report"]),
+        ("corpus.teachers=[signs]", ["download", "assemble", "train@1", "train@2", "score", "report"]),
         ("train.seeds=[1,3]", ["train@3", "score", "report"]),
         ("prompt.seed=2", ["query@signs", "query@care", "exam@signs", "exam@care", "assemble", *STAGES[-4:]]),
     ],
@@ -133,14 +133,14 @@ def test_another_alpha_trains_and_scores_and_asks_no_teacher(clone: Clone) -> No
 @pytest.mark.nightly
 def test_dropping_a_teacher_asks_none(clone: Clone) -> None:
     output = clone.dvc("exp", "run", "-S", "corpus.teachers=[signs]")
-    assert stages_run(output) == ["assemble", "train@1", "train@2", "score", "report"]
+    assert stages_run(output) == ["download", "assemble", "train@1", "train@2", "score", "report"]
     assert list(clone.json("metrics/corpus.json")["teachers"]) == ["signs"]
     assert_accuracy_is_compared(clone)
 
 
 def test_an_experiment_with_one_teacher_and_seed_is_compared_with_the_run(clone: Clone) -> None:
     output = clone.dvc("exp", "run", *options(["corpus.teachers=[signs]", "train.seeds=[1]"]), "score")
-    assert stages_run(output) == ["assemble", "train@1", "score"]
+    assert stages_run(output) == ["download", "assemble", "train@1", "score"]
     assert list(clone.json("metrics/corpus.json")["teachers"]) == ["signs"]
     assert_accuracy_is_compared(clone)
 

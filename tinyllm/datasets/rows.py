@@ -171,6 +171,8 @@ def refuse_bad(
     if not empty and not (bad and stop):
         return
     lines = [shorten(str(row), LONGEST) for row in bad[:SHOWN]]
+    if len(bad) == 1 and not empty:
+        lines[0] += " (data.on_bad_row: drop leaves such rows out)"
     if len(bad) > 1:
         advice = f"they leave no question of {' and '.join(empty)}; mend them" if empty else MEND
         lines.append(f"{len(bad)} bad rows{f'; all are in {listed}' if listed else ''}; {advice}")
