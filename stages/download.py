@@ -9,14 +9,13 @@ DVC runs it; by hand: python -m stages.download
 from pathlib import Path
 
 from stages import run
-from tinyllm.datasets import count_faults, load_set, prepare, refuse_bad, without_question
+from tinyllm.datasets import count_faults, load_set, prepare, refuse_bad, stop_at_bad, without_question
 from tinyllm.params import load_params
 from tinyllm.records import first_ids, write_json, write_jsonl, write_questions
 
 QUESTIONS = Path("data/questions")
 RECORDED = Path("data/recorded")
 BAD_ROWS = Path("data/bad_rows.jsonl")
-OWN = ("jsonl", "hub")  # sets that their owner can mend; the released ones leave out their few bad rows
 
 
 def main() -> None:
@@ -27,12 +26,13 @@ def main() -> None:
         print(f"{data.dataset}: {loaded.terms}")
     for note in loaded.notes:
         print(note)
-    if loaded.bad and data.on_bad_row == "stop" and data.dataset in OWN:
+    if loaded.bad:  # before they are refused
         write_jsonl(BAD_ROWS, map(vars, loaded.bad))
-        refuse_bad(loaded.bad, BAD_ROWS)
+    refuse_bad(loaded.splits, loaded.bad, stop_at_bad(data), BAD_ROWS)
     splits, counts = prepare(loaded.splits, data.take, data.drop_leaks)
     for split, questions in splits.items():
         write_questions(QUESTIONS / f"{split}.jsonl", questions)
+    write_jsonl(BAD_ROWS, map(vars, loaded.bad))
     RECORDED.mkdir(parents=True, exist_ok=True)
     for old in RECORDED.iterdir():  # another set's rationales must not be read as this one's
         old.unlink()
@@ -42,10 +42,7 @@ def main() -> None:
         faults = count_faults(loaded.bad)
         counts |= {"bad_rows": len(loaded.bad), "faults": faults}
         listed = ", ".join(f"{name} {count}" for name, count in faults.items())
-        print(
-            f"{len(loaded.bad)} rows are no question and are left out ({listed}); see {BAD_ROWS}, the first: {loaded.bad[0]}"
-        )
-    write_jsonl(BAD_ROWS, map(vars, loaded.bad))
+        print(f"rows that are no question and are left out: {len(loaded.bad)} ({listed}); all are in {BAD_ROWS}")
     lost = without_question(loaded)
     if loaded.recorded:
         counts["rationales_without_question"] = sum(map(len, lost.values()))

@@ -63,6 +63,24 @@ def test_check_finds_what_a_stage_would_miss(tmp_path: Path, monkeypatch: pytest
     )
 
 
+def test_check_finds_every_bad_row_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    own_folder(tmp_path, "  - concise\n")
+    monkeypatch.chdir(tmp_path)
+    for split in ("train", "valid"):
+        with (tmp_path / f"own/{split}.jsonl").open("a", encoding="utf-8") as file:
+            file.write('{"id": "new", "question": "Why?"\n')
+    with pytest.raises(SystemExit) as error:
+        main(["check"])
+    train, valid, last = str(error.value).splitlines()
+    assert train.startswith(f"error: {tmp_path}/own/train.jsonl:25: not JSON (")
+    assert valid.startswith(f"{tmp_path}/own/valid.jsonl:9: not JSON (")
+    assert last == "2 bad rows; mend them, or leave them out with data.on_bad_row: drop"
+    text = (tmp_path / "params.yaml").read_text(encoding="utf-8").replace("on_bad_row: stop", "on_bad_row: drop")
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    main(["check"])
+    assert "train 24, valid 8, test 8, bad rows left out 2, rationales of" in capsys.readouterr().out
+
+
 def test_check_ends_in_one_line_for_a_typo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(PARAMS, tmp_path)
     text = (tmp_path / "params.yaml").read_text(encoding="utf-8")

@@ -8,9 +8,10 @@ import huggingface_hub.constants
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from datasets import ClassLabel, Dataset
+from datasets import ClassLabel, Dataset, Features, List, Value
 
 from tinyllm.datasets.hub import load_hub
+from tinyllm.datasets.rows import refuse_bad
 from tinyllm.params.schema import Hub
 
 ARC = {
@@ -184,7 +185,8 @@ def test_valid_may_be_a_slice_of_train(tmp_path: Path) -> None:
 def test_a_mistake_ends_in_one_line_that_names_the_key(tmp_path: Path, changes: dict, message: str) -> None:
     folder = write_json_set(tmp_path / "arc", [arc_row("q1", "D")])
     with pytest.raises(ValueError, match=message) as caught:
-        load_hub(Hub.model_validate(hub(folder, ARC).model_dump() | changes))
+        loaded = load_hub(Hub.model_validate(hub(folder, ARC).model_dump() | changes))
+        refuse_bad({"train": loaded.splits["train"]}, loaded.bad[:1], stop=True)
     assert "\n" not in str(caught.value)
 
 
@@ -251,10 +253,39 @@ def test_a_label_may_name_an_options_label(tmp_path: Path) -> None:
     folder = write_labelled(tmp_path / "own", ["A", "B"], ["ice", "oak"], [1, 0])
     train = load_hub(hub(folder, {**PLAIN, "labels": "A,B"})).splits["train"]
     assert [question.gold for question in train] == ["oak", "ice"]
+    loaded = load_hub(hub(folder, PLAIN))
     with pytest.raises(ValueError) as caught:
-        load_hub(hub(folder, PLAIN))
+        refuse_bad(loaded.splits, loaded.bad, stop=False)
     assert "the answer's label is 'B', of A, B, but the choices are ['ice', 'oak']" in str(caught.value)
     assert "data.hub.columns.labels, such as A,B" in str(caught.value)
+
+
+def test_labels_in_lists_are_read_by_their_names(tmp_path: Path) -> None:
+    options, letters = ClassLabel(names=["oak", "ice", "fern"]), ClassLabel(names=["B", "A"])
+    features = Features(
+        {
+            "question": Value("string"),
+            "choices": List(options),
+            "labels": List(letters),
+            "answer": letters,
+            "topic": letters,
+        }
+    )
+    for split in ("train", "validation", "test"):
+        columns = {"question": [f"{split}?"], "choices": [[1, 2]], "labels": [[1, 0]], "answer": [0], "topic": [1]}
+        (tmp_path / "own/data").mkdir(parents=True, exist_ok=True)
+        path = tmp_path / f"own/data/{split}-00000-of-00001.parquet"
+        Dataset.from_dict(columns, features=features).to_parquet(path)
+    settings = hub(tmp_path / "own", {**PLAIN, "labels": "labels", "context": "topic"})
+    (question,) = load_hub(settings).splits["test"]
+    assert (question.choices, question.gold, question.context) == (("ice", "fern"), "fern", "A")
+
+
+def test_a_label_that_is_none_of_the_names_is_a_bad_row(tmp_path: Path) -> None:
+    folder = write_labelled(tmp_path / "own", ["no", "yes"], ["yes", "no"], [1, -1])
+    loaded = load_hub(hub(folder, PLAIN))
+    assert [question.gold for question in loaded.splits["train"]] == ["yes"]
+    assert [row.fault for row in loaded.bad] == ["answer -1 is no label; there are no, yes"] * 3
 
 
 def test_a_column_a_teacher_has_its_rationales(tmp_path: Path) -> None:

@@ -188,6 +188,25 @@ def test_a_set_is_loaded_with_ids_that_differ_between_splits(toy: Toy) -> None:
     assert [row["id"] for row in loaded.rationales["flan_t5_xl"]] == ["train-1", "train-2", "valid-1", "valid-3"]
 
 
+def test_a_row_whose_right_option_is_there_twice_goes_with_its_rationales(toy: Toy) -> None:
+    twice = {**row(2), "choices": ["it is", "it  is"]}
+    toy.add("piqa/piqa_train.json", json.dumps([row(1), twice, row(3)]))
+    for split in ("valid", "test"):
+        toy.add(f"piqa/piqa_{split}.json", json.dumps([row(1)]))
+    for split, numbers in {"train": [1, 2, 3], "valid": [1]}.items():
+        toy.add(f"piqa/llm/{split}_CoT_0.json", json.dumps([string(number) for number in numbers]))
+    loaded = load_release("piqa")
+    assert [question.id for question in loaded.splits["train"]] == ["train-1", "train-3"]
+    assert [(said["id"], said["rationale"]) for said in loaded.rationales["flan_t5_xl"]] == [
+        ("train-1", "T5 on 1."),
+        ("train-3", "T5 on 3."),
+        ("valid-1", "T5 on 1."),
+    ]
+    assert [(bad.row, bad.fault) for bad in loaded.bad] == [
+        (2, "the answer 'it is' stands among the choices more than once")
+    ]
+
+
 def test_the_rationales_of_test_questions_are_not_even_fetched(toy: Toy) -> None:
     for split in ("train", "valid", "test"):
         toy.add(f"arc/arc_{split}.json", json.dumps([row(1)]))

@@ -20,12 +20,18 @@ BAD: list[tuple[Any, str, str]] = [  # a row, what is wrong with it, and the nam
     ({**GOOD, "id": "5", "qestion": "Why?"}, "unknown field 'qestion'; did you mean question?", "unknown_field"),
     (GOOD, "id '1' stands in row 1 too; ids must differ", "id_repeated"),
     ({**GOOD, "id": "6", "choices": []}, "is a free-text question, but row 1 has options", "other_kind"),
-    ({**GOOD, "id": "7", "question": " "}, "the question is empty", "empty"),
+    ({**GOOD, "id": "7", "question": " "}, "the question is empty", "question"),
+    ({**GOOD, "id": "14", "choices": ["a fish", ""]}, "choice 1 is empty", "choices"),
+    ({**GOOD, "id": "15", "context": 3}, "context is int; allowed is text", "context"),
+    ({**GOOD, "id": [1]}, "id [1]; allowed is a text or a whole number", "id"),
+    ({**GOOD, "id": "16", "answer": "no field 'id' is empty"}, "answer \"no field 'id' is", "answer_unknown"),
+    ("[1]", "found list; a line must be a JSON object", "not_json"),
+    ('{"id": "\\ud83d"}', "\\ud83d is half a character", "unreadable"),
     ({"id": "8", "question": "Why?"}, "no field 'answer'", "field_missing"),
     ('{"id": "9", "id": "10", "question": "Why?", "answer": "x"}', "the key 'id' stands twice in one object", "key_twice"),
     ('{"id": "11", "question": "Why?', "not JSON (", "not_json"),
-    ({**GOOD, "id": "12", "rationales": {"ann": 3}}, "rationales of ann is 3; allowed is a text", "other"),
-    ({**GOOD, "id": "13", "rationales": "Fins."}, "rationales is str; allowed is {teacher: text}", "other"),
+    ({**GOOD, "id": "12", "rationales": {"ann": 3}}, "rationales of ann is 3; allowed is a text", "rationales"),
+    ({**GOOD, "id": "13", "rationales": "Fins."}, "rationales is str; allowed is {teacher: text}", "rationales"),
 ]  # fmt: skip
 
 
@@ -60,12 +66,36 @@ def test_an_id_of_another_split_is_a_bad_row(tmp_path: Path) -> None:
     assert "train.jsonl:1 too; ids must differ between splits" in loaded.bad[0].fault
 
 
-def test_a_split_without_a_question_is_refused_with_its_first_row(tmp_path: Path) -> None:
-    folder = own(tmp_path / "own", BAD[1][0], BAD[2][0])
-    with pytest.raises(
-        ValueError, match=r"train.jsonl: none of its 2 rows is a question; the first: .*train.jsonl:1: answer 'a bird'"
-    ):
-        load_folder(folder)
+def test_a_split_left_without_a_question_is_refused_in_either_mode_with_every_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own(tmp_path / "own", BAD[1][0], BAD[2][0])
+    write(tmp_path / "own", "test", {**GOOD, "id": "9", "answer": 2})
+    for mode in ("stop", "drop"):
+        with pytest.raises(SystemExit) as caught:
+            call_download(tmp_path, monkeypatch, on_bad_row=mode)
+        first, second, third, last = str(caught.value.code).splitlines()
+        assert "own/train.jsonl:1: answer 'a bird' is none of the choices" in first
+        assert second.startswith("own/train.jsonl:2: unknown field 'contxt'")
+        assert third == "own/test.jsonl:1: answer 2, but 2 choices (0-1)"
+        assert last == "3 bad rows; all are in data/bad_rows.jsonl; they leave no question of train and test; mend them"
+        assert len(read_jsonl(tmp_path / "data/bad_rows.jsonl")) == 3
+
+
+def test_a_line_in_another_encoding_is_a_bad_row(tmp_path: Path) -> None:
+    folder = own(tmp_path / "own", GOOD)
+    with (folder / "train.jsonl").open("ab") as file:
+        file.write('{"id": "2", "question": "Où?"}\n'.encode("latin-1"))
+    loaded = load_folder(folder)
+    assert [question.id for question in loaded.splits["train"]] == ["1"]
+    (bad,) = loaded.bad
+    assert bad.row == 2 and bad.fault.startswith("not UTF-8 (byte ")
+
+
+def test_a_field_like_one_that_the_row_has_is_no_mistake(tmp_path: Path) -> None:
+    loaded = load_folder(own(tmp_path / "own", {**GOOD, "answer_idx": 0, "rationales": None}))
+    assert loaded.bad == []
+    assert loaded.notes == [f"{tmp_path / 'own/train.jsonl'}: fields that are not read: answer_idx (1 rows)"]
 
 
 def test_other_fields_are_the_owners_affair_and_are_told(tmp_path: Path) -> None:
@@ -95,7 +125,7 @@ def test_rationales_in_the_rows_are_recorded_teachers(tmp_path: Path) -> None:
     (folder / "rationales").mkdir()
     (folder / "rationales/ann.jsonl").write_text('{"id": "1", "rationale": "Fins."}\n', encoding="utf-8")
     with pytest.raises(
-        ValueError, match=r"rationales/ann.jsonl: the rows of the questions have rationales of ann, too"
+        ValueError, match=r"rationales/ann.jsonl: the rows of .*/own/train.jsonl have rationales of ann, too"
     ):
         load_folder(folder)
 
@@ -126,11 +156,11 @@ def test_all_bad_rows_are_told_at_once_or_left_out_and_counted(
     listed = read_jsonl(tmp_path / "data/bad_rows.jsonl")
     assert lines == [f"own/train.jsonl:{row['row']}: {row['fault']}" for row in listed[:10]]
     assert (
-        last == "12 bad rows; all are in data/bad_rows.jsonl; mend them, or leave them out with data.on_bad_row: drop"
+        last == "18 bad rows; all are in data/bad_rows.jsonl; mend them, or leave them out with data.on_bad_row: drop"
     )
     call_download(tmp_path, monkeypatch, on_bad_row="drop", drop_leaks=False)
-    assert "12 rows are no question and are left out (" in capsys.readouterr().out
+    assert "rows that are no question and are left out: 18 (" in capsys.readouterr().out
     metrics = read_json(tmp_path / "metrics/questions.json")
-    assert (metrics["train"], metrics["bad_rows"]) == (1, 12)
+    assert (metrics["train"], metrics["bad_rows"]) == (1, 18)
     assert metrics["faults"] == {name: [name for _, _, name in BAD].count(name) for _, _, name in BAD}
-    assert len(read_jsonl(tmp_path / "data/bad_rows.jsonl")) == 12
+    assert len(read_jsonl(tmp_path / "data/bad_rows.jsonl")) == 18

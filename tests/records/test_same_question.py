@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyllm.records.questions import Question
-from tinyllm.records.same_question import drop_leaks, question_key, same_text_key
+from tinyllm.records.same_question import question_key, same_text_key
 
 SAME = [
     ("What is ice?", "what  is ICE"),
@@ -28,6 +28,16 @@ SAME = [
     ("3 apples - 2 pears?", "3 apples \u2014 2 pears"),
     ("12+4=?", "12 + 4 = ?"),
     ("Ice!", "Ice"),
+    ("It\u00b4s ice", "It's ice"),
+    ("It\u02bcs ice", "It's ice"),
+    ("an *important* word", "an important word"),
+    ("1\u00bd cups", "1 1/2 cups"),
+    ("x \u2260 3", "x != 3"),
+    ("10\u207b\u00b3", "10^-3"),
+    ("Ice\u2014a solid", "Ice \u2013 a solid"),
+    ("e-mail", "e mail"),
+    ("x - y", "x-y"),
+    ("a 3-year plan", "a 3 year plan"),
 ]
 OTHER = [
     ("12 + 4", "12 - 4"),
@@ -39,6 +49,16 @@ OTHER = [
     ("7 - -3", "7 - 3"),
     ("2*(3+4)", "(2*3)+4"),
     ("5!", "5"),
+    ("Is -3 odd?", "Is 3 odd?"),
+    ("at -5 \u00b0C", "at 5 \u00b0C"),
+    ("x != 3", "x = 3"),
+    ("2**3", "2*3"),
+    ("speed / time", "speed * time"),
+    ("5 cm - 3 cm", "5 cm 3 cm"),
+    ("x1 - x2", "x1 x2"),
+    ("i++", "i--"),
+    ("f(x)", "f[x]"),
+    ("1\u00bd", "11/2"),
     ("1.5", "15"),
     (".5", "5"),
     ("50%", "50"),
@@ -51,6 +71,9 @@ OTHER = [
     ("C#", "C"),
     ("\U0001f44d", "\U0001f44e"),
     ("\U0001f468\u200d\U0001f469\u200d\U0001f467", "\U0001f468\u200d\U0001f469\u200d\U0001f466"),
+    ("\U0001f469\u200d\U0001f4bb", "\U0001f469\U0001f4bb"),  # at the computer, or and a computer
+    ("\U0001f44d\U0001f3fd", "\U0001f44d"),  # a skin tone
+    ("\U0001f3f4\U000e0067\U000e0062", "\U0001f3f4\U000e0067\U000e0063"),  # two flags
     ("\u0915\u093f", "\u0915\u0940"),  # Devanagari ki and kii
     ("\u0e01\u0e35", "\u0e01\u0e32"),  # Thai kii and kaa
 ]
@@ -73,19 +96,41 @@ def test_of_600_different_sums_none_is_dropped() -> None:
         sums[f"What is {draw.randrange(30)} {draw.choice('+-*/')} {draw.randrange(1, 30)}?"] = None
     train = [Question(str(row), text, (), "1") for row, text in enumerate(sums)]
     assert len({question_key(question) for question in train}) == 600
-    assert drop_leaks(train[:300], train[300:]) == train[:300]
-    shouted = [Question("x", text.upper().replace(" ", "  "), (), "1") for text in list(sums)[:300]]
-    assert drop_leaks(train[:300], shouted) == []
+    shouted = [Question("x", text.upper().replace(" ", "  "), (), "1") for text in sums]
+    assert list(map(question_key, shouted)) == list(map(question_key, train))
 
 
-@given(st.text(max_size=60))
+@given(
+    st.text(max_size=60) | st.text(alphabet="ab31 .-*/()[]{}!+=_,?%\u00b2\u00bd\u2013\u2014\u2019\u200d", max_size=9)
+)
 def test_case_white_space_and_a_closing_stop_never_matter(text: str) -> None:
     key = same_text_key(text)
     assert same_text_key(f"  {text}  ") == key
     assert same_text_key(" ".join(text.split()) + " .") == key
 
 
-@pytest.mark.parametrize("unit", ["-", "1-", "( ", "a ", "_ ", "\U0001f44d", "1,000"])
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "-",
+        "1-",
+        "a-",
+        "a--",
+        " - ",
+        "*",
+        "1*",
+        "a(",
+        "( ",
+        "1.",
+        "\u00b2",
+        "\u00bd",
+        "\u200d",
+        "a ",
+        "_ ",
+        "\U0001f44d",
+        "1,000",
+    ],
+)
 def test_a_long_text_has_its_key_in_linear_time(unit: str) -> None:
     start = time.process_time()
     same_text_key(unit * 20_000)

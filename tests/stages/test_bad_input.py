@@ -343,7 +343,7 @@ QUESTIONS = [
     case(
         "a file that is not UTF-8",
         "download",
-        "own/train.jsonl: not UTF-8 (byte 8); convert it, for example with iconv -t UTF-8",
+        "own/train.jsonl:1: not UTF-8 (byte 8); convert it, for example with iconv -t UTF-8",
         files={"own/train.jsonl": '{"id": "é"}'.encode("latin-1")},
     ),
     case(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from tinyllm.cli.parsers import Commands
-from tinyllm.datasets.load import load_set, without_question
+from tinyllm.datasets import load_set, refuse_bad, stop_at_bad, without_question
 from tinyllm.params.load import load_params
 from tinyllm.params.schema import Params, alpha
 from tinyllm.teachers.open import recorded_source
@@ -34,8 +34,11 @@ def run(arguments: argparse.Namespace) -> None:
 def _own_folder(params: Params) -> str:
     """Read the folder as the stages will, and say how much of everything it has."""
     loaded = load_set(params.data)
+    refuse_bad(loaded.splits, loaded.bad, stop_at_bad(params.data))
     lost = without_question(loaded)
     counts = [f"{split} {len(questions)}" for split, questions in loaded.splits.items()]
+    if loaded.bad:
+        counts.append(f"bad rows left out {len(loaded.bad)}")
     for name in params.corpus.teachers:
         if params.teachers[name].backend == "recorded":
             if name not in loaded.recorded:

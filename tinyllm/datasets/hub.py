@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tinyllm.datasets.rows import BadRow, Numbered, add_recorded, rationales_of, require_some, sift, with_context
+from tinyllm.datasets.rows import BadRow, Numbered, add_recorded, rationales_of, sift, with_context
 from tinyllm.params.schema import Hub, HubColumns
-from tinyllm.records.questions import Question
+from tinyllm.records.questions import Question, collapse_whitespace
 
 
 class HubSet(NamedTuple):
@@ -32,8 +32,8 @@ def load_hub(settings: Hub, split_head: bool = False) -> HubSet:
         split_head: whether the head of a question is its context
 
     Raises:
-        ValueError: the revision is not pinned, the set cannot be opened, a column or split is not there, or no row is a
-            question; one line that names the key.
+        ValueError: the revision is not pinned, the set cannot be opened, or a column or split is not there;
+            one line that names the key.
     """
     builder = _open(settings)
     questions: dict[str, list[Question]] = {}
@@ -43,13 +43,12 @@ def load_hub(settings: Hub, split_head: bool = False) -> HubSet:
         part: str = getattr(settings.splits, split)
         rows = _select(builder, split, part)
         _check_columns(settings.columns, _column_paths(rows.features), split)
-        names = label_names(rows.features, settings.columns.answer)
+        names = _all_label_names(rows.features, settings.columns)
         used = [path for _, path in _paths_used(settings.columns)]
         rows = rows.select_columns(sorted({path if path in rows.features else path.split(".")[0] for path in used}))
         source = f"{settings.path} {part}"
         rationales: dict[int, dict[str, list[str | None]]] = {}
         parsed, refused = sift(_rows(rows, settings.columns, names, source, split_head, rationales), source)
-        require_some(parsed, refused, source)
         named = {number: replace(question, id=f"{split}-{question.id}") for number, question in parsed.items()}
         questions[split] = list(named.values())
         bad += refused
@@ -61,7 +60,7 @@ def load_hub(settings: Hub, split_head: bool = False) -> HubSet:
 def _rows(
     rows: Iterable[dict],
     columns: HubColumns,
-    names: Sequence[str] | None,
+    names: Mapping[str, Sequence[str]],
     source: str,
     split_head: bool,
     rationales: dict[int, dict[str, list[str | None]]],
@@ -78,14 +77,19 @@ def _rows(
             yield number, with_context(fields) if split_head else fields
 
 
+def _all_label_names(features: Mapping[str, Any], columns: HubColumns) -> dict[str, Sequence[str]]:
+    """Return the names of the labels of every column used whose rows have labels by number."""
+    names = {path: label_names(features, path) for _, path in _paths_used(columns)}
+    return {path: of_column for path, of_column in names.items() if of_column is not None}
+
+
 def label_names(features: Mapping[str, Any], path: str) -> Sequence[str] | None:
-    """Return the names of a column's labels, which its rows have by number; None of any other column."""
-    feature: Any = features.get(path)
-    if feature is None:
-        feature = features
-        for name in path.split("."):
-            feature = feature.get(name) if isinstance(feature, Mapping) else None
-            feature = getattr(feature, "feature", feature)
+    """Return the names of a column's labels, which its rows have by number, alone or in lists; None of any other column."""
+    feature: Any = features
+    for name in [path] if path in features else path.split("."):
+        feature = feature.get(name) if isinstance(feature, Mapping) else None
+        while (inner := getattr(feature, "feature", None)) is not None:
+            feature = inner
     names = getattr(feature, "names", None)
     return names if isinstance(names, list) else None
 
@@ -170,26 +174,31 @@ def _check_columns(columns: HubColumns, paths: Mapping[str, bool], split: str) -
             raise ValueError(f"data.hub.columns.{key}: {path!r} holds other columns; columns of split {split}: {there}")
 
 
-def _plain(row: dict, number: int, columns: HubColumns, names: Sequence[str] | None, where: str) -> dict:
+def _plain(row: dict, number: int, columns: HubColumns, names: Mapping[str, Sequence[str]], where: str) -> dict:
     """Return one row with the fields that `parse_questions` checks.
 
     Args:
-        names: of the answer's labels, where it is a number that stands for one
+        names: by column the names of its labels, where it holds their numbers
     """
+
+    def value(path: str) -> Any:
+        return _by_name(_value(row, path), names.get(path))
+
     spread = _split_list(columns.choices or "")
-    choices = _value(row, spread[0]) if len(spread) == 1 else [_value(row, path) for path in spread]
-    question, answer = _value(row, columns.question), _value(row, columns.answer)
-    if names is not None:
-        answer = _named(answer, names, choices, columns, where)
+    choices = value(spread[0]) if len(spread) == 1 else [value(path) for path in spread]
+    question, answer = value(columns.question), value(columns.answer)
+    if columns.answer in names:
+        _check_named(answer, names[columns.answer], choices, columns, where)
     if columns.labels:
-        answer = _labelled(row, choices, answer, columns.labels, where)
+        labels = _split_list(columns.labels) if "," in columns.labels else value(columns.labels)
+        answer = _labelled(labels, choices, answer, "," in columns.labels, where)
     elif len(spread) > 1 and columns.answer in spread:
         choices = sorted(choices, key=lambda choice: hashlib.sha256(f"{question}\n{choice}".encode()).digest())
-    context = _value(row, columns.context) if columns.context else ""
+    context = value(columns.context) if columns.context else ""
     if isinstance(context, list) and all(isinstance(part, str) for part in context):
         context = "\n".join(context)
     return {
-        "id": _value(row, columns.id) if columns.id else number,
+        "id": value(columns.id) if columns.id else number,
         "question": question,
         "choices": choices,
         "answer": answer,
@@ -197,23 +206,34 @@ def _plain(row: dict, number: int, columns: HubColumns, names: Sequence[str] | N
     }
 
 
-def _named(answer: Any, names: Sequence[str], choices: Any, columns: HubColumns, where: str) -> Any:
-    """Return the name of a label; it names an option by its text, or by one of `columns.labels`."""
-    if not isinstance(answer, int) or not 0 <= answer < len(names):
+def _by_name(value: Any, names: Sequence[str] | None) -> Any:
+    """Return the names of labels that are given by number; what is none of these numbers stays."""
+    if names is None:
+        return value
+    if isinstance(value, list):
+        return [_by_name(item, names) for item in value]
+    return names[value] if isinstance(value, int) and 0 <= value < len(names) else value
+
+
+def _check_named(answer: Any, names: Sequence[str], choices: Any, columns: HubColumns, where: str) -> None:
+    """Refuse a label that names no option, be it by the option's text or by one of `columns.labels`."""
+    if not isinstance(answer, str):
         raise ValueError(f"{where}: answer {answer!r} is no label; there are {', '.join(names)}")
-    name = names[answer]
-    if columns.choices and not columns.labels and isinstance(choices, list) and name not in choices:
+    if not columns.choices or columns.labels or not isinstance(choices, list):
+        return
+    if collapse_whitespace(answer) not in [collapse_whitespace(str(choice)) for choice in choices]:
         raise ValueError(
-            f"{where}: the answer's label is {name!r}, of {', '.join(names)}, but the choices are {choices}; name the options' "
-            f"labels in their order in data.hub.columns.labels, such as {','.join(names)}"
+            f"{where}: the answer's label is {answer!r}, of {', '.join(names)}, but the choices are {choices}; name the "
+            f"options' labels in their order in data.hub.columns.labels, such as {','.join(names)}"
         )
-    return name
 
 
-def _labelled(row: dict, choices: Any, answer: Any, spec: str, where: str) -> int:
-    """Return the index of the option whose label is the answer."""
-    literal = "," in spec
-    labels = _split_list(spec) if literal else _value(row, spec)
+def _labelled(labels: Any, choices: Any, answer: Any, literal: bool, where: str) -> int:
+    """Return the index of the option whose label is the answer.
+
+    Args:
+        literal: whether the params write out the labels
+    """
     if not isinstance(labels, list) or not isinstance(choices, list) or len(labels) != len(choices):
         raise ValueError(f"{where}: labels {labels!r}, choices {choices!r}; data.hub.columns.labels must give one each")
     if literal:

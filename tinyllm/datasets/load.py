@@ -11,12 +11,12 @@ from tinyllm.casebook import world as casebook
 from tinyllm.datasets import hub, release, strong
 from tinyllm.datasets.rows import (
     FIELDS,
+    SHOWN,
     BadRow,
     Numbered,
     add_recorded,
     rationales_of,
     read_rows,
-    require_some,
     sift,
     unknown_field,
     with_context,
@@ -24,7 +24,7 @@ from tinyllm.datasets.rows import (
 from tinyllm.params.schema import PUBLIC, RELEASED, Data, Take
 from tinyllm.records.questions import Question, describe_kind
 from tinyllm.records.rationales import check_rationales
-from tinyllm.records.same_question import drop_leaks, question_key
+from tinyllm.records.same_question import question_key
 
 SPLITS = ("train", "valid", "test")
 
@@ -47,13 +47,13 @@ class QuestionSet:
 
 
 def load_set(data: Data, teachers: Sequence[str] = ()) -> QuestionSet:
-    """Return the whole set, every question checked.
+    """Return the whole set, every question checked; a split may be empty where all of its rows are bad.
 
     Args:
         teachers: recorded ones that are wanted of a public set. Others are not fetched; the release's own come with it.
 
     Raises:
-        ValueError: a part of it is missing, cannot be fetched, or has no question; the message names file or key.
+        ValueError: a part of it is missing or cannot be fetched; the message names file or key.
     """
     if data.dataset == "casebook":
         loaded = QuestionSet(casebook.make_splits(casebook.World(seed=data.seed, **data.casebook.model_dump())))
@@ -66,6 +66,11 @@ def load_set(data: Data, teachers: Sequence[str] = ()) -> QuestionSet:
         loaded = load_folder(Path(data.folder), data.split_context)
     _check_kinds(loaded.splits)
     return loaded
+
+
+def stop_at_bad(data: Data) -> bool:
+    """Whether bad rows are refused: those of a set that its owner can mend; public ones leave out their few."""
+    return data.on_bad_row == "stop" and data.dataset not in PUBLIC
 
 
 def load_public(dataset: str, teachers: Sequence[str]) -> QuestionSet:
@@ -107,7 +112,7 @@ def load_folder(folder: Path, split_context: bool = False) -> QuestionSet:
         split_context: whether the head of `question` is its context
 
     Raises:
-        ValueError: the folder or one of the three files is missing or without a question, or a rationale's row is faulty.
+        ValueError: the folder or one of the three files is missing or empty, or a rationale's row is faulty.
     """
     if not folder.is_dir():
         raise ValueError(f"data.folder: {folder} is no folder; it must hold train.jsonl, valid.jsonl and test.jsonl")
@@ -116,6 +121,7 @@ def load_folder(folder: Path, split_context: bool = False) -> QuestionSet:
     bad: list[BadRow] = []
     notes: list[str] = []
     places: dict[str, str] = {}  # of every id, over all splits
+    sources: dict[str, list[str]] = {}  # by teacher, the files whose rows have rationales of it
     for split in SPLITS:
         path = folder / f"{split}.jsonl"
         unread: Counter[str] = Counter()
@@ -123,24 +129,36 @@ def load_folder(folder: Path, split_context: bool = False) -> QuestionSet:
         rows = _own_rows(read_rows(path), str(path), split_context, unread, rationales)
         questions, refused = sift(rows, str(path))
         refused += _known_ids(questions, str(path), places)
-        splits[split] = require_some(questions, refused, str(path))
+        splits[split] = list(questions.values())
         bad += refused
         if unread:
-            names = ", ".join(f"{name} ({count} rows)" for name, count in unread.most_common())
+            names = ", ".join(f"{name} ({count} rows)" for name, count in unread.most_common(SHOWN))
             notes.append(f"{path}: fields that are not read: {names}")
         if split != "test":
             add_recorded(recorded, questions, rationales)
-    for path in sorted((folder / "rationales").glob("*.jsonl")):
-        if path.stem in recorded:
-            raise ValueError(
-                f"{path}: the rows of the questions have rationales of {path.stem}, too; allowed is one place for a teacher"
-            )
+            for teacher in dict.fromkeys(name for number in questions for name in rationales.get(number, {})):
+                sources.setdefault(teacher, []).append(str(path))
+    recorded |= _read_recordings(folder / "rationales", sources)
+    return QuestionSet(splits, recorded, bad=bad, notes=notes)
+
+
+def _read_recordings(folder: Path, sources: Mapping[str, Sequence[str]]) -> dict[str, list[dict]]:
+    """Return by teacher the checked rows of TEACHER.jsonl.
+
+    Args:
+        sources: by teacher, the files of questions whose rows have rationales of it
+    """
+    recorded = {}
+    for path in sorted(folder.glob("*.jsonl")):
+        if path.stem in sources:
+            inside = " and ".join(sources[path.stem])
+            raise ValueError(f"{path}: the rows of {inside} have rationales of {path.stem}, too; allowed is one place")
         numbered = list(read_rows(path))
         if faulty := next((row for _, row in numbered if isinstance(row, BadRow)), None):
             raise ValueError(str(faulty))
         kept = [_recorded_row(row, f"{path}:{number}") for number, row in numbered if isinstance(row, dict)]
         recorded[path.stem] = check_rationales(kept, str(path))
-    return QuestionSet(splits, recorded, bad=bad, notes=notes)
+    return recorded
 
 
 def _own_rows(
@@ -158,7 +176,8 @@ def _own_rows(
         fault = unknown_field(row)
         if fault is None:
             try:
-                rationales[number] = rationales_of(row.get("rationales", {}))
+                if said := rationales_of(row.get("rationales")):
+                    rationales[number] = said
             except ValueError as error:
                 fault = str(error)
         if fault:
@@ -210,13 +229,14 @@ def prepare(whole: dict[str, list[Question]], take: Take, drop: bool) -> tuple[d
     Raises:
         ValueError: nothing is left of train.
     """
-    train = drop_leaks(whole["train"], [*whole["valid"], *whole["test"]])
+    keys = {split: [question_key(question) for question in whole[split]] for split in SPLITS}
+    held_out = {*keys["valid"], *keys["test"]}
+    train = [question for question, key in zip(whole["train"], keys["train"], strict=True) if key not in held_out]
     dropped = len(whole["train"]) - len(train) if drop else 0
     kept = {**whole, "train": train if drop else whole["train"]}
     if not kept["train"]:
         raise ValueError("train: every question stands in valid or test too; nothing is left to learn from")
     used = {split: kept[split][: getattr(take, split)] for split in SPLITS}
-    keys = {split: [question_key(question) for question in whole[split]] for split in SPLITS}
     known = set(keys["train"])
     counts = {
         **{split: len(used[split]) for split in SPLITS},
@@ -231,9 +251,11 @@ def prepare(whole: dict[str, list[Question]], take: Take, drop: bool) -> tuple[d
 
 def _check_kinds(splits: dict[str, list[Question]]) -> None:
     """Refuse splits of two kinds. Reading has already checked that each split is of one kind."""
-    train = splits["train"][0]
-    for split in SPLITS[1:]:
-        other = splits[split][0]
+    firsts = {split: splits[split][0] for split in SPLITS if splits[split]}
+    if "train" not in firsts:
+        return
+    train = firsts["train"]
+    for split, other in firsts.items():
         if other.free != train.free:
             raise ValueError(
                 f"{split}: {other.id!r} {describe_kind(other.free)}, but train's {train.id!r} {describe_kind(train.free)}; "

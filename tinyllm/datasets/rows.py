@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from tinyllm.records.questions import Question, other_kind, parse_question_row, 
 FIELDS = ("id", "question", "choices", "answer", "context", "rationales")  # of a row of one's own
 SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\b[A-Z]\.)\s+(?=[\"'(\[]?[A-Z0-9])")  # not after an initial, as in `J. Smith`
 SHOWN = 10  # bad rows that a message lists
+LONGEST = 300  # characters of each
+MEND = "mend them, or leave them out with data.on_bad_row: drop"
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,10 @@ Numbered = tuple[int, dict[str, Any] | BadRow]
 
 
 def read_rows(path: Path | str) -> Iterator[Numbered]:
-    """Yield number and object of each line of a JSON-lines file; a line that is no JSON object, or has a key twice, is bad.
+    """Yield number and object of each line of a JSON-lines file; a line that is no JSON object is bad, or has a key twice.
 
     Raises:
-        ValueError: the file is missing or not UTF-8.
+        ValueError: the file is missing.
     """
     with open_binary(path) as file:
         for number, row in parse_each_line(file, path):
@@ -81,24 +84,20 @@ def sift(rows: Iterable[Numbered], source: str) -> tuple[dict[int, Question], li
 
 
 def unknown_field(row: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with a row whose field is nearly that of a question; other fields are the owner's affair."""
+    """Return what is wrong with a row whose field is nearly that of a question.
+
+    Other fields are the owner's affair. So is one that begins as a field that the row has, such as `answer_idx`.
+    """
     for field in row:
-        if field not in FIELDS and (close := get_close_matches(field, FIELDS, n=1, cutoff=0.75)):
-            return f"unknown field {field!r}; did you mean {close[0]}? A question has {', '.join(FIELDS)}"
+        close = None if field in FIELDS else _near_field(field)
+        if close and (close not in row or not field.startswith(close)):
+            return f"unknown field {field!r}; did you mean {close}? A question has {', '.join(FIELDS)}"
     return None
 
 
-def require_some(questions: Mapping[int, Question], bad: Sequence[BadRow], source: str) -> list[Question]:
-    """Return the questions of a split.
-
-    Raises:
-        ValueError: there is none; the message has the first bad row.
-    """
-    if not questions and len(bad) == 1:
-        raise ValueError(str(bad[0]))
-    if not questions:
-        raise ValueError(f"{source}: none of its {len(bad)} rows is a question; the first: {bad[0]}")
-    return list(questions.values())
+@lru_cache(1000)  # rows have the same few fields, and to compare two takes longer than to read a row
+def _near_field(name: str) -> str | None:
+    return next(iter(get_close_matches(name.strip().lower(), FIELDS, n=1, cutoff=0.75)), None)
 
 
 def rationales_of(value: object) -> dict[str, list[str | None]]:
@@ -107,6 +106,8 @@ def rationales_of(value: object) -> dict[str, list[str | None]]:
     Raises:
         ValueError: it is nothing of this form.
     """
+    if value is None:
+        return {}
     if not isinstance(value, dict):
         raise ValueError(f"rationales is {type(value).__name__}; allowed is {{teacher: text}}")
     rationales: dict[str, list[str | None]] = {}
@@ -154,22 +155,28 @@ def split_context(text: str) -> tuple[str, str]:
     return " ".join(sentences[:-1]), sentences[-1]
 
 
-def refuse_bad(bad: Sequence[BadRow], listed: Path) -> None:
-    """Refuse a set with bad rows, all of which are told.
+def refuse_bad(
+    splits: Mapping[str, Sequence[Question]], bad: Sequence[BadRow], stop: bool, listed: Path | None = None
+) -> None:
+    """Refuse a set with bad rows, all of which are told, or with a split that they leave without a question.
 
     Args:
-        listed: the file that has them all
+        stop: whether bad rows are refused where every split has questions
+        listed: the file that has all of them
 
     Raises:
-        ValueError: there are any; a line each for the first few.
+        ValueError: it is such a set; a line each for the first few rows.
     """
-    if not bad:
+    empty = [split for split, questions in splits.items() if not questions]
+    if not empty and not (bad and stop):
         return
-    if len(bad) == 1:
-        raise ValueError(f"{bad[0]} (data.on_bad_row: drop leaves such rows out)")
-    lines = [str(row) for row in bad[:SHOWN]]
-    more = f"{len(bad)} bad rows; all are in {listed}"
-    raise ValueError("\n".join([*lines, f"{more}; mend them, or leave them out with data.on_bad_row: drop"]))
+    lines = [shorten(str(row), LONGEST) for row in bad[:SHOWN]]
+    if len(bad) == 1 and not empty:
+        lines[0] += " (data.on_bad_row: drop leaves such rows out)"
+    if len(bad) > 1:
+        advice = f"they leave no question of {' and '.join(empty)}; mend them" if empty else MEND
+        lines.append(f"{len(bad)} bad rows{f'; all are in {listed}' if listed else ''}; {advice}")
+    raise ValueError("\n".join(lines))
 
 
 def count_faults(bad: Iterable[BadRow]) -> dict[str, int]:
@@ -179,25 +186,35 @@ def count_faults(bad: Iterable[BadRow]) -> dict[str, int]:
 
 def _kind(fault: str) -> str:
     """Return a short name of a fault, for counts: a key of the metrics."""
-    for start, name in _KINDS.items():
-        if start in fault:
-            return name
-    return "other"
+    return next(name for start, name in _KINDS.items() if re.match(start, fault, re.DOTALL))
 
 
-_KINDS = {  # by what only its sentence holds
-    "more than once": "answer_twice",
-    "is none of the choices": "answer_unknown",
-    "ids must differ": "id_repeated",
-    "one kind in a set": "other_kind",
+_KINDS = {  # by how its sentence begins; what was found in the row stands behind that, or in quotes
     "not JSON": "not_json",
-    "stands twice": "key_twice",
-    "unknown field": "unknown_field",
-    "no field": "field_missing",
-    "is empty": "empty",
-    "answer": "answer",
-    "choices": "choices",
+    "not UTF-8": "not_utf8",
+    "found ": "not_json",
+    "nested too deep|.{7}is half a character": "unreadable",
+    "the key ": "key_twice",
+    "unknown field ": "unknown_field",
+    "no field ": "field_missing",
+    "id .* ids must differ": "id_repeated",
+    "id ": "id",
+    "is a free-text|has options": "other_kind",
+    "the question|question ": "question",
+    "context ": "context",
+    "rationales ": "rationales",
+    "the answer .* more than once$": "answer_twice",
+    "answer .* is none of the choices |the answer's label|answer .* must hold one of": "answer_unknown",
+    "answer ": "answer",
+    r"\d+ choices|choices? ": "choices",
+    "labels ": "labels",
+    "": "other",
 }
+
+
+def shorten(text: str, longest: int) -> str:
+    """Return a text of at most so many characters."""
+    return text if len(text) <= longest else f"{text[: longest - 4]} ..."
 
 
 def _without(text: str, start: str) -> str:

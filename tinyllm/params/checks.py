@@ -43,6 +43,9 @@ def _check_hub(hub: Hub) -> Iterable[tuple[tuple[str, ...], str]]:
     if columns.choices is None and columns.labels is not None:
         where = ("data", "hub", "columns", "labels")
         yield where, f"is {columns.labels}, but choices is null: free text has no labels; set it to null, too"
+    for name in columns.rationales:
+        if not TEACHER_NAME.fullmatch(name):
+            yield ("data", "hub", "columns", "rationales", name), f"is no name of a teacher; {TEACHER_NAMES}"
 
 
 def _check_teachers(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:

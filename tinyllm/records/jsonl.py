@@ -41,21 +41,17 @@ def parse_lines(lines: Iterable[bytes], path: Path | str) -> Iterator[tuple[int,
 
 
 def parse_each_line(lines: Iterable[bytes], path: Path | str) -> Iterator[tuple[int, dict | ValueError]]:
-    """Do what `parse_lines` does, but yield the error of a line that is no JSON object, or has a key twice.
-
-    Raises:
-        ValueError: a line is not UTF-8; the message names file and line.
-    """
+    """Do what `parse_lines` does, but yield the error of a line that it refuses, or that has a key twice."""
     start = 0
     for number, line in enumerate(lines, start=1):
-        text = _decode(line, path, start)
-        start += len(line)
-        text = text.removeprefix("\ufeff") if number == 1 else text
-        if text.strip():
-            try:
+        try:
+            text = _decode(line, f"{path}:{number}", start)
+            text = text.removeprefix("\ufeff") if number == 1 else text
+            if text.strip():
                 yield number, parse_line(text, f"{path}:{number}", _refuse_doubles)
-            except ValueError as error:
-                yield number, error
+        except ValueError as error:
+            yield number, error
+        start += len(line)
 
 
 class _KeyTwice(ValueError):

@@ -8,30 +8,50 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
 
 import regex
 
 from tinyllm.records.questions import Question, ascii_words
 
-_PROSE = re.compile(r"[A-Za-z\s.,?!:;'\"()-]*")  # ASCII without digits, operators and other signs
-_SPACED_HYPHEN = re.compile(r"(?<![A-Za-z])-|-(?![A-Za-z])")  # may be a minus: x - y
-_DASHES = str.maketrans(dict.fromkeys("−‐‑‒–—﹣－", "-"))
-_POWERS = str.maketrans({sign: f"^{digit}" for digit, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")})  # 10² is not 102
-_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
-_INVISIBLE = regex.compile(r"[\p{Cf}\uFE00-\uFE0F]+")  # joiners and variation selectors
-_TOKEN = regex.compile(
-    r"""
-      (?<![\w.])\.?\p{Nd}+(?:[.:]\p{Nd}+)*(?![\p{L}\p{M}])   # 12 | 1.5 | .5 | 3:30
-    | _+
-    | [\p{L}\p{M}\p{N}]+                                    # a word, or x2
-    | [\p{S}--[`´]]                                         # an operator, a currency, an emoji
-    | [%&@\#*/\\!^(){}\[\]-]                                # some of these are kept, see `_kept`
-    """,
-    regex.VERBOSE | regex.VERSION1,
+_PROSE = re.compile(r"[A-Za-z\s.,?:;'\"-]*")  # ASCII without digits, brackets, operators and other signs
+_MINUS = re.compile(r"(?<![A-Za-z])-|-(?![A-Za-z])|\b[A-Za-z]-[A-Za-z]\b")  # a hyphen that may be one: x - y, x-y
+_DASHES = str.maketrans(
+    {**dict.fromkeys("−‐‑‒–﹣－", "-"), "—": " - ", "≠": "!=", "≤": "<=", "≥": ">=", "⁄": "/", "∕": "/"}
 )
-_SIGN = regex.compile(r"[\p{S}%*/^-]")
-_MEANING = frozenset("%&@#\\^")  # punctuation that tells questions apart wherever it is
+_ACCENT = re.compile("[´ʼ]")  # typed for an apostrophe
+_POWER = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]+")  # 10² is not 102
+_MIXED = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞])")  # 1½ is not 11/2
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_BLANK = re.compile("__+")
+# Joiners, marks of direction and variation selectors are not seen. Between two emoji a joiner makes another one, and the
+# letters of a flag, U+E0020 to U+E007F, name its country.
+_INVISIBLE = regex.compile(
+    r"(?!(?<=[\p{S}\uFE0F])\u200D(?=\p{S}))[\p{Cf}\uFE00-\uFE0F--[\U000E0020-\U000E007F]]", regex.V1
+)
+_TOKEN = r"""
+    [ ]?(                                                       # taken along: a search that starts at a space is slow
+      [{L}][{W}]*                                               # a word
+    | (?<![{W}_.])\.?[{N}]+(?:[.:][{N}]+)*(?![{L}])             # 12 | 1.5 | .5 | 3:30
+    | [{W}]+                                                    # 2nd
+    | [{S}%&@\#\\/_]                                            # an operator, a currency, an emoji
+    | !(?==) | (?<=[{N})])!                                     # != | 5! but not Ice!
+    | (?<=[{W})\]}}])\*+(?=[{W}(\[{{-]) | (?<=[ ])\*+(?=[ ]?[{N}(]|[ ][{W}]) | (?<=[{N})])\*+(?=[ ][{W}(])  # 2*3
+    | (?<=[ ])-(?=[ ][^\s.?!])                                  # x - y
+    | (?<![{W}])-(?=\.?[{N}] | [{L}](?![{L}]) | [(\[{{])        # -3 | -x | -(x + y)
+    | (?<=[{N})\]}}])-(?=[ ]?(?:\.?[{N}]|[(\[{{-]) | [{L}](?![{L}]))  # 3-2 | )-x but not 3-year
+    | (?<=(?<![{W}])[{L}])-(?=\.?[{N}] | [(\[{{] | [{L}](?![{L}]))  # x-3 | x-y but not e-mail
+    | (?<=(?<![{W}])[{L}])-- | --(?=[{L}](?![{L}]))             # i-- | --i
+    | (?<=[{W}])[(\[{{]                                         # f(x)
+    | [(){{}}\[\]](?=[ ]?(?:\.?[{N}]|[{S}%*/-])) | (?<=[{S}{N}%*/-])[(){{}}\[\]] | (?<=[{S}{N}%*/-][ ])[(){{}}\[\]]
+    )
+"""
+_ASCII_TOKEN = re.compile(_TOKEN.format(L="a-z", W="a-z0-9", N="0-9", S="$+<=>^|~"), re.VERBOSE)
+_ANY_TOKEN = regex.compile(
+    _TOKEN.format(
+        L=r"\p{L}\p{M}", W=r"\p{L}\p{M}\p{N}", N=r"\p{Nd}", S=r"\$+<=>\^|~[\p{S}--[`´]]\u200D\U000E0020-\U000E007F"
+    ),
+    regex.VERBOSE | regex.V1,
+)
 
 
 def question_key(question: Question) -> str:
@@ -41,37 +61,15 @@ def question_key(question: Question) -> str:
 
 def same_text_key(text: str) -> str:
     """Return what is left of a text when all goes that does not tell it apart from another."""
-    if _PROSE.fullmatch(text) and not _SPACED_HYPHEN.search(text):
+    if _PROSE.fullmatch(text) and not _MINUS.search(text):
         return " ".join(ascii_words(text))
-    folded = unicodedata.normalize("NFKC", text.translate(_POWERS)).casefold().translate(_DASHES)
-    folded = _THOUSANDS.sub("", _INVISIBLE.sub("", folded))
-    tokens = ["_" if token[0] == "_" else token for token in _TOKEN.findall(folded)]
-    return " ".join(token for place, token in enumerate(tokens) if _kept(tokens, place))
+    token, folded = (_ASCII_TOKEN, text.lower()) if text.isascii() else (_ANY_TOKEN, _fold(text))
+    folded = _THOUSANDS.sub("", _BLANK.sub("_", " ".join(folded.split())))
+    return " ".join(token.findall(folded))
 
 
-def drop_leaks(train: Sequence[Question], held_out: Iterable[Question]) -> list[Question]:
-    """Return the questions of train whose key is that of no held-out question."""
-    leaked = {question_key(question) for question in held_out}
-    return [question for question in train if question_key(question) not in leaked]
-
-
-def _kept(tokens: Sequence[str], place: int) -> bool:
-    """Tell whether a token counts; a hyphen, a slash, a bracket or an exclamation mark does in a formula alone."""
-    token = tokens[place]
-    if token.isalnum() or len(token) > 1 or token in _MEANING or token not in "*/!-(){}[]":
-        return True
-    before = tokens[place - 1] if place else ""
-    behind = tokens[place + 1] if place + 1 < len(tokens) else ""
-    if token == "!":
-        return before[-1:].isdecimal() or before == ")"
-    if token == "-":
-        left = not before or _is_operand(before) or bool(_SIGN.match(before))
-        return left and (_is_operand(behind) or bool(behind and _SIGN.match(behind)))
-    if token in "*/":
-        return (_is_operand(before) or before in ")]}") and (_is_operand(behind) or behind in "([{")
-    return any(side[:1].isdecimal() or bool(_SIGN.match(side)) for side in (before, behind) if side)
-
-
-def _is_operand(token: str) -> bool:
-    """Tell whether a token is a number, a variable such as `x`, or a bracket of a formula."""
-    return token[:1].isdecimal() or token[:1] == "." or (len(token) == 1 and (token.isalpha() or token in "()[]{}"))
+def _fold(text: str) -> str:
+    """Return the text in lower case, each sign in one form, without what is not seen."""
+    apart = _MIXED.sub(" ", _POWER.sub(r"^\g<0>", _ACCENT.sub("'", text)))
+    seen = _INVISIBLE.sub("", unicodedata.normalize("NFKC", apart).casefold().translate(_DASHES))
+    return unicodedata.normalize("NFKC", seen)  # casefold may take a letter apart
