@@ -22,7 +22,8 @@ WORKER = """
 import sys, time
 from itertools import islice
 from pathlib import Path
-from tinyllm.corpus.assemble import audit_question
+import importlib
+assemble = importlib.import_module("tinyllm.corpus.assemble")  # the face has a function of that name
 from tinyllm.corpus.metrics import CorpusMetrics
 from tinyllm.params.load import load_params
 from tinyllm.records.questions import read_questions
@@ -30,13 +31,15 @@ from tinyllm.records.rationales import read_rationales
 
 folder, count = Path(sys.argv[1]), int(sys.argv[2])
 files = sorted((folder / "data/rationales").glob("*.jsonl"))
-rows = {file.stem: {row["id"]: [row] for row in read_rationales(file)} for file in files}
+several = hasattr(assemble, "FindRationales")  # a question's rationales come as a list; older checkouts have one or None
+rows = {file.stem: {row["id"]: [row] if several else row for row in read_rationales(file)} for file in files}
 questions = read_questions(folder / "data/questions/train.jsonl")[: count // len(rows)]
 limits = load_params(Path("params.yaml")).corpus.audit  # the checkout's own
 metrics = CorpusMetrics(["train"], rows)
 start = time.process_time()
 for question in questions:
-    metrics.add(audit_question(question, "train", {name: by_id.get(question.id, []) for name, by_id in rows.items()}, limits))
+    said = {name: by_id.get(question.id, [] if several else None) for name, by_id in rows.items()}
+    metrics.add(assemble.audit_question(question, "train", said, limits))
 print(len(questions) * len(rows) / (time.process_time() - start))
 """
 

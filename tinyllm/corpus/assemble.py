@@ -129,17 +129,20 @@ def _check_names(teachers: Iterable[str]) -> None:
 
 def _judge(rows: Sequence[dict], question: ParsedQuestion, limits: Audit, thinking: Thinking) -> list[Verdict]:
     """Return the verdict on each sample; of a question without any, one that it is missing."""
-    verdicts = [_verdict(row, question, limits, thinking) for row in rows] or [Verdict("missing")]
+    if not rows:
+        return [Verdict("missing")]
+    verdicts = [_verdict(row, question, limits, thinking) for row in rows]
     if len(rows) == 1:
         return verdicts
-    return [
-        replace(verdict, sample=row.get("sample")) for verdict, row in zip(verdicts, rows, strict=False)
-    ] or verdicts
+    return [replace(verdict, sample=row.get("sample")) for verdict, row in zip(verdicts, rows, strict=True)]
 
 
 def _chosen(samples: Sequence[Verdict]) -> Verdict:
+    """Return the verdict on the first sample that passed, with the others that did; on the first where none passed."""
     passed = [sample for sample in samples if sample.status == "ok"]
-    return replace(passed[0], alternatives=tuple(passed[1:])) if passed else samples[0]
+    if len(passed) < 2:
+        return passed[0] if passed else samples[0]
+    return replace(passed[0], alternatives=tuple(passed[1:]))
 
 
 def _verdict(row: dict, question: ParsedQuestion, limits: Audit, thinking: Thinking) -> Verdict:

@@ -26,7 +26,7 @@ def find_fault(rationale: ParsedRationale, question: ParsedQuestion, limits: Aud
         return "too_short"
     if not _is_prose("".join(words), question):
         return "not_prose"
-    if _is_repetitive(rationale.text, limits.min_distinct):
+    if _is_repetitive(rationale.text, len(words), limits.min_distinct):
         return "repetitive"
     if len(words) > limits.max_words:
         return "too_long"
@@ -70,20 +70,22 @@ def _is_english(text: str) -> bool:
     return not STOP_WORDS.isdisjoint(plain_words(text))
 
 
-def _is_repetitive(text: str, least: float) -> bool:
+def _is_repetitive(text: str, count: int, least: float) -> bool:
     """Tell whether fewer than this share of a text's runs of four words are different ones.
 
     Every word that is new begins a new run, so that most texts need no more than a look at their words.
+
+    Args:
+        count: of the text's words
     """
-    lower = text.lower()
-    words = running_words(lower)
-    runs = len(words) - RUN + 1
+    lower, runs = text.lower(), count - RUN + 1
+    bare = lower
     for stop in STOPS:
-        lower = lower.replace(stop, "")
-    if runs <= 0 or len(set(running_words(lower))) - RUN + 1 >= least * runs:
+        bare = bare.replace(stop, "")
+    if runs <= 0 or len(set(running_words(bare))) - RUN + 1 >= least * runs:
         return False
-    bare = [word.strip(STOPS) for word in words]
-    return len(set(zip(*(bare[start:] for start in range(RUN)), strict=False))) < least * runs
+    words = [word.strip(STOPS) for word in running_words(lower)]
+    return len(set(zip(*(words[start:] for start in range(RUN)), strict=False))) < least * runs
 
 
 def _copies(sentences: Iterable[str], shown: Sequence[str]) -> bool:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from tinyllm.parsing.sentences import LABEL, NUMBER, is_finished, split_sentences
+from tinyllm.parsing.words import holds
 from tinyllm.records.questions import normalise
 
 # A teacher that has finished goes on with the next exam question, another's turn, a chapter heading, code or LaTeX.
@@ -126,7 +127,7 @@ def clean_once(text: str) -> list[str]:
 
 def _end_of_rationale(text: str) -> int:
     """Return where the text goes on with something else, its length where it does not."""
-    within = _WITHIN.search(text) if any(sign in text for sign in _WITHIN_SIGNS) else None
+    within = _WITHIN.search(text) if holds(text, _WITHIN_SIGNS) else None
     end = within.start() if within else len(text)
     start = 0
     while start < end and not _NEXT_LINE.match(text, start):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
 
+from tinyllm.parsing.words import holds
 from tinyllm.records.exact_match import ascii_numbers
 
 GOOD = (
@@ -127,14 +127,6 @@ _WITHIN_SIGNS = (" so ", " so,", " thus", " hence", " therefore", " consequently
 def may_conclude(line: str) -> bool:
     """Tell whether a line, in lower case, may hold a conclusion that begins with `so` or its like."""
     return line.partition(" ")[0].rstrip(",.:;!—-") in _FIRST_WORDS or holds(line, _WITHIN_SIGNS)
-
-
-def holds(text: str, signs: Iterable[str]) -> bool:
-    """Tell whether one of the signs is in a text."""
-    for sign in signs:  # noqa: SIM110  # `any` over a generator takes three times as long
-        if sign in text:
-            return True
-    return False
 
 
 _MARKUP = re.compile(r"[*_`\\$#<{>]|^- ", re.MULTILINE)

@@ -24,15 +24,16 @@ from tinyllm.parsing.conclusions import (
     TAIL_SIGNS,
     TEXT_IS,
     WEAKLY_IS,
-    holds,
     may_conclude,
     needs_plain,
     plain_text,
 )
 from tinyllm.parsing.question import BEFORE_TEXT, SLACK, ParsedQuestion, bare_line, bare_option, bare_text
+from tinyllm.parsing.words import holds
 from tinyllm.records.exact_match import NUMBER, is_number, normal_answer, number_value
 from tinyllm.records.questions import LETTERS
 
+_ALL_SIGNS = (*SIGNS, *FOREIGN_SIGNS)
 AROUND = 24  # characters that may stand around an option alone in its line, such as `**Option (b)**: `
 SEVERAL = -1  # in place of an option's index: two in one breath, which commits to none
 MOST_WORDS = 5  # of an answer whose gold text has fewer; more are a sentence, such as `The answer is hidden in ...`
@@ -296,15 +297,19 @@ def _bare_option(lines: Sequence[str], question: ParsedQuestion) -> Stated | Non
         only = _read_bare(lines[0], question)
         alone = _index_of(bare_option(lines[0]).rstrip(_TAIL), question.answers) if only is None else only
         return None if alone is None else Stated(alone, whole=True)
-    read = [_read_bare(line, question) for line in lines]
-    labelled = [_labelled(line, question) for line in lines]
-    options = {option for option in (*read, *labelled) if option is not None}
-    if len(options) != 1:
+    if not lines:
         return None
-    if read[-1] is not None:
-        return Stated(read[-1], whole=True)
-    first = labelled[0] if read[0] is None else read[0]
-    return None if first is None else Stated(first, whole=False)
+    last, first = _read_bare(lines[-1], question), _begun(lines[0], question)
+    found = first if last is None else last
+    if found is None or any(_begun(line, question) not in (None, found) for line in lines):
+        return None
+    return Stated(found, whole=last is not None)
+
+
+def _begun(line: str, question: ParsedQuestion) -> int | None:
+    """Return the option that a line holds alone, or whose letter it begins with."""
+    alone = _read_bare(line, question)
+    return _labelled(line, question) if alone is None else alone
 
 
 def _labelled(line: str, question: ParsedQuestion) -> int | None:
