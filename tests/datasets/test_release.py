@@ -68,6 +68,8 @@ def rationales_of(text: object, question: Question = MOON) -> list[str | None]:
         (f"{ASKED} It shines.", " llama rationale: So.", [f"{ASKED} It shines.", "So."]),
         ("It shines.", "\nA: Let's think step by step. llama rationale: So.", ["It shines.", "So."]),
         ("It shines.", "\nA: Let's think step by step.", ["It shines.", "missing"]),
+        ("It shines.", "\nA:Let's think step by step. llama rationale: So.", ["It shines.", "So."]),
+        ("It shines.", "A:Let's think step by step.llama rationale:So.", ["It shines.", "So."]),
     ],
 )
 def test_a_string_is_taken_apart(t5: str, llama: str, expected: list[str] | None) -> None:
@@ -304,3 +306,29 @@ def test_obqa_and_arc_leak_as_many_questions_as_known() -> None:
         leaks[name] = sum(question_key(question) in train for question in load_questions(name, "test"))
         repeats[name] = len(rows) - len(train)
     assert (leaks, repeats) == ({"obqa": 23, "arc": 7}, {"obqa": 129, "arc": 1})
+
+
+@pytest.mark.parametrize(
+    "change", [("(b) the moon\n\nQ:", "(b)the moonQ:"), ("\n", ""), ("? Answer", "?Answer"), (" ", "  ")]
+)
+def test_white_space_never_decides(change: tuple[str, str]) -> None:
+    text = f"It shines. {GOLD}\n\n{ASKED}\nA:Let's think step by step. llama rationale: It glows."
+    assert [said and " ".join(said.split()) for said in rationales_of(text.replace(*change))] == [
+        "It shines.",
+        "It glows.",
+    ]
+
+
+def test_a_file_of_which_many_rows_do_not_fit_is_told_with_the_first(toy: Toy) -> None:
+    for split, count in (("train", 20), ("valid", 1), ("test", 1)):
+        toy.add(f"arc/arc_{split}.json", json.dumps([row(number) for number in range(count)]))
+    whole = "It is. Thus, the answer is (a) it is\n\nQ: Is {} odd?\nAnswer Choices:\n(a) it is\n(b) it is not"
+    texts = [whole.format(number) for number in range(20)]
+    toy.add("arc/llm/train_CoT_0.json", json.dumps([*texts[:6], "Of another question.", *texts[7:]]))
+    toy.add("arc/llm/valid_CoT_0.json", json.dumps([whole.format(0)]))
+    assert load_release("arc").notes == []
+    toy.add("arc/llm/train_CoT_0.json", json.dumps([*texts[:6], "Of another question.", "Again.", *texts[8:]]))
+    (note,) = load_release("arc").notes
+    assert (
+        note == "datasets/arc/llm/train_CoT_*.json: 2 of 20 rows do not fit their questions, the first that of train-6"
+    )

@@ -33,7 +33,8 @@ JOINED = ("pubmedqa", "bioasq")  # here the release's one string holds the conte
 
 TRIGGER = "Let's think step by step."
 # What may follow the options; a trigger comes first in ARC's test strings (of the sets at hand): the prompt's own end.
-REST = re.compile(rf"(\s*A:\s*{re.escape(TRIGGER)})?(\s*llama\s+rationale:(?P<llama>.*)|\s*)", re.DOTALL)
+_SPACED_TRIGGER = r"\s*".join(map(re.escape, TRIGGER.split()))
+REST = re.compile(rf"(\s*A:\s*{_SPACED_TRIGGER})?(\s*llama\s*rationale:(?P<llama>.*)|\s*)", re.DOTALL)
 UNPARSABLE = 0.05  # of the rows of a file; more are told
 
 
