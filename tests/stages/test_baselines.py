@@ -129,10 +129,10 @@ SOFT = ["student.tuning=prompt", "student.origin=local", "student.model=kept/tra
 BASELINES = {
     "inference only": Baseline(["train.epochs=0"], TRAINED, is_inference_only),
     "answers only": Baseline(["loss.alpha=0.0"], TRAINED, is_answers_only),
-    "one teacher": Baseline(["corpus.teachers=[signs]"], ["assemble", *TRAINED], is_one_teacher),
+    "one teacher": Baseline(["corpus.teachers=[signs]"], ["download", "assemble", *TRAINED], is_one_teacher),
     "distilling step by step": Baseline(
         ["corpus.teachers=[signs]", "prompt.teacher_forcing=false"],
-        ["query@signs", "exam@signs", "assemble", *TRAINED],
+        ["download", "query@signs", "exam@signs", "assemble", *TRAINED],
         is_step_by_step,
     ),
     "standard KD": Baseline(

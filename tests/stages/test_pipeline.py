@@ -159,7 +159,7 @@ def test_queued_experiments_run_the_same_stages(clone: Clone) -> None:
     """Each runs in a temporary folder that holds what is committed and cached, and nothing else."""
     expected = {
         "weight": ("loss.alpha=0.2", ["train@1", "score", "report"]),
-        "none": ("corpus.teachers=[]", ["assemble", "train@1", "score", "report"]),
+        "none": ("corpus.teachers=[]", ["download", "assemble", "train@1", "score", "report"]),
     }
     for experiment, (change, _) in expected.items():
         clone.dvc("exp", "run", "--queue", "--name", experiment, "-S", change, "-S", "train.seeds=[1]")

@@ -27,12 +27,10 @@ THINKING = (
     "reasoning",
     "thinking",
 )  # where servers put it: vLLM and DeepSeek, Ollama and OpenRouter
-_SUFFIX = (
-    re.compile(  # what a name may have besides the requested one: a date, a version, a quantisation, a file's ending
-        r"[-_.:@ ](?:v?\d+(?:\.\d+)*[kb]?|latest|preview|exp|gguf|safetensors|q\d|k|[sml]|xs|bf?16|fp?\d+|int\d"
-        r"|awq|gptq|mlx|\d+bit|free|default)",
-        re.IGNORECASE,
-    )
+_SUFFIX = re.compile(  # what a name may have besides the requested one: a date, a version, a quantisation, a file's ending
+    r"[:@][\w.-]+|[-_. ](?:v?\d+(?:\.\d+)*[kb]?|latest|preview|exp|gguf|safetensors|q\d|k|[sml]|xs|bf?16|fp?\d+|int\d"
+    r"|awq|gptq|mlx|\d+bit|free|default)",
+    re.IGNORECASE,
 )
 
 
