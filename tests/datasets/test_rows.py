@@ -164,3 +164,11 @@ def test_all_bad_rows_are_told_at_once_or_left_out_and_counted(
     assert (metrics["train"], metrics["bad_rows"]) == (1, 18)
     assert metrics["faults"] == {name: [name for _, _, name in BAD].count(name) for _, _, name in BAD}
     assert len(read_jsonl(tmp_path / "data/bad_rows.jsonl")) == 18
+
+
+def test_the_kind_of_a_set_is_that_of_most_rows(tmp_path: Path) -> None:
+    odd = {"id": "0", "question": "Which one?", "answer": "a fish"}
+    loaded = load_folder(own(tmp_path / "own", odd, *({**GOOD, "id": str(number)} for number in range(1, 4))))
+    assert [question.id for question in loaded.splits["train"]] == ["1", "2", "3"]
+    (bad,) = loaded.bad
+    assert (bad.row, bad.fault.startswith("is a free-text question, but row 2 has options")) == (1, True)

@@ -54,32 +54,46 @@ def read_rows(path: Path | str) -> Iterator[Numbered]:
 def sift(rows: Iterable[Numbered], source: str) -> tuple[dict[int, Question], list[BadRow]]:
     """Return the questions by row, and the rows that are none: by themselves, or by an id or kind that does not fit the others.
 
+    The kind of a set, options or free text, is that of most of its rows.
+
     Raises:
         ValueError: there is no row at all.
     """
-    questions: dict[int, Question] = {}
+    parsed: dict[int, Question] = {}
     bad: list[BadRow] = []
-    ids: dict[str, int] = {}
-    start = number = 0
+    number = 0
     for number, row in rows:
-        where = f"{source}:{number}"
         if isinstance(row, BadRow):
             bad.append(row)
             continue
+        where = f"{source}:{number}"
         try:
-            question = parse_question_row(row, where)
-            start = start or number
-            if questions and question.free != questions[start].free:
-                raise other_kind(question, where, start)
-            if ids.setdefault(question.id, number) != number:
-                raise repeated_question(question.id, where, f"row {ids[question.id]}")
+            parsed[number] = parse_question_row(row, where)
         except ValueError as error:
             bad.append(BadRow(source, number, _without(str(error), f"{where}: ")))
-            start = start if questions else 0
-            continue
-        questions[number] = question
     if not number:
         raise ValueError(f"{source}: no questions; at least 1 is needed")
+    questions, unfit = _fitting(parsed, source)
+    return questions, sorted([*bad, *unfit], key=lambda row: row.row)
+
+
+def _fitting(parsed: dict[int, Question], source: str) -> tuple[dict[int, Question], list[BadRow]]:
+    """Return the questions of the most frequent kind with ids of their own, and the rows of the others."""
+    kinds = Counter(question.free for question in parsed.values())
+    first = {question.free: number for number, question in reversed(parsed.items())}  # row of each kind
+    free = max(kinds, key=lambda kind: (kinds[kind], -first[kind]), default=False)
+    questions: dict[int, Question] = {}
+    bad: list[BadRow] = []
+    ids: dict[str, int] = {}
+    for number, question in parsed.items():
+        where = f"{source}:{number}"
+        error = other_kind(question, where, first[free]) if question.free != free else None
+        if error is None and ids.setdefault(question.id, number) != number:
+            error = repeated_question(question.id, where, f"row {ids[question.id]}")
+        if error is None:
+            questions[number] = question
+        else:
+            bad.append(BadRow(source, number, _without(str(error), f"{where}: ")))
     return questions, bad
 
 
