@@ -54,6 +54,7 @@ def _check_teachers(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
         if not TEACHER_NAME.fullmatch(name):
             yield ("teachers", name), f"is no name; {TEACHER_NAMES}"
         yield from _check_samples(name, params.teachers[name])
+        yield from _check_addresses(name, params.teachers[name])
     for name, times in Counter(used).items():
         where = ("corpus", "teachers")
         if times > 1:
@@ -77,6 +78,17 @@ def _check_samples(name: str, teacher: Teacher) -> Iterable[tuple[tuple[str, ...
     if teacher.samples > 1 and not teacher.temperature:
         where = ("teachers", name, "samples")
         yield where, f"is {teacher.samples}, but at temperature 0.0 all are the same; raise that, or set samples to 1"
+
+
+def _check_addresses(name: str, teacher: Teacher) -> Iterable[tuple[tuple[str, ...], str]]:
+    if not isinstance(teacher, ServerTeacher):
+        return
+    where = ("teachers", name, "url")
+    if teacher.api == "batch" and len(teacher.urls) > 1:
+        yield where, f"has {len(teacher.urls)} addresses, but api batch asks one; give one, or set api to chat"
+    for url, times in Counter(url.rstrip("/") for url in teacher.urls).items():
+        if times > 1:
+            yield where, f"has {url} {times} times; addresses must differ"
 
 
 def _check_student(student: Student) -> Iterable[tuple[tuple[str, ...], str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +39,15 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
 def settings(url: Any, **changes: Any) -> ServerTeacher:
     values = {
         "backend": "server", "url": url, "model": "toy-model", "api": "chat", "key_variable": "TOY_KEY",
-        "context_tokens": 4096, "max_new_tokens": 128, "temperature": 0.0, "seed": None,
+        "context_tokens": 8192, "max_new_tokens": 128, "temperature": 0.0, "seed": None,
         "price": Price(prompt=0.0, completion=0.0), "parameters": None,
     }  # fmt: skip
     return ServerTeacher(**values | changes)
 
 
-def ask(url: Any, count: int = 3, **changes: Any) -> list[Generation | Failure]:
-    backend = Server(settings(url, **changes), RUNTIME, "toy")
+def ask(url: Any, count: int = 3, concurrency: int = 4, retries: int = 2, **changes: Any) -> list[Any]:
+    runtime = RUNTIME.model_copy(update={"concurrency": concurrency, "retries": retries})
+    backend = Server(settings(url, **changes), runtime, "toy")
     prompts = [Prompt("", f"Why {number}?") for number in range(count)]
     return [outcome for _, outcome in sorted(backend.generate(prompts, lambda index: True), key=lambda pair: pair[0])]
 
@@ -114,6 +116,11 @@ TEXTS: list[tuple[str, Manner, dict[str, Any], str]] = [  # whose manner, what i
     ("TGI: eos_token", lambda _: chat(SAID, finish="eos_token"), {}, SAID),
     ("Together: eos", lambda _: chat(SAID, finish="eos"), {}, SAID),
     ("Groq: no usage", lambda _: whole({"model": "toy-model", "choices": [{"message": {"content": SAID}, "finish_reason": "stop"}]}), {}, SAID),
+    ("Gemini: a limit of requests a minute", once(whole([{"error": {"code": 429, "message": "You exceeded your current quota, please check your plan and billing details.", "status": "RESOURCE_EXHAUSTED", "details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "0.02s"}]}}], 429), chat(SAID)), {}, SAID),
+    ("OpenRouter: a provider's error as a choice, once", once(whole({"model": "toy-model", "choices": [{"error": {"code": 502, "message": "Provider returned error"}, "finish_reason": "error", "message": {"content": ""}}]}), chat(SAID)), {}, SAID),
+    ("OpenRouter: reasoning in details alone", lambda _: chat(SAID, reasoning_details=[{"type": "reasoning.text", "text": "Hm."}, {"type": "reasoning.encrypted", "data": "x"}]), {}, THOUGHT),
+    ("DeepSeek-R1: a question within its tags", lambda _: chat("<think>\nHm.\nQuestion: is it so?\n</think>\n\n" + SAID + "\nQuestion: and?"), {}, "<think>\nHm.\nQuestion: is it so?\n</think>\n\n" + SAID),
+    ("vLLM: log-probabilities that only letters need", wants("top_logprobs"), {"extra": {"top_logprobs": 5}}, SAID),
     ("LM Studio: streams unless told", wants(stream=False), {"extra": {"stream": False}}, SAID),
     ("SGLang: extra fields", wants(top_k=1), {"extra": {"top_k": 1}}, SAID),
 ]  # fmt: skip
@@ -132,6 +139,12 @@ LINES: list[tuple[str, Manner, dict[str, Any], str]] = [  # and what the line na
     ("o-style", wants("stop"), {}, "set teachers.toy.extra: {stop: null}"),
     ("o-style, a value", lambda _: error(400, "Unsupported value: 'temperature' does not support 0.0 with this model. Only the default (1) value is supported.", param="temperature", code="unsupported_value"), {}, "set teachers.toy.extra: {temperature: null}"),
     ("FastAPI, of ours", lambda _: whole({"detail": "Extra inputs are not permitted: 'top_k'"}, 422), {"extra": {"top_k": 1}}, "see top_k in teachers.toy.extra"),
+    ("TGI, greedy", lambda _: whole({"error": "Input validation error: `temperature` must be strictly positive", "error_type": "validation"}, 422), {}, "set teachers.toy.extra: {temperature: null}"),
+    ("GPT-4o, a longer answer than it writes", lambda _: error(400, "max_tokens is too large: 100000. This model supports at most 16384 completion tokens, whereas you provided 100000.", param="max_tokens"), {}, "lower teachers.toy.max_new_tokens"),
+    ("Mistral, a field of ours", lambda _: whole({"object": "error", "message": {"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]}}, 422), {"seed": 1}, "set teachers.toy.extra: {seed: null}"),
+    ("Gemini, a wrong key", lambda _: whole([{"error": {"code": 400, "message": "API key not valid. Please pass a valid API key.", "status": "INVALID_ARGUMENT"}}], 400), {}, "check the key in TOY_KEY"),
+    ("Anthropic, no money", lambda _: error(400, "Your credit balance is too low to access the Anthropic API."), {}, "check the account"),
+    ("a server that streams more than an answer", lambda _: (200, {}, b'data: {"choices": [{"delta": {"content": "word"}}]}\n\n' * 4000), {}, "set teachers.toy.extra: {stream: false}"),
     ("Azure, key in another header", lambda _: error(401, "Access denied due to invalid subscription key", code="401"), {}, "teachers.toy.key_header: api-key"),
     ("OpenRouter, no money", lambda _: error(402, "This request requires more credits, or fewer max_tokens.", code=402), {}, "check the account"),
     ("OpenRouter, no money in the guise of an answer", lambda _: whole({"error": {"message": "Insufficient credits", "code": 402}}), {}, "check the account"),
@@ -154,6 +167,8 @@ def test_a_manner_that_no_prompt_survives_ends_at_once_in_a_line_that_names_the_
 
 FAILURES: list[tuple[str, Manner, str, str]] = [  # of single prompts: the reason, and what the detail names
     ("Azure's filter", lambda _: error(400, "The response was filtered due to the prompt triggering Azure OpenAI's content management policy.", code="content_filter"), "content_filter", "filtered"),
+    ("OpenRouter's moderation", lambda _: error(403, "Your chosen model requires moderation and your input was flagged.", code=403), "content_filter", "flagged"),
+    ("OpenAI's usage policy", lambda _: error(400, "Invalid prompt: your prompt was flagged as potentially violating our usage policy.", code="invalid_prompt"), "content_filter", "usage policy"),
     ("OpenAI's refusal", lambda _: chat(None, refusal="I cannot help with that."), "refusal", "I cannot help"),
     ("Gemini's filter", lambda _: chat(None, finish="SAFETY"), "content_filter", "filter"),
     ("vLLM's context", lambda _: error(400, "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens.", code=400), "context_too_long", "teachers.toy.context_tokens"),
@@ -198,6 +213,43 @@ def test_extra_is_part_of_the_identity_and_its_limit_the_longest_answer() -> Non
     assert (plain.max_new_tokens, more.max_new_tokens) == (128, 4096)
 
 
+def test_what_json_cannot_hold_is_refused_with_its_key() -> None:
+    for extra, named in (
+        ({"logit_bias": {50256: -100}}, "teachers.toy.extra.logit_bias has the key 50256; allowed is text"),
+        ({"top_p": math.inf}, "teachers.toy.extra.top_p is inf; allowed are finite numbers"),
+    ):
+        with pytest.raises(ValueError) as caught:
+            Server(settings("http://localhost:1/v1", extra=extra), RUNTIME, "toy")
+        assert str(caught.value).startswith(named)
+
+
+def test_an_answer_as_long_as_the_context_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match="teachers.toy.context_tokens: 4096 leaves no room for a prompt before an answer"
+    ):
+        Server(settings("http://localhost:1/v1", context_tokens=4096, extra=GPT5), RUNTIME, "toy")
+
+
+def test_an_address_ends_before_the_path_that_is_put_behind_it() -> None:
+    with pytest.raises(
+        ValueError, match="teachers.toy.url: its path /v1/chat/completions ends in what is put behind it"
+    ):
+        Server(settings("http://localhost:1/v1/chat/completions"), RUNTIME, "toy")
+
+
+def test_what_is_no_answer_costs_what_the_server_counts() -> None:
+    usage = [
+        (chat(""), (5, 7)),
+        (chat("", reasoning_content="Hm."), (5, 7)),
+        (chat(SAID, finish="content_filter"), (5, 7)),
+        (whole({"model": "toy-model", "choices": [{"message": {"content": ""}, "finish_reason": "stop"}]}), None),
+    ]
+    for reply, billed in usage:
+        with serving(lambda _, reply=reply: reply) as place:
+            (outcome,) = ask(place.url, count=1)
+        assert isinstance(outcome, Failure) and (outcome.unanswered, outcome.billed) == (1, billed)
+
+
 # --- the key ---------------------------------------------------------------------------------------------------------
 
 
@@ -211,8 +263,10 @@ def test_a_key_travels_unencrypted_to_this_machine_alone_unless_a_param_says_so(
 
 
 def test_which_hosts_are_this_machine() -> None:
-    assert [is_loopback(host) for host in ("127.0.0.1", "127.8.8.8", "::1", "localhost", "a.localhost")] == [True] * 5
-    assert [is_loopback(host) for host in ("128.0.0.1", "10.0.0.1", "localhost.example", "", "example")] == [False] * 5
+    assert [is_loopback(host) for host in ("127.0.0.1", "127.8.8.8", "::1", "localhost")] == [True] * 4
+    assert [is_loopback(host) for host in ("128.0.0.1", "10.0.0.1", "localhost.example", "a.localhost", "")] == [
+        False
+    ] * 5
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -241,6 +295,48 @@ def test_what_one_address_cannot_answer_another_does() -> None:
         assert [getattr(outcome, "text", outcome) for outcome in ask((dead, place.url), count=30)] == [SAID] * 30
     with serving(lambda _: error(401, "no")) as closed, serving(lambda _: chat(SAID)) as place:
         assert [getattr(outcome, "text", outcome) for outcome in ask((closed.url, place.url), count=30)] == [SAID] * 30
+
+
+def test_an_address_that_was_down_is_asked_again_and_one_that_is_left_is_named(capsys) -> None:
+    """It fails for six requests, while the other answers slowly."""
+    counts = iter(range(1000))
+
+    def restarts(request: Request) -> Reply:
+        return error(500, "starting") if next(counts) < 6 else chat("Back.")
+
+    def slow(request: Request) -> Reply:
+        time.sleep(0.02)
+        return chat("Slow.")
+
+    with serving(restarts) as first, serving(slow) as second:
+        outcomes = ask((first.url, second.url), count=150, retries=1)
+    texts = [getattr(outcome, "text", outcome) for outcome in outcomes]
+    assert set(texts) == {"Back.", "Slow."} and texts.count("Back.") > 20
+    assert f"{first.url}: server_error (HTTP 500 Internal Server Error (starting)); the other addresses go on" in (
+        capsys.readouterr().err
+    )
+
+
+def test_the_query_ends_when_every_address_is_down() -> None:
+    with pytest.raises(ValueError, match="10 prompts in a row got no answer, the last: unreachable"):
+        ask(("http://127.0.0.1:9/v1", "http://127.0.0.1:10/v1"), count=30)
+
+
+def test_an_address_that_waits_holds_nothing_back_from_another() -> None:
+    """What one address failed in passing goes back to it while the other one is told to wait."""
+    busy = whole({"error": {"message": "later"}}, 429, Retry_After="60")
+    seen: list[str] = []
+
+    def flaky(request: Request) -> Reply:
+        seen.append(request.text)
+        return whole({"error": {"message": "passing"}}, 500) if seen.count(request.text) == 1 else chat(SAID)
+
+    with serving(lambda _: busy) as waits, serving(flaky) as place:
+        started = time.monotonic(), time.process_time()
+        outcomes = ask((waits.url, place.url), count=6, concurrency=1)
+        took = time.monotonic() - started[0], time.process_time() - started[1]
+    assert [getattr(outcome, "text", outcome) for outcome in outcomes] == [SAID] * 6
+    assert took[0] < 5.0 and took[1] < 2.0
 
 
 def test_the_query_ends_when_no_address_is_left() -> None:
@@ -275,6 +371,13 @@ def test_the_identity_stands_for_the_address() -> None:
         ("/models/llama-3-8b@main", "/models/llama-3-8b", True),
         ("Llama-3-8B.Q4_K_M.gguf", "llama-3-8b", True),
         ("llama-3-80b", "llama-3-8", False),
+        ("Llama-3-8B-Q8_0-00001-of-00002.gguf", "llama-3-8b", True),
+        ("gemini-2.0-flash-001", "gemini-2.0-flash", True),
+        ("llama-3-70b", "llama-3", False),
+        ("gpt-4.1", "gpt-4", False),
+        ("gpt-4-32k", "gpt-4", False),
+        ("o1-preview", "o1", False),
+        ("gemma-2", "gemma", False),
         ("other", "toy", False),
     ],
 )
@@ -328,6 +431,11 @@ def test_a_completion_tells_it_too_and_a_letter_that_is_not_told_counts_as_the_l
     outcome, request = score(lambda _: reply, api="completions")
     assert isinstance(outcome, Generation) and json.loads(outcome.text) == [-3.0, -0.5]
     assert request.fields["logprobs"] == 20 and request.text.endswith("\n\nAnswer: (")
+
+
+def test_a_server_that_tells_fewer_is_asked_for_fewer() -> None:
+    outcome, request = score(lambda _: letters(("b", -0.5), ("a", -1.0)), extra={"top_logprobs": 5, "stop": None})
+    assert isinstance(outcome, Generation) and (request.fields["logprobs"], request.fields["top_logprobs"]) == (True, 5)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import asyncio
 import heapq
 import math
 import random
+import sys
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ PATIENCE = 1800.0  # s; a prompt that is still pushed back so long after its fir
 GIVE_UP = 10  # prompts in a row without an answer, for reasons that lie not with the prompt: the endpoint is down
 PROMPTS_OWN = ("content_filter", "context_too_long", "refusal", "too_large")
 
-LOST = 3  # attempts in a row that did not reach an address; while another works, it is left alone then
+LOST = 3  # attempts in a row that did not reach an address; while another works, it is tried by one at a time, and ever less
 UNREACHED = ("unreachable", "disconnected", "timeout", "server_error")
 
 Attempt = Callable[[int, str], Coroutine[None, None, Outcome]]
@@ -50,7 +51,8 @@ class Lane:
 class RequestScheduler:
     """Sends prompts through one event loop, which runs only while the caller waits for the next answer.
 
-    Several addresses share the prompts, each at its own pace. One that is lost is left alone while another works.
+    Several addresses share the prompts, each at its own pace. One that is lost is tried now and then while another works; one
+    that refuses everything is asked no more.
     """
 
     def __init__(
@@ -95,11 +97,18 @@ class RequestScheduler:
         return [lane for lane in self._lanes if lane.end is None]
 
     def _free_lane(self, now: float, last: Lane | None) -> Lane | None:
-        """Return the least busy address that is free; after a failure another than the last, if there is one."""
-        lanes = self._open_lanes()
-        others = [lane for lane in lanes if lane is not last] or lanes
-        free = [lane for lane in others if lane.limiter.wait(now) == 0]
-        return min(free, key=lambda lane: lane.limiter.under_way, default=None)
+        """Return the least busy address that is free; after a failure another than the last, if one is free."""
+        free = [lane for lane in self._open_lanes() if self._wait(lane, now) == 0]
+        others = [lane for lane in free if lane is not last] or free
+        return min(others, key=lambda lane: lane.limiter.under_way, default=None)
+
+    def _left_alone(self, lane: Lane) -> bool:
+        return lane.lost >= LOST and any(other.lost < LOST for other in self._open_lanes())
+
+    def _wait(self, lane: Lane, now: float) -> float:
+        """Seconds until a request to an address may start."""
+        tried = self._left_alone(lane) and lane.limiter.under_way > 0
+        return math.inf if tried else lane.limiter.wait(now)
 
     def _start(self, fresh: deque[int], reserve: Callable[[int], bool]) -> None:
         while not self._end:
@@ -133,7 +142,7 @@ class RequestScheduler:
         now, due = self._loop.time(), math.inf
         if not self._end and (self._waiting or (fresh and not self._held)):
             ready = now if fresh and not self._held else self._waiting[0][0]
-            wait = min((lane.limiter.wait(now) for lane in self._open_lanes()), default=math.inf)
+            wait = min((self._wait(lane, now) for lane in self._open_lanes()), default=math.inf)
             due = max(wait, ready - now)
         timer = None if math.isinf(due) else self._loop.call_later(due, self._loop.stop)
         self._loop.run_forever()
@@ -158,9 +167,11 @@ class RequestScheduler:
 
     def _close(self, lane: Lane, why: str) -> None:
         """Send nothing more to an address; without another, the query ends."""
-        lane.end = lane.end or why
+        first, lane.end = lane.end is None, lane.end or why
         if not self._open_lanes():
             self._end = self._end or "; ".join(f"{lane.url}: {lane.end}" for lane in self._lanes)
+        elif first:
+            print(f"{lane.url}: {why}; the other addresses go on", file=sys.stderr, flush=True)
 
     def _retry(self, sent: Sent, lane: Lane, outcome: Retryable, now: float) -> Generation | Failure | None:
         sent.charged += outcome.charged
@@ -172,9 +183,12 @@ class RequestScheduler:
             lane.lost += outcome.reason in UNREACHED
         if outcome.wait is not None:
             lane.limiter.hold(now, outcome.wait)
-        if lane.lost >= LOST and len(self._open_lanes()) > 1 and lane.end is None:
-            self._close(lane, f"{outcome.reason} ({outcome.detail})")
-            counts = False  # the other address is asked anew
+        if self._left_alone(lane):
+            counts = False  # another address is asked anew
+            lane.limiter.hold(now, min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(lane.lost - LOST, 10)))
+            if lane.lost == LOST and not outcome.pushed_back:
+                seen = f"{outcome.reason} ({outcome.detail})"
+                print(f"{lane.url}: {seen}; the other addresses go on", file=sys.stderr, flush=True)
         sent.failed += counts
         if sent.failed > self._retries or (outcome.pushed_back and now - sent.first > PATIENCE):
             tried = f"{sent.failed} attempts" if sent.failed > 1 else "1 attempt"
