@@ -91,6 +91,27 @@ def test_check_ends_in_one_line_for_a_typo(tmp_path: Path, monkeypatch: pytest.M
     assert "did you mean patience?" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("extra: {} ", "extra: {model: other} ", "teachers.endpoint.extra: model cannot be set there"),
+        ("extra: {} ", "extra: {logit_bias: {50256: -100}} ", "teachers.endpoint.extra.logit_bias has the key 50256"),
+        ("8000/v1 ", "8000/v1?key=abc ", "teachers.endpoint.url: host localhost, and something behind ? or #"),
+        ("8000/v1 ", "8000/v1/chat/completions ", "teachers.endpoint.url: its path /v1/chat/completions ends in what"),
+    ],
+)
+def test_check_finds_what_no_server_could_be_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, message: str
+) -> None:
+    text = PARAMS.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    (tmp_path / "params.yaml").write_text(text.replace(old, new), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as error:
+        main(["check"])
+    assert str(error.value).startswith(f"error: {message}") and "\n" not in str(error.value)
+
+
 # --- the answer cache --------------------------------------------------------------------------------------------------------
 
 ANNE = {"backend": "server", "model": "anne/chat-7b"}

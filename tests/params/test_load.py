@@ -110,6 +110,20 @@ PACKED = {
             "student.scratch.witdh: unknown key; did you mean width?",
         ),
         (
+            {
+                "teachers.notes": ENDPOINT.replace("api: chat", "api: batch").replace(
+                    "url: http://localhost:8000/v1", "url: [http://a/v1, http://b/v1]"
+                )
+            },
+            "teachers.notes.url",
+            "teachers.notes.url: has 2 addresses, but api batch asks one; give one, or set api to chat",
+        ),
+        (
+            {"teachers.notes": ENDPOINT.replace("url: http://localhost:8000/v1", "url: [http://a/v1, http://a/v1/]")},
+            "teachers.notes.url",
+            "teachers.notes.url: has http://a/v1 2 times; addresses must differ",
+        ),
+        (
             {"teachers.notes": ENDPOINT.replace("samples: 1", "samples: 3")},
             "teachers.notes.samples",
             "teachers.notes.samples: is 3, but at temperature 0.0 all are the same; raise that, or set samples to 1",

@@ -259,3 +259,18 @@ def test_the_costs_are_those_of_all_answers_and_of_attempts_that_had_none(tmp_pa
     free = live(tmp_path, Memory(stumble))
     free.complete(QUESTIONS[:2])
     assert "money" not in free.costs()
+
+
+def test_what_a_server_counts_for_no_answer_is_what_that_cost(tmp_path: Path) -> None:
+    """Of three prompts of 21 words the heron's has no answer: an attempt of at most 41, and one that is counted."""
+
+    def empty(prompt: Prompt) -> Generation | Failure:
+        if "heron" in prompt.text:
+            return Failure("empty", "the answer is empty", unanswered=2, billed=(30, 4))
+        return Generation("It sleeps.", "stop", 30, 5)
+
+    teacher = live(tmp_path, Memory(empty), price=Price(prompt=1e6, completion=2e6))
+    teacher.complete(QUESTIONS[:3])
+    assert teacher.costs() == {
+        "calls": 2, "calls_prompt_tokens": 60, "calls_completion_tokens": 10, "money": 2 * 40 + 41 + 38,
+    }  # fmt: skip
