@@ -7,8 +7,9 @@ import argparse
 from tinyllm.cli.parsers import Commands
 from tinyllm.datasets import load_set, refuse_bad, stop_at_bad, without_question
 from tinyllm.params.load import load_params
-from tinyllm.params.schema import Params, alpha
+from tinyllm.params.schema import Params, ServerTeacher, alpha
 from tinyllm.teachers.open import recorded_source
+from tinyllm.teachers.server.client import Server
 
 
 def add_parser(commands: Commands) -> None:
@@ -24,6 +25,9 @@ def run(arguments: argparse.Namespace) -> None:
     """
     params = load_params()
     student, train = params.student, params.train
+    for name, settings in params.teachers.items():
+        if isinstance(settings, ServerTeacher):
+            Server(settings, params.runtime, name)  # it refuses what cannot be asked
     teachers = [f"{name} (alpha {alpha(params.loss, name)})" for name in params.corpus.teachers]
     print(f"data      {_own_folder(params) if params.data.dataset == 'jsonl' else params.data.dataset}")
     print(f"teachers  {', '.join(teachers) or 'none'}")

@@ -49,14 +49,24 @@ class Bill:
         self._reserved[index] = number
         return True
 
-    def charge(self, index: int, prompt_tokens: int, completion_tokens: int, unanswered: int, answered: bool) -> None:
+    def charge(
+        self,
+        index: int,
+        prompt_tokens: int,
+        completion_tokens: int,
+        unanswered: int,
+        answered: bool,
+        billed: tuple[int, int] | None = None,
+    ) -> None:
         """Replace the reserved cost by the real one; the caller holds the transaction in which it keeps the answer.
 
         Args:
             unanswered: attempts without an answer; a server may have charged each of them in full.
+            billed: tokens that the server charged the last of these for; None is unknown.
         """
         number = self._reserved.pop(index, None) or self._ledger.adopt(self._keys[index])
-        lost = unanswered * self._highest[index]
+        known = billed is not None and unanswered > 0
+        lost = (unanswered - known) * self._highest[index] + (self._budget.cost(*billed) if billed and known else 0.0)
         money = self._budget.cost(prompt_tokens, completion_tokens) + lost
         if number is not None:
             self._ledger.settle(number, Charge(answered, prompt_tokens, completion_tokens, unanswered, lost, money))

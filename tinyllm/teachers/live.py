@@ -240,7 +240,7 @@ class CachedTeacher:
     ) -> Generation | Failure:
         """Write an outcome and its charge down; return it, or the answer that another process has kept before."""
         if isinstance(outcome, Failure):
-            bill.charge(index, 0, 0, outcome.unanswered, answered=False)
+            bill.charge(index, 0, 0, outcome.unanswered, answered=False, billed=outcome.billed)
             return outcome
         answered = bool(outcome.text.strip())
         bill.charge(index, outcome.prompt_tokens, outcome.completion_tokens, outcome.unanswered, answered=answered)

@@ -75,6 +75,7 @@ class Failure:
     reason: str  # a key in the metrics: a-z, 0-9, _
     detail: str  # one line; never holds a key
     unanswered: int = 0
+    billed: tuple[int, int] | None = None  # tokens of the prompt and the answer, as the server counts the last attempt
 
 
 class UnderWay(ValueError):  # noqa: N818  # what is under way is no error

@@ -20,14 +20,17 @@ from urllib.request import getproxies, proxy_bypass
 
 from tinyllm.console import one_line
 from tinyllm.params.schema import Runtime, ServerTeacher
+from tinyllm.teachers.cache.entry import canonical_json
 from tinyllm.teachers.protocol import STOP, Failure, Generation, Prompt
 from tinyllm.teachers.server.refusals import read_refusal
 from tinyllm.teachers.server.responses import (
     SHOWN,
     Asked,
+    Fatal,
     Outcome,
     Retryable,
-    error_status,
+    billed_tokens,
+    error_of,
     estimate_tokens,
     read_answer,
     read_json,
@@ -41,6 +44,7 @@ LARGEST_FRAME, LARGEST_TOKEN = 65_536, 64  # bytes of a reply: around the answer
 MESSAGE_TOKENS = 8  # what a chat template puts around one message, about
 OWN_FIELDS = ("model", "messages", "prompt", "n", "stream")  # of a request, which `extra` may not say
 LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")  # of an answer, as `extra` may have it
+LETTER_FIELDS = ("logprobs", "top_logprobs")  # of `extra`, which only a request for an option's letter has
 API_VERSION = re.compile(r"api-version=[\w.-]{1,40}")  # Azure's; a date, which may land in the answer cache
 SECRET = 8  # characters; a shorter key is a placeholder such as `none`, and may stand in an answer
 
@@ -63,13 +67,19 @@ class Server:
         self.urls = [checked_url(url) for url in settings.urls]
         self._extra = checked_extra(settings.extra, name)
         self.max_new_tokens = longest_answer(settings)
+        if self.context_tokens is not None and self.max_new_tokens >= self.context_tokens:
+            raise ValueError(
+                f"teachers.{name}.context_tokens: {self.context_tokens} leaves no room for a prompt before an answer of "
+                f"{self.max_new_tokens} tokens; raise it to what the server holds, or lower the limit of an answer"
+            )
+        said = {key: value for key, value in self._extra.items() if key not in LETTER_FIELDS}
         self._key = ""  # read when something is asked: who has every answer in the cache needs none
         self.identity: Mapping[str, object] = {
             "backend": "server",
             "url": settings.identity or self.urls[0],
             **settings.model_dump(include={"model", "api", "temperature", "max_new_tokens", "seed"}),
             "stop": [STOP],
-            **({"extra": self._extra} if self._extra else {}),
+            **({"extra": said} if said else {}),
         }
 
     def count_tokens(self, prompt: Prompt) -> int:
@@ -172,6 +182,8 @@ class Server:
             if len(body) > largest:
                 response.close()  # the rest is not read
                 if response.status == 200:
+                    if isinstance(streamed := read_json(bytes(body), self.name), Fatal):
+                        return streamed
                     return Failure("too_large", f"a reply of more than {largest} bytes", unanswered=1)
                 break
         if response.status == 200:
@@ -185,10 +197,11 @@ class Server:
         reply = read_json(body, self.name)
         if not isinstance(reply, dict):
             return reply
-        status = error_status(reply)
-        if status is None:
-            return self._read_reply(reply, prompt)
-        return self.read_refusal(status, {}, json.dumps(reply).encode())  # an error in the guise of an answer
+        if failed := error_of(reply):
+            status, error = failed
+            return self.read_refusal(status, {}, json.dumps(error).encode())  # an error in the guise of an answer
+        outcome = self._read_reply(reply, prompt)
+        return replace(outcome, billed=billed_tokens(reply)) if isinstance(outcome, Failure) else outcome
 
     def read_refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> Outcome:
         """Return what a reply with any other status means."""
@@ -224,7 +237,8 @@ class Server:
         fields |= {"temperature": settings.temperature, "max_tokens": settings.max_new_tokens, "stop": [STOP]}
         if settings.seed is not None:
             fields["seed"] = settings.seed + prompt.sample
-        return {key: value for key, value in (fields | self._extra).items() if value is not None}
+        whole = fields | self._extra
+        return {key: value for key, value in whole.items() if value is not None and key not in LETTER_FIELDS}
 
     def describe(self, error: Exception) -> str:
         """Return an error of the client in one line, without the key."""
@@ -267,6 +281,10 @@ def checked_url(url: str) -> str:
             "or #; expected an address alone, such as http://localhost:8000/v1, or with ?api-version=...; a key belongs into "
             "the environment variable that key_variable names"
         )
+    if parts.path.rstrip("/").endswith("/completions"):
+        raise ValueError(
+            f"url: its path {parts.path} ends in what is put behind it; expected an address up to that, such as up to /v1"
+        )
     return url.rstrip("/")
 
 
@@ -282,12 +300,10 @@ def checked_extra(extra: Mapping[str, Any], name: str) -> dict[str, Any]:
                 f"teachers.{name}.extra: {key} cannot be set there; allowed is any other field of a request"
             )
     try:
-        json.dumps(extra, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"teachers.{name}.extra: holds what JSON cannot ({error}); allowed are texts, numbers, lists"
-        ) from None
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in extra.items()}
+        plain: dict[str, Any] = json.loads(canonical_json(extra, f"teachers.{name}.extra"))
+    except ValueError as error:
+        raise ValueError(f"{error}; in JSON a key or a date is a text in quotes") from None
+    return plain
 
 
 def longest_answer(settings: ServerTeacher) -> int:
@@ -316,7 +332,7 @@ def check_encrypted(urls: Sequence[str], name: str) -> None:
 
 def is_loopback(host: str) -> bool:
     """Tell whether a host is this machine."""
-    if host == "localhost" or host.endswith(".localhost"):
+    if host == "localhost":
         return True
     try:
         return ip_address(host).is_loopback

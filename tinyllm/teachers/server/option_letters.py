@@ -33,7 +33,8 @@ class OptionLetters(Server):
         super().__init__(settings, runtime, name)
         self.max_new_tokens = 1
         model = {key: value for key, value in self.identity.items() if key not in DECODING}
-        self.identity: Mapping[str, object] = {**model, "asked": "log-probability of each option's letter"}
+        extra = {"extra": self._extra} if self._extra else {}
+        self.identity: Mapping[str, object] = {**model, **extra, "asked": "log-probability of each option's letter"}
 
     def _fields(self, prompt: Prompt) -> dict[str, object]:
         chat = self._settings.api == "chat"
@@ -41,7 +42,8 @@ class OptionLetters(Server):
         limit = next((key for key in ("max_completion_tokens", "max_tokens") if key in fields), "max_tokens")
         fields.pop("stop", None)
         asked: dict[str, object] = {"logprobs": True, "top_logprobs": TOP} if chat else {"logprobs": TOP}
-        return fields | asked | {limit: 1}
+        fewer = {key: value for key, value in self._extra.items() if key in asked}
+        return fields | asked | fewer | {limit: 1}
 
     def _read_reply(self, reply: Mapping[str, Any], prompt: Prompt) -> Outcome:
         assert isinstance(prompt, Scored)

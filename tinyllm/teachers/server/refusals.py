@@ -23,16 +23,24 @@ TOO_LONG = re.compile(
     r"context.{0,20}(length|window|size)|too long|too many tokens|max_new_tokens`? must|exceed.{0,40}tokens", re.I
 )
 OUT_OF_MONEY = re.compile(
-    r"insufficient[_ ](quota|balance|funds|credit)|exceeded your current quota|more credits", re.I
+    r"insufficient[_ ](quota|balance|funds|credit)|exceeded your current quota|more credits|balance is too low", re.I
 )
-FILTERED = re.compile(r"content[_ ](filter|management|policy)|ResponsibleAIPolicyViolation", re.I)
+NO_KEY = re.compile(r"api[_ ]key.{0,20}(invalid|not valid|missing|incorrect)|(invalid|incorrect) api[_ ]key", re.I)
+GEMINI_LIMIT = re.compile(rb'"RESOURCE_EXHAUSTED"')  # its limit of requests a minute, in the words of an empty account
+GEMINI_WAIT = re.compile(rb'"retryDelay":\s*"([0-9]{1,6}(?:\.[0-9]{1,9})?)s"')
+FILTERED = re.compile(
+    r"content[_ ](filter|management|policy)|ResponsibleAIPolicyViolation|invalid_prompt|usage policy|was flagged", re.I
+)
 _NOT_TAKEN = re.compile(  # of a field of the request
     r"unsupported[ _](?:parameter|value)|unknown[ _](?:field|parameter|name)|unrecognized (?:request )?"
     r"(?:argument|parameter|field)|unexpected (?:field|keyword|parameter)|extra[ _](?:inputs|fields|forbidden)"
     r"|(?:is|are) not (?:supported|permitted|allowed)"
     r"|does not support|not supported (?:with|by|for)|is deprecated|only the default|invalid (?:field|parameter|value)"
-    r"|cannot be (?:used|set|specified)|must be (?:one|greater|less|at)|should be (?:one|greater|less)",
+    r"|cannot be (?:used|set|specified)|must be (?:one|strictly|greater|less|at)|should be (?:one|greater|less)",
     re.I,
+)
+_TOO_LARGE = re.compile(
+    r"max_(?:completion_|new_)?tokens.{0,60}(?:too large|at most|maximum)|maximum allowed number of output", re.I
 )
 _SENT = (
     "max_tokens",
@@ -53,10 +61,16 @@ def read_refusal(status: int, headers: Mapping[str, str], body: bytes, name: str
     """
     code, message, field = _error(body)
     said = f"HTTP {status} {_phrase(status)}" + (f" ({message})" if message else "")
-    if status == 401:  # its message is left out: servers quote parts of the key in it
+    if status == 401 or (
+        status == 400 and NO_KEY.search(f"{code} {message}")
+    ):  # its message may quote parts of the key
         variable = settings.key_variable
         key = f"the key in {variable}" if variable else "key_variable, which names no variable"
-        return Fatal(f"HTTP 401 Unauthorized; check {key}" + _other_header(settings, name))
+        return Fatal(f"HTTP {status} {_phrase(status)}; check {key}" + _other_header(settings, name))
+    if FILTERED.search(f"{code} {message}"):
+        return Failure("content_filter", said)
+    if status == 429 and GEMINI_LIMIT.search(body):
+        return Retryable("rate_limited", said, charged=False, pushed_back=True, wait=ordered_wait(headers, body))
     if status in (402, 403) or OUT_OF_MONEY.search(f"{code} {message}"):
         return Fatal(f"{said}; check the account that the key belongs to, and what it may use")
     if status == 404 and re.search(r"model|deployment", f"{code} {message}", re.I):
@@ -70,18 +84,18 @@ def read_refusal(status: int, headers: Mapping[str, str], body: bytes, name: str
         return Retryable(reason, said, charged=False, pushed_back=status in PUSH_BACK, wait=wait)
     if status in (400, 413, 422) and (code.startswith("context_length_exceeded") or TOO_LONG.search(message)):
         return Failure("context_too_long", f"{said}; see teachers.{name}.context_tokens")
-    if FILTERED.search(f"{code} {message}"):
-        return Failure("content_filter", said)
     if status in (400, 422) and (advice := _advice(f"{code} {message}", field, name, settings)):
         return Fatal(f"{said}; {advice}")
     return Failure("refused", f"{said}; check teachers.{name}.url" if status in (404, 405) else said)
 
 
-def ordered_wait(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that a server orders to wait: by `retry-after-ms`, else by `Retry-After`; None where by neither."""
+def ordered_wait(headers: Mapping[str, str], body: bytes = b"") -> float | None:
+    """Return the seconds that a server orders to wait: by `retry-after-ms`, `Retry-After` or Gemini's body; None by none."""
     exact = headers.get("retry-after-ms", "").strip()
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", exact):
         return float(exact) / 1000
+    if delay := GEMINI_WAIT.search(body):
+        return float(delay[1])
     return retry_after(headers.get("Retry-After"), datetime.now(UTC))
 
 
@@ -105,6 +119,8 @@ def _other_header(settings: ServerTeacher, name: str) -> str:
 
 def _advice(message: str, field: str, name: str, settings: ServerTeacher) -> str | None:
     """Return which param takes a field out of the request that the server does not take; None of another refusal."""
+    if _TOO_LARGE.search(message):
+        return f"lower teachers.{name}.max_new_tokens, or the limit in its extra"
     if not _NOT_TAKEN.search(message):
         return None
     named = [field, *_QUOTED.findall(message), *re.findall(r"\b(" + "|".join(_SENT) + r")\b", message)]
@@ -113,7 +129,9 @@ def _advice(message: str, field: str, name: str, settings: ServerTeacher) -> str
         limit = settings.max_new_tokens
         return f"set teachers.{name}.extra: {{max_tokens: null, max_completion_tokens: {limit}}}"
     if wrong in ("logprobs", "top_logprobs"):
-        return "it gives no log-probabilities; set corpus.option_probabilities to false"
+        count = "logprobs" if settings.api == "completions" else "top_logprobs"
+        fewer = f"teachers.{name}.extra: {{{count}: 5}}"
+        return f"it gives no log-probabilities, or fewer; set corpus.option_probabilities to false, or {fewer}"
     if wrong:
         return f"set teachers.{name}.extra: {{{wrong}: null}}"
     mine = next((word for word in named if word in settings.extra), None)

@@ -27,11 +27,12 @@ THINKING = (
     "reasoning",
     "thinking",
 )  # where servers put it: vLLM and DeepSeek, Ollama and OpenRouter
+PART_TEXTS = ("thinking", "reasoning", "text", "content", "summary")  # where a part of a content has its text
 _SUFFIX = re.compile(  # what a name may have besides the requested one: a date, a version, a quantisation, a file's ending
-    r"[:@][\w.-]+|[-_. ](?:v?\d+(?:\.\d+)*[kb]?|latest|preview|exp|gguf|safetensors|q\d|k|[sml]|xs|bf?16|fp?\d+|int\d"
-    r"|awq|gptq|mlx|\d+bit|free|default)",
+    r"[:@][\w.-]+|[-_. ](?:\d{4}-\d\d-\d\d|\d\d-\d{2,4}|\d{5}-of-\d{5}|\d{3,8}|v\d+(?:\.\d+)*|latest|gguf|safetensors"
+    r"|i?q\d(?:_(?:\d|k|x{0,2}s|m|x?l|nl))*|bf?16|fp?\d+|int\d|awq|gptq|mlx|\d+bit|free|default)(?![a-z\d])",
     re.IGNORECASE,
-)
+)  # no size: llama-3 is not llama-3-70b, nor gpt-4 gpt-4-32k
 
 
 @dataclass(frozen=True)
@@ -89,15 +90,17 @@ def read_json(body: bytes, name: str) -> dict[str, Any] | Retryable | Fatal:
     return reply
 
 
-def error_status(reply: Mapping[str, Any]) -> int | None:
-    """Return the status of an error that came with status 200, as routers send it; None of any other reply."""
-    error = reply.get("error")
-    if not isinstance(error, dict) or reply.get("choices"):
+def error_of(reply: Mapping[str, Any]) -> tuple[int, dict[str, Any]] | None:
+    """Return status and body of an error that came with status 200, as routers send it; None of any other reply."""
+    choices = reply.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    error = first.get("error") if isinstance(first, dict) else None if choices else reply.get("error")
+    if not isinstance(error, dict):
         return None
     status = error.get("code", error.get("status"))
-    if isinstance(status, int) and status in HTTPStatus._value2member_map_ and status >= 400:
-        return status
-    return 500
+    if not isinstance(status, int) or status not in HTTPStatus._value2member_map_ or status < 400:
+        status = 500
+    return status, {"error": error}
 
 
 def read_answer(reply: Mapping[str, Any], asked: Asked) -> Generation | Failure | Retryable:
@@ -120,6 +123,7 @@ def read_answer(reply: Mapping[str, Any], asked: Asked) -> Generation | Failure 
         return Failure("refusal", f"the model refused: {one_line(refusal, SHOWN)}", unanswered=1)
     text, thinking = _text_of(content)
     thinking = thinking or next((source[key] for key in THINKING if isinstance(source.get(key), str)), "")
+    thinking = thinking or _text_of(source.get("reasoning_details"))[1]
     return _answer(text, thinking, finish, reply.get("usage"), asked.prompt_tokens)
 
 
@@ -166,8 +170,8 @@ def _text_of(content: object) -> tuple[str | None, str]:
         if isinstance(part, str):
             said.append(part)
         elif isinstance(part, dict):
-            thinks = part.get("type") in ("thinking", "reasoning")
-            inner = part.get("thinking") or part.get("reasoning") or part.get("text") or part.get("content")
+            thinks = str(part.get("type")).partition(".")[0] in ("thinking", "reasoning")
+            inner = next((part[key] for key in PART_TEXTS if part.get(key)), None)
             text, _ = _text_of(inner)
             (thought if thinks else said).append(text or "")
     return "".join(said), "\n".join(thought)
@@ -185,7 +189,7 @@ def _answer(text: str | None, thinking: str, finish: object, usage: object, prom
     whole = _with_thinking(said, thinking.strip())
     if HALF_CHARACTER.search(whole):
         return Failure("half_character", "the answer holds half a character, which UTF-8 cannot hold", unanswered=1)
-    cut, stop, _ = whole.partition(STOP)
+    cut, stopped = _without_run_on(whole)
     counts = usage if isinstance(usage, dict) else {}
     prompt_count, completion_count = (
         token_count(counts.get("prompt_tokens")),
@@ -193,7 +197,7 @@ def _answer(text: str | None, thinking: str, finish: object, usage: object, prom
     )
     return Generation(
         text=cut,
-        finish="stop" if stop else ended,
+        finish="stop" if stopped else ended,
         prompt_tokens=prompt_tokens if prompt_count is None else prompt_count,
         completion_tokens=estimate_tokens(whole) if completion_count is None else completion_count,
     )
@@ -204,6 +208,24 @@ def _with_thinking(said: str, thinking: str) -> str:
         return said
     thinking = thinking.replace(STOP, "\n Question:")  # thinking about the question is no run-on
     return f"<think>\n{thinking}\n</think>\n\n{said}" if said.strip() else f"<think>\n{thinking}"
+
+
+def _without_run_on(text: str) -> tuple[str, bool]:
+    """Return the text up to a question that the model made up, and whether there was one; its thinking stays whole."""
+    thought, closed, said = text.partition("</think>") if text.lstrip().startswith("<think>") else ("", "", text)
+    if thought and not closed:
+        return text, False
+    cut, stop, _ = said.partition(STOP)
+    return thought + closed + cut, bool(stop)
+
+
+def billed_tokens(reply: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return the tokens of prompt and answer that a reply says it counts; None where it does not say both."""
+    usage = reply.get("usage")
+    if not isinstance(usage, dict):
+        return None
+    prompt, completion = token_count(usage.get("prompt_tokens")), token_count(usage.get("completion_tokens"))
+    return None if prompt is None or completion is None else (prompt, completion)
 
 
 def token_count(value: object) -> int | None:

@@ -95,11 +95,10 @@ class RequestScheduler:
         return [lane for lane in self._lanes if lane.end is None]
 
     def _free_lane(self, now: float, last: Lane | None) -> Lane | None:
-        """Return the least busy address that is free; after a failure another than the last, if there is one."""
-        lanes = self._open_lanes()
-        others = [lane for lane in lanes if lane is not last] or lanes
-        free = [lane for lane in others if lane.limiter.wait(now) == 0]
-        return min(free, key=lambda lane: lane.limiter.under_way, default=None)
+        """Return the least busy address that is free; after a failure another than the last, if one is free."""
+        free = [lane for lane in self._open_lanes() if lane.limiter.wait(now) == 0]
+        others = [lane for lane in free if lane is not last] or free
+        return min(others, key=lambda lane: lane.limiter.under_way, default=None)
 
     def _start(self, fresh: deque[int], reserve: Callable[[int], bool]) -> None:
         while not self._end:
