@@ -12,8 +12,9 @@ from tests.datasets.test_release import git_blob
 from tinyllm.datasets import strong
 from tinyllm.datasets.download import OTHERS, Asset, mirror, read_others
 from tinyllm.datasets.load import load_public, recorded_teachers
+from tinyllm.export.terms import data_terms, teacher_terms
 from tinyllm.params.load import load_params
-from tinyllm.params.schema import RecordedTeacher
+from tinyllm.params.schema import RECORDED, RecordedTeacher
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -147,4 +148,13 @@ def test_the_registry_says_of_each_recorded_teacher_whether_it_was_shown_the_ans
                 dataset,
                 name,
             )
-    assert set(recorded_teachers("obqa")) >= {"flan_t5_xl", "llama2_chat_7b", "gpt4o_1", "gpt4o_unforced"}
+    for dataset, names in RECORDED.items():
+        assert set(recorded_teachers(dataset)) == set(names), dataset
+
+
+def test_a_model_card_has_the_terms_of_a_strong_teacher() -> None:
+    params = load_params(ROOT / "params.yaml")
+    data = params.data.model_copy(update={"dataset": "svamp"})
+    is_what, terms = teacher_terms("gpt4o_1", params.model_copy(update={"data": data}))
+    assert "EIT-NLP/Distilling-CoT-Reasoning" in is_what and terms.startswith("OpenAI's terms")
+    assert data_terms("csqa") == "CommonsenseQA: MIT"

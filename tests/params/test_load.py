@@ -214,10 +214,17 @@ PACKED = {
             "loss.kd: is 0.5, but corpus.teachers is empty; name teachers to learn from, or set it to 0.0",
         ),
         (
-            {"data.dataset": "dataset: obqa", "corpus.teachers": "teachers:\n  - notes", **SCORED},
+            {"data.dataset": "dataset: jsonl", "corpus.teachers": "teachers:\n  - notes", **SCORED},
             "corpus.option_probabilities",
             "corpus.option_probabilities: is true, but notes (backend recorded) cannot tell how likely it finds an option; "
             "backends that can: expert, local, server",
+        ),
+        (
+            {"data.dataset": "dataset: svamp", "corpus.teachers": "teachers:\n  - notes"},
+            "corpus.teachers",
+            "corpus.teachers: notes has no rationales of data.dataset svamp; recorded are gpt4o_1, gpt4o_2, gpt4o_3, gpt4o_4, "
+            "gpt4o_5, gpt4o_6, gemini15_flash_1, gemini15_flash_2, gemini15_flash_3, gemini15_flash_4, gemini15_flash_5, "
+            "gemini15_flash_6, llama3_70b_1, llama3_70b_2, llama3_70b_3, llama3_70b_4",
         ),
         ({"train.seeds": "seeds: [1, 2, 1]"}, "train.seeds", "train.seeds: 1 stands 2 times; seeds must differ"),
         (

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tinyllm.records.questions import Question
 from tinyllm.records.rationales import TeacherOutput
-from tinyllm.teachers.metrics import check_failed, check_probabilities, summarise_query
+from tinyllm.teachers.metrics import check_failed, check_probabilities, stated_gold, summarise_query
 
 
 def test_a_summary_counts_statuses_reasons_and_tokens() -> None:
@@ -58,3 +59,11 @@ def test_more_questions_without_probabilities_than_allowed_are_refused() -> None
     )
     with pytest.raises(ValueError, match=message):
         check_probabilities("ann", [None, [0.5, 0.5], None], 0.5)
+
+
+def test_how_often_a_stated_answer_is_gold() -> None:
+    questions = [Question(str(row), "Which?", ("ice", "oak"), 0) for row in range(4)]
+    said = ["The answer is (a).", "The answer is (b).", "It melts.", None]
+    outputs = [TeacherOutput(text, "ok" if text else "missing") for text in said]
+    assert stated_gold(questions, outputs) == {"stated": 2, "stated_gold": 0.5}
+    assert stated_gold(questions[2:], outputs[2:]) == {}

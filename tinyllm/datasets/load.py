@@ -87,6 +87,7 @@ def load_public(dataset: str, teachers: Sequence[str]) -> QuestionSet:
         released = release.load_release(dataset)
         splits, recorded, bad = released.splits, released.rationales, released.bad
         terms, notes = release.TERMS[dataset], released.notes
+        notes += [release.LLAMA_NOTE] if "llama2_chat_7b" in teachers else []
     else:
         found = strong.load_svamp() if dataset == "svamp" else strong.load_csqa()
         splits, bad, positions, terms = found.splits, found.bad, found.by_position, strong.TERMS[dataset]

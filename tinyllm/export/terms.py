@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from tinyllm.datasets import strong
+from tinyllm.datasets.download import OTHERS
 from tinyllm.datasets.release import LLAMA_NOTE, TERMS
+from tinyllm.datasets.strong import RECORDINGS
 from tinyllm.export.loading import named
 from tinyllm.params.schema import RELEASED, Params
 
@@ -35,6 +38,8 @@ def teacher_terms(name: str, params: Params) -> tuple[str, str]:
         return "LLaMA-2-chat 7B, recorded", _model_terms(name)
     if name == "flan_t5_xl" and params.data.dataset in RELEASED:
         return "FLAN-T5 xlarge, recorded in the TinyLLM authors' release", "Apache-2.0"
+    if recording := RECORDINGS.get(params.data.dataset, {}).get(name):
+        return f"{name}, recorded with {params.data.dataset} ({OTHERS[recording.source].name})", recording.terms
     return "recorded with the data", "those of whoever wrote the rationales; not known here"
 
 
@@ -49,4 +54,5 @@ def _model_terms(model: str) -> str:
 def data_terms(dataset: str) -> str:
     if dataset == "casebook":
         return "MIT, as the code"
-    return TERMS[dataset] if dataset in RELEASED else "those of its makers; not known here"
+    known = {**TERMS, **strong.TERMS}
+    return known.get(dataset, "those of its makers; not known here")

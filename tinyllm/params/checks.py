@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from tinyllm.params.schema import RELEASED, Hub, LocalTeacher, Params, ServerTeacher, Student, Teacher
+from tinyllm.params.schema import RECORDED, RELEASED, Hub, LocalTeacher, Params, ServerTeacher, Student, Teacher
 
 SCORING = ("expert", "local", "server")  # backends whose teachers tell how likely they find each option
 TEACHER_NAME = re.compile(
@@ -67,6 +67,9 @@ def _check_teachers(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
                 f"{name} (backend {params.teachers[name].backend}) has nothing to say on data.dataset {params.data.dataset}; "
                 + _advice(params),
             )
+        elif params.teachers[name].backend == "recorded" and name not in RECORDED.get(params.data.dataset, (name,)):
+            offered = ", ".join(RECORDED[params.data.dataset])
+            yield where, f"{name} has no rationales of data.dataset {params.data.dataset}; recorded are {offered}"
     for name in params.loss.teacher_alpha:
         if name not in known:
             yield ("loss", "teacher_alpha", name), f"is no teacher; the registry has {', '.join(known)}"
@@ -156,8 +159,6 @@ def _advice(params: Params) -> str:
         return "casebook is read by teachers with backend expert"
     if dataset in RELEASED:
         return "the released sets have -S 'corpus.teachers=[flan_t5_xl,llama2_chat_7b]'"
-    if dataset == "svamp":
-        return "it has -S 'corpus.teachers=[gpt4o_1,gemini15_flash_1,llama3_70b_1]' and their other levels"
-    if dataset == "csqa":
-        return "it has -S 'corpus.teachers=[palm_540b,llama3_8b]' and others"
+    if dataset in RECORDED:
+        return f"name recorded teachers of it with -S 'corpus.teachers=[...]': {', '.join(RECORDED[dataset])}"
     return "name teachers with backend recorded, or none with -S 'corpus.teachers=[]'"

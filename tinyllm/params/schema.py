@@ -17,6 +17,16 @@ RELEASED: tuple[Released, ...] = get_args(Released)
 Other = Literal["svamp", "csqa"]  # public sets besides, with recorded teachers
 PUBLIC: tuple[str, ...] = (*RELEASED, *get_args(Other))
 
+_LEVELS = {"gpt4o": 6, "gemini15_flash": 6, "llama3_70b": 6}  # of the rationales of one family of strong teachers
+_STRONG = tuple(f"{family}_{level}" for family, most in _LEVELS.items() for level in range(1, most + 1))
+PAPER = ("flan_t5_xl", "llama2_chat_7b")
+RECORDED: dict[str, tuple[str, ...]] = {  # the teachers whose rationales come with a public set
+    **dict.fromkeys(RELEASED, PAPER),
+    "obqa": (*PAPER, *_STRONG, "gpt4o_unforced"),
+    "svamp": tuple(name for name in _STRONG if name not in ("llama3_70b_5", "llama3_70b_6")),
+    "csqa": (*_STRONG, "palm_540b", "llama3_8b"),
+}
+
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]

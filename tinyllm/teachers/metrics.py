@@ -42,16 +42,16 @@ def summarise_query(
 
 
 def stated_gold(questions: Sequence[Question], completions: Sequence[TeacherOutput]) -> dict[str, float]:
-    """Return which share of the stated answers is gold, under that name; nothing where none is stated.
+    """Return how many answers are stated and which share of them is gold, under these names; nothing where none is stated.
 
-    It is an accuracy of a teacher that was not shown the gold answer. Of one that was it says nothing.
+    The share is an accuracy of a teacher that was not shown the gold answer. Of one that was it says nothing.
     """
     stated = [
         (parse_rationale(completion.text or "", parse_question(question)).stated, question.answer)
         for question, completion in zip(questions, completions, strict=True)
     ]
     right = [answer == gold for answer, gold in stated if answer is not None]
-    return {"stated_gold": round(sum(right) / len(right), 4)} if right else {}
+    return {"stated": len(right), "stated_gold": round(sum(right) / len(right), 4)} if right else {}
 
 
 def check_failed(teacher: str, completions: Sequence[TeacherOutput], limit: float) -> None:
