@@ -13,18 +13,14 @@ import argparse
 import asyncio
 import json
 import re
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
-from tests.endpoint import Endpoint, answer_to
+from tests.endpoint import Endpoint, answer_to, running
 
 
 @dataclass
@@ -43,18 +39,8 @@ class State:
 STATE = web.AppKey("state", State)
 
 
-@contextmanager
-def serving(*arguments: str) -> Iterator[Endpoint]:
-    command = [sys.executable, "-m", "tests.batch_endpoint", *arguments]
-    folder = Path(__file__).resolve().parents[1]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout
-            port = process.stdout.readline().strip()
-            assert port, "the server did not start"
-            yield Endpoint(f"http://127.0.0.1:{port}", process)
-        finally:
-            process.kill()
+def serving(*arguments: str) -> AbstractContextManager[Endpoint]:
+    return running(*arguments, module="tests.batch_endpoint")
 
 
 async def upload(request: web.Request) -> web.Response:

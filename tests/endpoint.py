@@ -51,9 +51,9 @@ class Endpoint:
 
 
 @contextmanager
-def running(*arguments: str) -> Iterator[Endpoint]:
+def running(*arguments: str, module: str = "tests.endpoint") -> Iterator[Endpoint]:
     """Start a server with these command-line arguments, and kill it at the end."""
-    command = [sys.executable, "-m", "tests.endpoint", *arguments]
+    command = [sys.executable, "-m", module, *arguments]
     folder = Path(__file__).resolve().parents[1]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         try:

@@ -46,7 +46,7 @@ def read_rows(path: Path | str) -> Iterator[Numbered]:
     with open_binary(path) as file:
         for number, row in parse_each_line(file, path):
             if isinstance(row, ValueError):
-                yield number, BadRow(str(path), number, _without(str(row), f"{path}:{number}: "))
+                yield number, BadRow(str(path), number, str(row).removeprefix(f"{path}:{number}: "))
             else:
                 yield number, row
 
@@ -70,7 +70,7 @@ def sift(rows: Iterable[Numbered], source: str) -> tuple[dict[int, Question], li
         try:
             parsed[number] = parse_question_row(row, where)
         except ValueError as error:
-            bad.append(BadRow(source, number, _without(str(error), f"{where}: ")))
+            bad.append(BadRow(source, number, str(error).removeprefix(f"{where}: ")))
     if not number:
         raise ValueError(f"{source}: no questions; at least 1 is needed")
     questions, unfit = _fitting(parsed, source)
@@ -93,7 +93,7 @@ def _fitting(parsed: dict[int, Question], source: str) -> tuple[dict[int, Questi
         if error is None:
             questions[number] = question
         else:
-            bad.append(BadRow(source, number, _without(str(error), f"{where}: ")))
+            bad.append(BadRow(source, number, str(error).removeprefix(f"{where}: ")))
     return questions, bad
 
 
@@ -229,7 +229,3 @@ _KINDS = {  # by how its sentence begins; what was found in the row stands behin
 def shorten(text: str, longest: int) -> str:
     """Return a text of at most so many characters."""
     return text if len(text) <= longest else f"{text[: longest - 4]} ..."
-
-
-def _without(text: str, start: str) -> str:
-    return text.removeprefix(start)

@@ -1,7 +1,7 @@
 """The settings of every part, typed and frozen; their values stand in params.yaml, which tinyllm/params reads.
 
-There are no defaults here: DVC reads the file, not this module, so a value that stood only here would change results
-without changing the pipeline's state.
+DVC reads the file, not this module: a default here never changes, for it would change results behind DVC's back. Only keys
+that older params.yaml files lack have one, and it means what those files meant.
 """
 
 from __future__ import annotations

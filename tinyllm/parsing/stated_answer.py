@@ -33,7 +33,7 @@ from tinyllm.parsing.words import holds
 from tinyllm.records.exact_match import NUMBER, is_number, normal_answer, number_value
 from tinyllm.records.questions import LETTERS
 
-_ALL_SIGNS = (*SIGNS, *FOREIGN_SIGNS)
+_SIGNS = (*SIGNS, *FOREIGN_SIGNS)
 AROUND = 24  # characters that may stand around an option alone in its line, such as `**Option (b)**: `
 SEVERAL = -1  # in place of an option's index: two in one breath, which commits to none
 MOST_WORDS = 5  # of an answer whose gold text has fewer; more are a sentence, such as `The answer is hidden in ...`
@@ -85,9 +85,9 @@ _OPEN_ENDS = (":\n", " is\n", "answer\n", "conclusion\n", "choice\n", "option\n"
 _NOT_BUT = re.compile(r"\s*not\b[^.;]{1,100}?\bbut(?: rather)?\s")
 _BOTH = re.compile(r"(?:either|both|neither|one of)\b")
 _NUMBERS = re.compile(rf"(?<![\w.,/^]){NUMBER}(?![\w%/^]|[.,][0-9])", re.IGNORECASE)
-_NEGATION = re.compile(
+_NEGATION = re.compile(  # or two answers in one breath
     r"(?:not|never|neither|either|no longer)\b|.*\bor\b", re.IGNORECASE
-)  # or two answers in one breath
+)
 _TWO = re.compile(r"\b(?:either|or)\b")
 _TEXT_END = re.compile(
     r"[\"'”’)*_]*(?:$|[.,;:!(。，।؟](?![0-9])|\s+(?:because|since|as|so|which|due|and not|not|rather)\b)", re.IGNORECASE
@@ -111,9 +111,7 @@ class _Found(Stated):
 
 
 _Search = Callable[[str, ParsedQuestion, Sequence[str]], Iterator[_Found]]  # of a line; the lines after it come along
-_Read = Callable[
-    [str, ParsedQuestion, bool], Stated | None
-]  # of the text behind a lead; the flag asks for a whole clause
+_Read = Callable[[str, ParsedQuestion, bool], Stated | None]  # of the text behind a lead; if True, of a whole clause
 
 
 def extract_answer(sentences: Sequence[str], question: ParsedQuestion) -> int | str | None:
@@ -150,12 +148,7 @@ def find_stated(sentences: Sequence[str], question: ParsedQuestion) -> Stated | 
 
 def _concluding(lower: str, count: int, free: bool) -> Sequence[int]:
     """Return which lines may state an answer: all, if the text has a word of those that do, else those with a `so`."""
-    if (
-        not lower.isascii()
-        or holds(lower, SIGNS)
-        or holds(lower, FOREIGN_SIGNS)
-        or (free and holds(lower, SIGNS_OF_NUMBER))
-    ):
+    if not lower.isascii() or holds(lower, _SIGNS) or (free and holds(lower, SIGNS_OF_NUMBER)):
         return range(count)
     return [row for row, line in enumerate(lower.split("\n")) if may_conclude(line)]
 
@@ -373,11 +366,8 @@ def _text_after(rest: str, question: ParsedQuestion, strict: bool) -> Stated | N
     """Return the answer that `rest` begins with, a short text."""
     gold, (bare_gold,) = question.question.gold, question.answers
     rest = BEFORE_TEXT.sub("", rest).casefold()
-    end = _TEXT_END.match(rest, len(bare_gold))
-    if rest.startswith(bare_gold) and end:
-        return Stated(
-            gold, _nothing_in(rest[len(bare_gold) :])
-        )  # asked first, for it may itself hold what ends a clause
+    if rest.startswith(bare_gold) and _TEXT_END.match(rest, len(bare_gold)):  # first: it may hold what ends a clause
+        return Stated(gold, _nothing_in(rest[len(bare_gold) :]))
     clause = _TEXT_END.split(rest, maxsplit=1)[0]
     whole = _nothing_in(rest[len(clause) :])
     if is_number(gold):
@@ -440,10 +430,6 @@ def _bare_text(lines: Sequence[str], question: ParsedQuestion) -> Stated | None:
     if len(lines) > 1 or len(lines[0].split()) > max(MOST_WORDS, len(gold.split())):
         return None
     text = bare_text(lines[0].casefold())
-    if not SENTENCE_WORDS.isdisjoint(text.split()):
+    if not text or _NEGATION.match(text) or not SENTENCE_WORDS.isdisjoint(text.split()):
         return None
-    return (
-        Stated(gold if text == question.answers[0] else text, whole=True)
-        if text and not _NEGATION.match(text)
-        else None
-    )
+    return Stated(gold if text == question.answers[0] else text, whole=True)

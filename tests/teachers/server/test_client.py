@@ -23,7 +23,8 @@ from tinyllm.params.load import load_params
 from tinyllm.params.schema import Price, ServerTeacher
 from tinyllm.teachers.protocol import Failure, Generation, Prompt
 from tinyllm.teachers.server import scheduler as sending
-from tinyllm.teachers.server.client import Server, checked_url, proxy_of, read_key
+from tinyllm.teachers.server.address import checked_url, proxy_of
+from tinyllm.teachers.server.client import Server, read_key
 from tinyllm.teachers.server.refusals import retry_after
 from tinyllm.teachers.server.responses import estimate_tokens
 

@@ -19,7 +19,8 @@ from tinyllm.params.load import load_params
 from tinyllm.params.schema import Price, ServerTeacher
 from tinyllm.teachers.protocol import Failure, Generation, Prompt, Scored
 from tinyllm.teachers.server import scheduler
-from tinyllm.teachers.server.client import Server, check_encrypted, is_loopback
+from tinyllm.teachers.server.address import check_encrypted, is_loopback
+from tinyllm.teachers.server.client import Server
 from tinyllm.teachers.server.option_letters import OptionLetters
 from tinyllm.teachers.server.responses import same_model
 

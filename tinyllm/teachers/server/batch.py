@@ -22,7 +22,7 @@ from tinyllm.teachers.protocol import Failure, Generation, Prompt, UnderWay
 from tinyllm.teachers.server.batch_files import ENDPOINT, multipart, request_line, split_requests
 from tinyllm.teachers.server.client import LARGEST_FRAME, LARGEST_TOKEN, Server
 from tinyllm.teachers.server.responses import SHOWN, Fatal, Outcome, Retryable
-from tinyllm.teachers.server.web import TRANSFER, Web, parse, said
+from tinyllm.teachers.server.web import TRANSFER, Request, Web, parse, said
 
 FIRST_POLL, LONGEST_POLL, SLOWER = 1.0, 60.0, 1.5  # s until the first look at a batch, and the longest between two
 LARGEST_FILE = 4_000_000_000  # bytes
@@ -99,7 +99,7 @@ class BatchServer:
         boundary = uuid.uuid4().hex
         body = multipart([line for _, line in requests], boundary)
         kind = f"multipart/form-data; boundary={boundary}"
-        reply = web.request("POST", "files", body, kind, seconds=TRANSFER, error=ValueError)
+        reply = web.request(Request("POST", "files", body, kind, seconds=TRANSFER), error=ValueError)
         if isinstance(reply, Failure) or not isinstance(fields := parse(reply), dict) or not _id(fields):
             why = said(reply) if isinstance(reply, Failure) else "a reply that names no file"
             raise ValueError(f"{self._url}/files: {why}; set api to chat if the server has no Batch API")
@@ -121,7 +121,7 @@ class BatchServer:
         asked = {"input_file_id": sent.input_file, "endpoint": ENDPOINT, "completion_window": "24h"}
         body = json.dumps(asked).encode()
         for number in range(self._runtime.retries + 1):
-            outcome = web.attempt("POST", "batches", body)
+            outcome = web.attempt(Request("POST", "batches", body))
             if isinstance(outcome, bytes):
                 if batch := _id(web.fields(outcome, "batches")):
                     return self._batches.name(sent, batch)
@@ -138,7 +138,7 @@ class BatchServer:
         """Return the id of the batch that was made of a file, None where there is none."""
         path = "batches?limit=100"
         while True:
-            page = web.fields(web.request("GET", path), "batches")
+            page = web.fields(web.request(Request("GET", path)), "batches")
             batches = [batch for batch in page.get("data") or [] if isinstance(batch, dict)]
             for batch in batches:
                 if batch.get("input_file_id") == input_file:
@@ -177,7 +177,7 @@ class BatchServer:
         """Return what the server says of a batch once that has ended."""
         pause = FIRST_POLL
         while True:
-            reply = web.request("GET", f"batches/{sent.batch}")
+            reply = web.request(Request("GET", f"batches/{sent.batch}"))
             batch = {"status": "unknown"} if isinstance(reply, Failure) else web.fields(reply, "batches")
             if batch.get("status") in (*ENDED, "unknown"):
                 return batch
@@ -190,7 +190,7 @@ class BatchServer:
             return
         longest = LARGEST_FRAME + LARGEST_TOKEN * self.max_new_tokens
         largest = min(LARGEST_FILE, count * longest)
-        reply = web.request("GET", f"files/{file}/content", seconds=TRANSFER, largest=largest)
+        reply = web.request(Request("GET", f"files/{file}/content", seconds=TRANSFER, largest=largest))
         for line in [] if isinstance(reply, Failure) else reply.split(b"\n"):
             fields = parse(line)
             if isinstance(fields, dict) and isinstance(fields.get("custom_id"), str):

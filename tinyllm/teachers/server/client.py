@@ -9,19 +9,16 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from tinyllm.console import one_line
 from tinyllm.params.schema import Runtime, ServerTeacher
 from tinyllm.teachers.cache.entry import canonical_json
 from tinyllm.teachers.protocol import STOP, Failure, Generation, Prompt
+from tinyllm.teachers.server.address import check_encrypted, checked_url, proxy_of, request_address
 from tinyllm.teachers.server.refusals import read_refusal
 from tinyllm.teachers.server.responses import (
     SHOWN,
@@ -45,7 +42,6 @@ MESSAGE_TOKENS = 8  # what a chat template puts around one message, about
 OWN_FIELDS = ("model", "messages", "prompt", "n", "stream")  # of a request, which `extra` may not say
 LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")  # of an answer, as `extra` may have it
 LETTER_FIELDS = ("logprobs", "top_logprobs")  # of `extra`, which only a request for an option's letter has
-API_VERSION = re.compile(r"api-version=[\w.-]{1,40}")  # Azure's; a date, which may land in the answer cache
 SECRET = 8  # characters; a shorter key is a placeholder such as `none`, and may stand in an answer
 
 
@@ -163,7 +159,7 @@ class Server:
         try:
             async with asyncio.timeout(deadline):
                 path = "chat/completions" if self._settings.api == "chat" else "completions"
-                address, body = self.address(url, path), self.body(prompt)
+                address, body = request_address(url, path), self.body(prompt)
                 async with session.post(address, data=body, allow_redirects=False, proxy=proxy_of(url)) as response:
                     outcome = await self._read(response, prompt)
         except TimeoutError:
@@ -214,13 +210,6 @@ class Server:
     def _asked(self, prompt: Prompt) -> Asked:
         return Asked(self.name, self._settings.answers_as or self._settings.model, self.count_tokens(prompt))
 
-    def address(self, url: str, path: str) -> str:
-        """Return where a request goes: the path comes before an api-version, which comes before what else is asked."""
-        base, mark, version = url.partition("?")
-        path, also, rest = path.partition("?")
-        query = "&".join(part for part in (version, rest) if part)
-        return f"{base.rstrip('/')}/{path}{'?' if mark or also else ''}{query}"
-
     def body(self, prompt: Prompt) -> bytes:
         """Return the JSON that asks for the answer to a prompt."""
         return json.dumps(self._fields(prompt)).encode()
@@ -259,40 +248,6 @@ class Server:
         return replace(outcome, message=self.masked(outcome.message))
 
 
-def checked_url(url: str, where: str = "url") -> str:
-    """Return the url without a slash at its end.
-
-    Args:
-        where: the param, as a message names it
-
-    Raises:
-        ValueError: it has no host, or holds what must not land in the answer cache, such as a password.
-    """
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise ValueError(
-            f"{where}: its host or port cannot be read; expected such as http://localhost:8000/v1"
-        ) from None
-    if "@" in parts.netloc:
-        raise ValueError(
-            f"{where}: a name or password before host {host}, which would land in the answer cache; give the key in the "
-            "environment variable that key_variable names"
-        )
-    if (parts.query and not API_VERSION.fullmatch(parts.query)) or parts.fragment or not host:
-        raise ValueError(
-            f"{where}: host {host or 'missing'}, and {'something' if parts.query or parts.fragment else 'nothing'} behind ? "
-            "or #; expected an address alone, such as http://localhost:8000/v1, or with ?api-version=...; a key belongs into "
-            "the environment variable that key_variable names"
-        )
-    if parts.path.rstrip("/").endswith("/completions"):
-        raise ValueError(
-            f"{where}: its path {parts.path} ends in what is put behind it; expected an address up to that, such as up to /v1"
-        )
-    return url.rstrip("/")
-
-
 def checked_extra(extra: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return the further fields of a request.
 
@@ -320,31 +275,6 @@ def longest_answer(settings: ServerTeacher) -> int:
     return settings.max_new_tokens
 
 
-def check_encrypted(urls: Sequence[str], name: str) -> None:
-    """Refuse to send a key unencrypted to another machine.
-
-    Raises:
-        ValueError: an address is plain http and not this machine's.
-    """
-    for url in urls:
-        parts = urlsplit(url)
-        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-            raise ValueError(
-                f"teachers.{name}.url: {url} is not encrypted, and the key would travel in the open; use https://, set "
-                f"key_variable to null, or allow it with teachers.{name}.plain_http: true"
-            )
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def read_key(variable: str | None) -> str:
     """Return the key in an environment variable; "" where the settings name none.
 
@@ -361,9 +291,3 @@ def read_key(variable: str | None) -> str:
             f"key_variable: environment variable {variable} holds white space or signs that no key has; export it anew"
         )
     return key
-
-
-def proxy_of(url: str) -> str | None:
-    """The proxy that the environment names for an address, if any; none for this machine's own."""
-    parts = urlsplit(url)
-    return None if is_loopback(parts.hostname or "") or proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tinyllm.params.schema import Runtime
 from tinyllm.teachers.protocol import Failure, Generation, UnderWay
-from tinyllm.teachers.server.client import Server, proxy_of
+from tinyllm.teachers.server.address import proxy_of, request_address
+from tinyllm.teachers.server.client import Server
 from tinyllm.teachers.server.responses import Fatal, Retryable
 
 if TYPE_CHECKING:
@@ -22,6 +24,24 @@ LARGEST_REPLY = 10_000_000  # bytes
 TRANSFER = 900.0  # s; a file of 200 MB takes longer than a request
 
 
+@dataclass(frozen=True)
+class Request:
+    """What is asked.
+
+    Args:
+        kind: of the body
+        seconds: to wait for the whole reply; None is the deadline of the settings
+        largest: bytes of a reply
+    """
+
+    method: str
+    path: str
+    body: bytes | None = None
+    kind: str = JSON
+    seconds: float | None = None
+    largest: int = LARGEST_REPLY
+
+
 class Web:
     """A client of one endpoint, whose calls return when their reply is there."""
 
@@ -31,45 +51,24 @@ class Web:
         self._server, self._runtime, self._loop, self._session = server, runtime, loop, session
         self._url = server.urls[0]
 
-    def request(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        kind: str = JSON,
-        *,
-        seconds: float | None = None,
-        largest: int = LARGEST_REPLY,
-        error: type[ValueError] = UnderWay,
-    ) -> bytes | Failure:
+    def request(self, request: Request, error: type[ValueError] = UnderWay) -> bytes | Failure:
         """Return the body of a reply, or why the server refuses; what may pass is tried again.
 
         Args:
-            kind: of the body.
             error: is raised where nothing can be asked.
         """
         for number in range(self._runtime.retries + 1):
-            reply = self.attempt(method, path, body, kind, seconds=seconds, largest=largest)
+            reply = self.attempt(request)
             if isinstance(reply, bytes | Failure):
                 return reply
             if isinstance(reply, Fatal):
                 break
             self.pause(number, reply)
-        raise error(f"{self._url}/{path}: {said(reply)}")
+        raise error(f"{self._url}/{request.path}: {said(reply)}")
 
-    def attempt(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        kind: str = JSON,
-        *,
-        seconds: float | None = None,
-        largest: int = LARGEST_REPLY,
-    ) -> Reply:
-        """Ask once, for no longer than `seconds`, the deadline where that is None."""
-        seconds = seconds or self._runtime.deadline
-        return self._loop.run_until_complete(self._attempt(method, path, body, kind, seconds, largest))
+    def attempt(self, request: Request) -> Reply:
+        """Ask once."""
+        return self._loop.run_until_complete(self._attempt(request))
 
     def sleep(self, seconds: float) -> None:
         self._loop.run_until_complete(asyncio.sleep(seconds))
@@ -91,26 +90,29 @@ class Web:
         fault = said(reply) if isinstance(reply, Failure) else f"HTTP 200, but no object ({len(reply)} bytes)"
         raise UnderWay(f"{self._url}/{path}: {fault}")
 
-    async def _attempt(
-        self, method: str, path: str, body: bytes | None, kind: str, seconds: float, largest: int
-    ) -> Reply:
+    async def _attempt(self, request: Request) -> Reply:
         import aiohttp
 
-        address, headers = self._server.address(self._url, path), {"Content-Type": kind}
+        seconds = request.seconds or self._runtime.deadline
         try:
             async with (
                 asyncio.timeout(seconds),
                 self._session.request(
-                    method, address, data=body, headers=headers, allow_redirects=False, proxy=proxy_of(self._url)
+                    request.method,
+                    request_address(self._url, request.path),
+                    data=request.body,
+                    headers={"Content-Type": request.kind},
+                    allow_redirects=False,
+                    proxy=proxy_of(self._url),
                 ) as response,
             ):
-                reply = await _read(response, largest)
+                reply = await _read(response, request.largest)
         except TimeoutError:
             return Retryable("timeout", f"no whole answer within {seconds:g} s", charged=True)
         except (aiohttp.ClientError, OSError) as error:
             return Retryable("disconnected", self._server.describe(error), charged=True)
         if reply is None:
-            return Failure("too_large", f"a reply of more than {largest} bytes")
+            return Failure("too_large", f"a reply of more than {request.largest} bytes")
         return reply if response.status == 200 else self._refusal(response, reply)
 
     def _refusal(self, response: aiohttp.ClientResponse, body: bytes) -> Failure | Retryable | Fatal:
