@@ -40,9 +40,14 @@ _FOREIGN_ANSWER = (
     rf"(?:\s?(?:{_COPULAS}))?(?:\ (?:{_ADJECTIVES})(?!\w))*\s*(?:[:=–—]+|-(?=\s))?\s*"
 )
 
+_THAT_FITS = (  # the option that best completes the sentence is ...
+    r"\ (?:that|which)(?:\ (?:is|would\ be|can\ be))?(?:\ (?:best|most|only|clearly|correctly|accurately|closely|logically)){0,2}"
+    r"\ (?:fits?|completes?|match(?:es)?|answers?|describes?|explains?|represents?|makes?|suits?|satisf(?:y|ies)|corresponds?"
+    r"|follows?|aligns?|meets?|supported|suited)(?:\ (?!(?:because|since|as|so|which|not)\b)[^\s.,;:()]+){0,8}"
+)
 _OF_IT = (
     r"(?:\ (?:to|for|of|among|from)\ (?:this|the|these|those|them|all)(?:\ \w+)?(?:\ \w+(?=\ is\b))?"
-    r"|\ here|\ left|\ remaining|\ that\ \w+\ sense)?"
+    rf"|\ here|\ left|\ remaining|{_THAT_FITS})?"
 )
 _IS = (
     r"(?:(?:,\ (?:therefore|then|thus|hence|of\ course),)?(?:[\"']?\s*(?:[:=–—]+>?|-+(?:>|(?=\s)))"
@@ -61,7 +66,7 @@ OPTION_IS = re.compile(  # what stands before a stated option
     rf"""
     \b(?=[abcefghimoprstw])                                                 # no more than a look where none can begin
     (?: \b(?:(?:answer|{GOOD}\ (?:option|choice|one|statement|answer)){_OF_IT}{_IS}|(?:solution|conclusion|ans){_OF_IT}\s*:
-          |(?:my|our)\ (?:choice|pick|selection|guess|option){_IS})
+          |(?:option|choice|statement|one){_THAT_FITS}{_IS}|(?:my|our)\ (?:choice|pick|selection|guess|option){_IS})
       | {_COMMITS}
       | \b(?:choose|select|pick)(?=\ (?:option|choice|answer|\())
       | \b(?:it|this|that)(?:['’]s|\ is|\ must\ be|\ has\ to\ be)(?=\ (?:option|choice)\ |\ \([a-z]\))
