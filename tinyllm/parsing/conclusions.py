@@ -41,7 +41,8 @@ _FOREIGN_ANSWER = (
 )
 
 _THAT_FITS = (  # the option that best completes the sentence is ...
-    r"\ (?:that|which)(?:\ (?:is|would\ be|can\ be))?(?:\ (?:best|most|only|clearly|correctly|accurately|closely|logically)){0,2}"
+    r"\ (?:that|which)(?:\ (?:is|would\ be|can\ be))?"
+    r"(?:\ (?:best|most|only|clearly|correctly|accurately|closely|logically)){0,2}"
     r"\ (?:fits?|completes?|match(?:es)?|answers?|describes?|explains?|represents?|makes?|suits?|satisf(?:y|ies)|corresponds?"
     r"|follows?|aligns?|meets?|supported|suited)(?:\ (?!(?:because|since|as|so|which|not)\b)[^\s.,;:()]+){0,8}"
 )
