@@ -66,6 +66,7 @@ class Generation:
     prompt_tokens: int
     completion_tokens: int
     unanswered: int = 0  # earlier attempts that failed, and that a server may have charged for
+    model: str = ""  # the name that the answer itself gives its model; empty where it gives none
 
 
 @dataclass(frozen=True)
