@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 
 from tinyllm.console import report_errors
+from tinyllm.provenance import running
 
 
 def run(main: Callable[..., None], doc: str | None, argument: str | None = None) -> None:
-    """Call `main`, with the command line's one argument where the stage takes one; a mistake ends in one line."""
+    """Call `main` with its StageRun, and the command line's one argument where the stage takes one.
+
+    A mistake ends in one line, and so does a params.yaml, or a file, that has changed by the end. What a run like this one has
+    made, and could not record for that reason, is put back in place of a call.
+    """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     if argument:
         parser.add_argument(argument)
-    arguments = vars(parser.parse_args())
-    with report_errors("stopped; the same command goes on: stages, answers and checkpoints so far are kept"):
-        main(*arguments.values())
+    arguments = list(vars(parser.parse_args()).values())
+    name, item = Path(main.__code__.co_filename).stem, next(iter(arguments), None)
+    stopped = "stopped; the same command goes on: stages, answers and checkpoints so far are kept"
+    with report_errors(stopped), running(name, item) as stage:
+        if stage.restore():
+            print(f"{stage.name}: what an earlier run made with these params, and could not record, is put back")
+        else:
+            main(stage, *arguments)

@@ -11,14 +11,14 @@ from contextlib import ExitStack
 from stages import run
 from tinyllm.console import progress
 from tinyllm.corpus import CorpusMetrics, QuestionTable, RationaleTable, assemble, check_quarantine, keep_selected
-from tinyllm.params import load_params
+from tinyllm.provenance import StageRun
 from tinyllm.records import write_json, writing_jsonl
 
 SPLITS = ("train", "valid")
 
 
-def main() -> None:
-    params = load_params().corpus
+def main(stage: StageRun) -> None:
+    params = stage.params.corpus
     questions = QuestionTable({split: f"data/questions/{split}.jsonl" for split in SPLITS})
     rationales = {  # names from params, never a listing: a dropped teacher's file stays on disk
         teacher: RationaleTable(f"data/rationales/{teacher}.jsonl") for teacher in params.teachers

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stages import run
 from tinyllm.datasets import count_faults, load_set, prepare, refuse_bad, stop_at_bad, without_question
-from tinyllm.params import load_params
+from tinyllm.provenance import StageRun
 from tinyllm.records import first_ids, write_json, write_jsonl, write_questions
 
 QUESTIONS = Path("data/questions")
@@ -18,8 +18,8 @@ RECORDED = Path("data/recorded")
 BAD_ROWS = Path("data/bad_rows.jsonl")
 
 
-def main() -> None:
-    params = load_params()
+def main(stage: StageRun) -> None:
+    params = stage.params
     data = params.data
     loaded = load_set(data, params.corpus.teachers)
     if loaded.terms:

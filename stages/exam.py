@@ -8,13 +8,13 @@ DVC runs it; by hand: python -m stages.exam signs
 
 from stages import run
 from tinyllm.evaluation import not_examined, summarise_exam
-from tinyllm.params import load_params
+from tinyllm.provenance import StageRun
 from tinyllm.records import write_json, write_jsonl
 from tinyllm.teachers import check_failed, grade, open_teacher, read_asked
 
 
-def main(teacher: str) -> None:
-    params = load_params()
+def main(stage: StageRun, teacher: str) -> None:
+    params = stage.params
     train, test = read_asked(teacher, params, "test")
     settings = params.teachers[teacher]
     size = None if settings.backend == "expert" else settings.parameters

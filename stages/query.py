@@ -7,7 +7,7 @@ DVC runs it; by hand: python -m stages.query signs
 """
 
 from stages import run
-from tinyllm.params import load_params
+from tinyllm.provenance import StageRun
 from tinyllm.records import require_options, write_json, write_jsonl
 from tinyllm.teachers import (
     check_failed,
@@ -21,8 +21,8 @@ from tinyllm.teachers import (
 )
 
 
-def main(teacher: str) -> None:
-    params = load_params()
+def main(stage: StageRun, teacher: str) -> None:
+    params = stage.params
     train, valid = read_asked(teacher, params, "valid")
     questions, limit = [*train, *valid], params.corpus.max_quarantined
     if params.corpus.option_probabilities:  # before anything is asked

@@ -12,15 +12,17 @@ from pathlib import Path
 
 from stages import run
 from tinyllm.console import progress
-from tinyllm.params import Params, load_params
+from tinyllm.params import Params
+from tinyllm.provenance import StageRun, check_run
 from tinyllm.records import Question, atomic_write
 from tinyllm.report import draw, explained, gather, read_results, render, standalone, voices
 
 REPORT = Path("report")
 
 
-def main() -> None:
-    params = load_params()
+def main(stage: StageRun) -> None:
+    params = stage.params
+    check_run()
     results = read_results(params.corpus.teachers, params.train.seeds)
     learnt = voices(results)
     explanations = ask_student(params, explained(results.test), learnt) if learnt else {}

@@ -12,12 +12,12 @@ from pathlib import Path
 from stages import run
 from tinyllm.console import progress
 from tinyllm.evaluation import confusion_rows, ratios, summarise_predictions
-from tinyllm.params import load_params
+from tinyllm.provenance import StageRun
 from tinyllm.records import atomic_write, read_json, read_questions, write_json, write_jsonl
 
 
-def main() -> None:
-    params = load_params()
+def main(stage: StageRun) -> None:
+    params = stage.params
     questions = read_questions("data/questions/test.jsonl")
     from tinyllm.models import choose_device, prepare_torch
     from tinyllm.student import load_student, passes, predict
@@ -40,7 +40,7 @@ def main() -> None:
     exams = {teacher: read_json(f"metrics/exam/{teacher}.json") for teacher in params.corpus.teachers}
     parameters = sum(weight.numel() for weight in student.wrapped.parameters())
     metrics |= {"parameters": parameters, **ratios(metrics["accuracy"], parameters, exams)}
-    write_json("metrics/score.json", metrics)
+    write_json("metrics/score.json", {**metrics, "dataset": params.data.dataset, "params": stage.digest})
     print(
         f"accuracy {metrics['accuracy']} ({metrics['accuracy_low']}-{metrics['accuracy_high']}), "
         f"chance {metrics['chance']}, majority {metrics['majority']}; "

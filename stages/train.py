@@ -10,14 +10,14 @@ import os
 from pathlib import Path
 
 from stages import run
-from tinyllm.params import load_params
+from tinyllm.provenance import StageRun
 from tinyllm.records import atomic_write, read_questions, write_json
 
 INPUTS = ("data/corpus/train.jsonl", "data/questions/valid.jsonl")
 
 
-def main(seed: str) -> None:
-    params = load_params()
+def main(stage: StageRun, seed: str) -> None:
+    params = stage.params
     if seed not in map(str, params.train.seeds):
         raise ValueError(f"seed {seed} is not in train.seeds, which has {', '.join(map(str, params.train.seeds))}")
     from tinyllm.training import (  # these bring torch, which a mistake in params should not wait for
@@ -35,12 +35,13 @@ def main(seed: str) -> None:
     train, valid = CorpusFile(INPUTS[0]), read_questions(INPUTS[1])
     cache = Path(os.environ.get("DVC_ROOT", ".")) / ".cache"
     with checkpoint_folder(cache, training_key(params, int(seed), INPUTS)) as work:
-        trained = train_student(params, int(seed), train, valid, work)
+        trained = train_student(params, int(seed), train, valid, work, stage.has_read_all)
         if not is_first():
             return
         folder = Path("models/student") / seed
         save_student(trained.model, folder, params.student.max_target_tokens)
-        write_json(f"metrics/train/{seed}.json", trained.metrics)
+        origin = {"dataset": params.data.dataset, "params": stage.digest}
+        write_json(f"metrics/train/{seed}.json", trained.metrics | origin)
         with atomic_write(f"metrics/loss/{seed}.tsv") as file:
             file.write("step\ttask\tloss\n")
             file.writelines(f"{row['step']}\t{row['task']}\t{row['loss']}\n" for row in trained.curve)

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tinyllm import params as params_face
 from tinyllm.params.schema import Params, Section, Train
+from tinyllm.provenance import stage_run
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -28,18 +28,19 @@ ARROWS = {
     "parsing": set(),
     "models": set(),
     "evaluation": set(),
+    "provenance": set(),
     "datasets": {"casebook"},
     "teachers": {"casebook", "models", "parsing"},
     "corpus": {"parsing"},
     "student": {"models"},
     "training": {"models", "student"},
     "report": {"evaluation"},
-    "experiments": {"evaluation"},
+    "experiments": {"evaluation", "provenance"},
     "export": {"datasets", "evaluation", "student"},
 }
 # Not declared in dvc.yaml, since they hold no result: types and limits of the params (the values themselves are declared, key
-# by key), what a person sees of work under way, and where files lie.
-UNDECLARED = {"params", "console", "project"}
+# by key), what a person sees of work under way, where files lie, and the record of what was used.
+UNDECLARED = {"params", "console", "project", "provenance"}
 WITHOUT_TORCH = ("casebook", "corpus", "datasets", "evaluation", "parsing", "records", "report")
 MOST_FILES, MOST_CODE_DEPS = 16, 8
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -145,7 +146,12 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 
 def test_only_stages_commands_and_experiments_read_params() -> None:
     readers = {path for path in modules() if "tinyllm.params.load" in imports_of(path)}
-    assert {room_of(path) for path in readers} == {"cli", "experiments", "params"}  # a table is many a params.yaml
+    assert {room_of(path) for path in readers} == {
+        "cli",
+        "experiments",
+        "params",
+        "provenance",
+    }  # a table is many a params.yaml
 
 
 def closure(path: str, left_out: frozenset[str] = frozenset(), faces: bool = True) -> set[str]:
@@ -200,15 +206,15 @@ class Watch:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.paths: dict[int, str] = {}
         self.read: set[str] = set()
-        load = params_face.load_params
+        read = stage_run.read_params
         watch = self
 
-        def load_and_note() -> Params:
-            params = load()
+        def read_and_note() -> tuple[Params, dict[str, Any]]:
+            params, values = read()
             watch.paths.clear()
             watch._name(params, "")
             watch.read.clear()  # of the checks across sections
-            return params
+            return params, values
 
         def note(section: Section, name: str) -> Any:
             value = object.__getattribute__(section, name)
@@ -216,7 +222,7 @@ class Watch:
                 watch.read.add(f"{watch.paths[id(section)]}{name}")
             return value
 
-        monkeypatch.setattr(params_face, "load_params", load_and_note)
+        monkeypatch.setattr(stage_run, "read_params", read_and_note)
         monkeypatch.setattr(Section, "__getattribute__", note, raising=False)
 
     def _name(self, section: Section, prefix: str) -> None:

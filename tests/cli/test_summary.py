@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from ruamel.yaml import YAML
 
 from tinyllm.cli.main import main
 from tinyllm.cli.summary import summary
+from tinyllm.provenance.records import digest_of, stages_of, write_record
 from tinyllm.records.jsonl import write_json
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +50,9 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     values["corpus"]["teachers"] = list(EXAMS)
     with open("params.yaml", "w", encoding="utf-8") as file:
         YAML().dump(values, file)
-    write_json("metrics/score.json", SCORE)
+    for stage in stages_of(values):
+        write_record(stage, {"data.dataset": "casebook"})
+    write_json("metrics/score.json", {**SCORE, "params": digest_of({"data.dataset": "casebook"})})
     for name, exam in [*EXAMS.items(), ("dropped", EXAMS["signs"])]:
         write_json(f"metrics/exam/{name}.json", exam)
     (tmp_path / "report").mkdir()
@@ -59,6 +63,32 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_run_is_told_in_a_few_lines(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["summary"])
     assert capsys.readouterr().out == WHOLE
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (
+            lambda: write_record("score", {"data.dataset": "obqa"}),
+            'metrics/used/score.json: score was run with data.dataset "obqa", and params.yaml has "casebook"',
+        ),
+        (
+            lambda: write_json("metrics/score.json", {**SCORE, "params": "0123456789ab"}),
+            "metrics/used/score.json: metrics/score.json is of other params, 0123456789ab and not 25c9ae2c3767",
+        ),
+        (
+            lambda: Path("metrics/used/assemble.json").unlink(),
+            "metrics/used/assemble.json: no such file, so that it is not known what assemble used",
+        ),
+    ],
+)
+def test_old_numbers_do_not_pass_for_new(
+    finished: Path, capsys: pytest.CaptureFixture[str], fault: Callable[[], object], said: str
+) -> None:
+    fault()
+    main(["summary"])
+    remedy = "run dvc repro, with --force where it finds nothing to do"
+    assert capsys.readouterr().out == f"not of this run: {said}; {remedy}\n\n{WHOLE}"
 
 
 def test_free_text_without_teachers_is_told_too() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tinyllm.cli.parsers import Commands
 from tinyllm.params.load import load_params
 from tinyllm.project import known_seed
+from tinyllm.provenance import check_run
 
 
 def add_parser(commands: Commands) -> None:
@@ -27,6 +28,7 @@ def run(arguments: argparse.Namespace) -> None:
     from tinyllm.export import export  # brings torch
 
     params = load_params()
+    check_run()
     seed = known_seed(arguments.seed, params)
     export(arguments.folder, seed, params)
     print(f"{arguments.folder}: the student of seed {seed}, with its card README.md; read it before you pass it on")

@@ -11,6 +11,7 @@ from tinyllm.console import columns
 from tinyllm.evaluation.guessing import beats_guessing
 from tinyllm.evaluation.wording import percent
 from tinyllm.params.load import load_params
+from tinyllm.provenance.records import REMEDY, find_fault
 from tinyllm.records.jsonl import read_json
 
 SCORE = Path("metrics/score.json")
@@ -35,6 +36,8 @@ def run(arguments: argparse.Namespace) -> None:
     """
     teachers = load_params().corpus.teachers
     score = _read(SCORE)
+    if fault := find_fault():
+        print(f"not of this run: {fault}; {REMEDY}\n")
     print(summary(score, {name: _read(EXAMS / f"{name}.json") for name in teachers}, PAGE.is_file()))
 
 

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinyllm.console import in_short
 from tinyllm.experiments.dvc_experiments import read_blobs
+from tinyllm.params.load import PATH
 from tinyllm.project import locked_stage
-from tinyllm.records.jsonl import read_jsonl
+from tinyllm.provenance.records import USED, check_run, fault_of, record_path
+from tinyllm.records.jsonl import parse_line, read_jsonl
 from tinyllm.records.predictions import parse_predictions
 from tinyllm.records.questions import Question, read_questions
 
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
 
 WORKSPACE = "workspace"  # DVC's own word for what lies in the folder now
+STAGE = re.compile(r"^  ([\w@-]+):$", re.MULTILINE)  # a stage in a dvc.lock, as DVC lays it out
 QUESTIONS, PREDICTIONS = "data/questions/test.jsonl", "data/predictions.jsonl"
 
 
@@ -111,10 +115,12 @@ def _names(repo: Repo) -> list[str]:
 def _read(repo: Repo, commits: Mapping[str, str]) -> dict[str, Run]:
     questions_of = cache(read_questions)  # most experiments have the same
     locks = read_blobs([f"{commit}:./dvc.lock" for commit in commits.values()], Path(repo.root_dir))
+    records = _read_records(commits, locks, Path(repo.root_dir))
     runs = {}
     for name, lock in zip(commits, locks, strict=True):
         md5s = _scored(name, lock or "")
         questions, predictions = (_cached_file(repo, name, file, md5s[file]) for file in (QUESTIONS, PREDICTIONS))
+        _check_records(name, records[name], lock or "")
         with _named(name, questions, predictions):
             runs[name] = parse_run(name, questions_of(questions), read_jsonl(predictions))
     return runs
@@ -126,6 +132,8 @@ def _read_workspace(repo: Repo) -> Run:
     for path in (questions, predictions):
         if not path.is_file():
             raise ValueError(f"{WORKSPACE}: {path}: no such file; `dvc repro` makes it, `dvc checkout` brings it back")
+    if (folder / USED).is_dir():  # a version before this one wrote no records
+        check_run(folder)
     with _named(WORKSPACE, questions, predictions):
         return parse_run(WORKSPACE, read_questions(questions), read_jsonl(predictions))
 
@@ -138,6 +146,30 @@ def _scored(name: str, lock: str) -> dict[str, str]:
         if file not in md5s:
             raise ValueError(f"{name}: its dvc.lock has no {file}; check it out and run `dvc repro` there")
     return md5s
+
+
+def _read_records(commits: Mapping[str, str], locks: Sequence[str | None], folder: Path) -> dict[str, list[dict]]:
+    """Return by name the records that a commit has of the stages in its dvc.lock; a version before this one wrote none."""
+    stages = {name: STAGE.findall(lock or "") for name, lock in zip(commits, locks, strict=True)}
+    wanted = [(name, record_path(stage)) for name, of_run in stages.items() for stage in of_run]
+    texts = read_blobs([f"{commits[name]}:./{path.as_posix()}" for name, path in wanted], folder)
+    records: dict[str, list[dict]] = {name: [] for name in commits}
+    for (name, path), text in zip(wanted, texts, strict=True):
+        if text is not None:
+            records[name].append(parse_line(text, f"{name}: {path}"))
+    return records
+
+
+def _check_records(name: str, records: Sequence[Mapping[str, Any]], lock: str) -> None:
+    """Refuse a run of which dvc.lock names other params than a stage has used.
+
+    Raises:
+        ValueError: it does; one line.
+    """
+    for record in records:
+        locked = locked_stage(lock, str(record.get("stage"))).get("params", {}).get(str(PATH), {})
+        if fault := fault_of(record, locked, "its dvc.lock"):
+            raise ValueError(f"{name}: {fault}; remove it, and run it again")
 
 
 def _cached_file(repo: Repo, name: str, file: str, md5: str) -> Path:

@@ -33,6 +33,15 @@ def load_params(path: Path = PATH) -> Params:
     Raises:
         ValueError: one line a mistake: file, line, key, value found, what is allowed.
     """
+    return read_params(path)[0]
+
+
+def read_params(path: Path = PATH) -> tuple[Params, dict[str, Any]]:
+    """Return the checked values of params.yaml, and the same as the file has them; it is read once.
+
+    Raises:
+        ValueError: as `load_params`.
+    """
     if not path.exists():
         raise ValueError(f"{path}: no such file; run it in the project's folder")
     values = read_yaml(path)
@@ -41,7 +50,7 @@ def load_params(path: Path = PATH) -> Params:
     params, mistakes = check_values(values)
     if params is None:
         raise ValueError(in_lines(path, mistakes))
-    return params
+    return params, values
 
 
 def in_lines(path: Path, mistakes: Iterable[tuple[tuple, str]]) -> str:

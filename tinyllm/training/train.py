@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -49,7 +49,14 @@ def tasks_of(teachers: Sequence[str], loss: Loss, answer_prefix: str, rationale_
     return [Task("answer", answer_prefix, loss.answer), *rationales]
 
 
-def train_student(params: Params, seed: int, train: Iterable[dict], valid: Sequence[Question], work: Path) -> Trained:
+def train_student(
+    params: Params,
+    seed: int,
+    train: Iterable[dict],
+    valid: Sequence[Question],
+    work: Path,
+    has_read_all: Callable[[], None] = lambda: None,
+) -> Trained:
     """Train one student from `seed` and return it as it was at its best look at valid.
 
     Where `work` holds a checkpoint of the same training, it goes on from there and ends with the same weights.
@@ -58,6 +65,7 @@ def train_student(params: Params, seed: int, train: Iterable[dict], valid: Seque
         train: corpus rows, which are looped over twice
         valid: the questions to measure accuracy on
         work: an existing folder for checkpoints and the tokenised rows
+        has_read_all: called once the corpus is read, before the first step
     """
     if choose_device(params.runtime) == "cuda":
         # only a warning, since some kernels have no deterministic twin; the CPU's are deterministic as they are
@@ -73,6 +81,7 @@ def train_student(params: Params, seed: int, train: Iterable[dict], valid: Seque
     write_samples(path, _encode_blocks(train, tasks, reader, params, cuts))
     samples = SampleFile(path)
     judge = Validator(valid, reader, params)
+    has_read_all()
     if not settings.epochs:
         move(model, choose_device(params.runtime))
         return Trained(model, _metrics([(0, judge(model))], 0, 1, cuts, len(samples), model), [])
