@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import atexit
+import os
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 from tinyllm.console import report_errors
 from tinyllm.provenance import running
@@ -27,3 +32,14 @@ def run(main: Callable[..., None], doc: str | None, argument: str | None = None)
             print(f"{stage.name}: what an earlier run made with these params, and could not record, is put back")
         else:
             main(stage, *arguments)
+    if f"stages.{name}" in sys.orig_argv and "RANK" not in os.environ:
+        _leave()
+
+
+def _leave() -> NoReturn:
+    """End the process at once: to take torch apart takes seconds, in which params.yaml could still change unseen."""
+    atexit._run_exitfuncs()
+    with suppress(OSError):  # of a closed pipe
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(0)
