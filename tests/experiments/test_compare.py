@@ -27,6 +27,8 @@ from tests.dvc_project import (
 from tinyllm.cli.compare import add_parser, as_text
 from tinyllm.experiments.compare import compare
 from tinyllm.experiments.runs import parse_run
+from tinyllm.provenance.records import stages_of, write_record
+from tinyllm.records.jsonl import write_json
 from tinyllm.records.questions import parse_questions
 
 COMMAND = """
@@ -288,6 +290,47 @@ def test_a_workspace_without_predictions_is_told(project: Project) -> None:
     (project.folder / PREDICTIONS).unlink()
     assert refusal("few", "workspace") == (
         f"workspace: {PREDICTIONS}: no such file; `dvc repro` makes it, `dvc checkout` brings it back"
+    )
+
+
+# --- the record of what was used ------------------------------------------------------------------------------------
+
+
+def lock_params(project: Project, alpha: float) -> None:
+    """Let dvc.lock name this weight as the one that the students were scored with, and commit that."""
+    lock = project.folder / "dvc.lock"
+    named = f"    params:\n      params.yaml:\n        loss:\n          alpha: {alpha}\n"
+    lock.write_text(lock.read_text(encoding="utf-8") + named, encoding="utf-8")
+    git(project.folder, "add", ".")
+    git(project.folder, "commit", "-q", "-m", "record")
+
+
+@pytest.mark.parametrize(("used", "refused"), [(5.5, False), (0.0, True)])
+def test_a_commit_whose_lock_names_what_was_not_used_is_refused(project: Project, used: float, refused: bool) -> None:
+    project.commit("first", ASKED, FEW)
+    project.commit("second", ASKED, MORE)
+    write_record("score", {"loss": {"alpha": used}})
+    lock_params(project, 5.5)
+    if not refused:
+        return run_command("second", "first")
+    assert refusal("second", "first") == (
+        "second: score was run with loss.alpha 0.0, and its dvc.lock has 5.5; remove it, and run it again"
+    )
+
+
+@pytest.mark.parametrize(("has", "refused"), [(5.5, False), (0.0, True)])
+def test_a_workspace_of_other_params_is_refused(project: Project, has: float, refused: bool) -> None:
+    project.commit("few", ASKED, MORE)
+    project.put(ASKED, FEW)
+    values = {"corpus": {"teachers": []}, "train": {"seeds": []}, "loss": {"alpha": has}}
+    write_json("params.yaml", values)
+    for stage in stages_of(values):
+        write_record(stage, {"loss.alpha": 5.5})
+    if not refused:
+        return run_command("few", "workspace")
+    assert refusal("few", "workspace") == (
+        "metrics/used/download.json: download was run with loss.alpha 5.5, and params.yaml has 0.0; "
+        "run dvc repro, with --force where it finds nothing to do"
     )
 
 

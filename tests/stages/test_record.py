@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -166,8 +167,8 @@ def test_no_edit_at_any_moment_makes_the_record_lie(
             other = {key: values[(number + 1) % 2]}
             kill = chance.random() < 0.3
             status, _ = reproduce(
-                clone, stage, chance.random() * seconds, lambda: set_params(clone.folder, other), kill
-            )  # noqa: B023
+                clone, stage, chance.random() * seconds, partial(set_params, clone.folder, other), kill
+            )
             check(clone)
             refused += status != 0 and not kill
         assert refused, "no edit fell into a run: the test shows nothing"
