@@ -54,6 +54,12 @@ def progress(what: str, unit: str, total: int | None = None) -> Iterator[Advance
         yield add
 
 
+def note(text: str) -> None:
+    """Say one thing on stderr while progress is shown: a line above the bar on a terminal, elsewhere a plain line."""
+    tqdm.write(text, file=sys.stderr)
+    sys.stderr.flush()
+
+
 @contextmanager
 def bars_on_terminals_alone() -> Iterator[None]:
     """Keep progress bars out of logs: the one of the library's .gguf reader heeds none of its switches."""

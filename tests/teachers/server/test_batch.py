@@ -68,7 +68,7 @@ def test_every_prompt_is_answered_as_by_chat_and_in_one_batch(tmp_path: Path) ->
         said = ask(server, "Why?", "How? [[length]]", "When? [[status 400]]", "Where? [[echo]]")
         assert made(endpoint) == 1
         assert [path for method, path in endpoint.get("log") if method == "GET"].count("/v1/batches/batch_0") == 3
-    assert said["Why?"] == Generation(answer_to("Why?"), "stop", 1, 15)
+    assert said["Why?"] == Generation(answer_to("Why?"), "stop", 1, 15, model="toy-model")
     assert isinstance(said["How? [[length]]"], Generation) and said["How? [[length]]"].finish == "length"
     assert said["When? [[status 400]]"] == Failure("refused", "HTTP 400 Bad Request (on demand)")
     assert said["Where? [[echo]]"] == Failure("holds_key", "the reply repeats the key", unanswered=1)

@@ -277,7 +277,7 @@ def test_the_key_is_in_no_log_line_and_no_output(
 @pytest.mark.parametrize(
     ("act", "expected"),
     [
-        ("plain", Generation(answer_to("plain"), "stop", 1, 15)),
+        ("plain", Generation(answer_to("plain"), "stop", 1, 15, model="toy-model")),
         ("[[length]]", Generation(answer_to("[[length]]"), "length", 1, 15)),
         ("[[runs_on]]", Generation("Short.", "stop", 1, 6)),
         ("[[no_usage]]", Generation(answer_to("[[no_usage]]"), "stop", 24, 21)),

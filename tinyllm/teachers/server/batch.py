@@ -19,13 +19,14 @@ from tinyllm.params.schema import Runtime, ServerTeacher
 from tinyllm.teachers.cache.batches import Batches, SentBatch
 from tinyllm.teachers.cache.entry import answer_key, canonical_json
 from tinyllm.teachers.protocol import Failure, Generation, Prompt, UnderWay
-from tinyllm.teachers.server.batch_files import ENDPOINT, multipart, request_line, split_requests
+from tinyllm.teachers.server.batch_files import ENDPOINT, doubtful_keys, multipart, request_line, split_requests
 from tinyllm.teachers.server.client import LARGEST_FRAME, LARGEST_TOKEN, Server
 from tinyllm.teachers.server.responses import SHOWN, Fatal, Outcome, Retryable
 from tinyllm.teachers.server.web import TRANSFER, Request, Web, parse, said
 
 FIRST_POLL, LONGEST_POLL, SLOWER = 1.0, 60.0, 1.5  # s until the first look at a batch, and the longest between two
 LARGEST_FILE = 4_000_000_000  # bytes
+STRAYED = Failure("not_its_own", "the batch has two answers for it, or one that two prompts got", unanswered=1)
 ENDED = ("completed", "failed", "expired", "cancelled")
 UNANSWERED = ("batch_expired", "batch_cancelled")  # codes of a request that was not worked on
 
@@ -65,8 +66,8 @@ class BatchServer:
         """
         wanted = {answer_key(self.identity, prompt, prompt.sample): index for index, prompt in enumerate(prompts)}
         self._server.load_key()
-        with self._server.session() as (loop, session):
-            web, faults = Web(self._server, self._runtime, loop, session), []
+        with self._server.session() as (loop, opened):
+            web, faults = Web(self._server, self._runtime, loop, opened.fresh), []
             sent = [
                 self._named(web, batch) for batch in self._batches.open() if not wanted.keys().isdisjoint(batch.keys)
             ]
@@ -157,13 +158,20 @@ class BatchServer:
         """
         batch, others = self._wait(web, sent), [key for key in sent.keys if key not in wanted]
         fault = self._server.masked(_errors(batch))
-        for name in ("output_file_id", "error_file_id"):
-            for key, line in self._lines(web, batch.get(name), len(sent.keys)):
-                outcome = self._read(line, prompts[wanted[key]]) if key in wanted else None
-                if isinstance(outcome, Fatal):
-                    fault = outcome.message
-                elif outcome is not None:
-                    yield wanted.pop(key), outcome
+        files = [batch.get(name) for name in ("output_file_id", "error_file_id")]
+        lines = [pair for file in files for pair in self._lines(web, file, len(sent.keys))]
+        doubtful = doubtful_keys(lines)
+        for key, line in lines:
+            if key not in wanted:
+                fault = fault or (
+                    "" if key in sent.keys else f"its file names {one_line(key, SHOWN)}, which was not asked"
+                )
+                continue
+            outcome = STRAYED if key in doubtful else self._read(line, prompts[wanted[key]])
+            if isinstance(outcome, Fatal):
+                fault = outcome.message
+            elif outcome is not None:
+                yield wanted.pop(key), outcome
         missing = [key for key in sent.keys if key in wanted]
         for key in missing:  # the money that is reserved for it is free again
             yield wanted[key], Failure("not_answered", f"batch {sent.batch} ended as {batch['status']} without it")

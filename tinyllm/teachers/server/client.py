@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tinyllm.console import one_line
@@ -19,6 +19,8 @@ from tinyllm.params.schema import Runtime, ServerTeacher
 from tinyllm.teachers.cache.entry import canonical_json
 from tinyllm.teachers.protocol import STOP, Failure, Generation, Prompt
 from tinyllm.teachers.server.address import check_encrypted, checked_url, proxy_of, request_address
+from tinyllm.teachers.server.belonging import AddressReplies, RequestIds, Seen
+from tinyllm.teachers.server.first_reply import FirstReply, remedy_of
 from tinyllm.teachers.server.refusals import read_refusal
 from tinyllm.teachers.server.responses import (
     SHOWN,
@@ -37,12 +39,26 @@ from tinyllm.teachers.server.scheduler import RequestScheduler
 if TYPE_CHECKING:  # a third of a second to import, and only who asks an endpoint needs it
     import aiohttp
 
+    from tinyllm.teachers.server.connections import Connections
+
 LARGEST_FRAME, LARGEST_TOKEN = 65_536, 64  # bytes of a reply: around the answer, and for each token of it
 MESSAGE_TOKENS = 8  # what a chat template puts around one message, about
 OWN_FIELDS = ("model", "messages", "prompt", "n", "stream")  # of a request, which `extra` may not say
 LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")  # of an answer, as `extra` may have it
 LETTER_FIELDS = ("logprobs", "top_logprobs")  # of `extra`, which only a request for an option's letter has
 SECRET = 8  # characters; a shorter key is a placeholder such as `none`, and may stand in an answer
+
+
+@dataclass(frozen=True)
+class Asking:
+    """One attempt at a prompt."""
+
+    index: int
+    prompt: Prompt
+    ids: RequestIds
+    replies: AddressReplies
+    address: str
+    proxy: str | None
 
 
 class Server:
@@ -96,12 +112,18 @@ class Server:
                 model, leads elsewhere or is down. What was under way has then been yielded before.
         """
         self.load_key()
-        with self.session() as (loop, session):
+        ids, addresses = RequestIds(), {url: AddressReplies(url) for url in self.urls}
+        path = "chat/completions" if self._settings.api == "chat" else "completions"
+        targets = {url: (request_address(url, path), proxy_of(url)) for url in self.urls}
+        with self.session() as (loop, opened):
 
             def attempt(index: int, url: str) -> Coroutine[None, None, Outcome]:
-                return self._attempt(session, prompts[index], url)
+                return self._attempt(opened, Asking(index, prompts[index], ids, addresses[url], *targets[url]))
 
-            scheduler = RequestScheduler(loop, attempt, self.urls, self._runtime.concurrency, self._runtime.retries)
+            first = FirstReply(addresses, self._runtime.deadline)
+            scheduler = RequestScheduler(
+                loop, attempt, self.urls, self._runtime.concurrency, self._runtime.retries, first
+            )
             try:
                 yield from scheduler.send(len(prompts), reserve)
             finally:
@@ -122,55 +144,72 @@ class Server:
         return len(self._key) >= SECRET and self._key.encode() in body
 
     @contextmanager
-    def session(self) -> Iterator[tuple[asyncio.AbstractEventLoop, aiohttp.ClientSession]]:
-        """Yield an event loop of our own and a client in it; at the end neither a connection nor a thread is left."""
-        import aiohttp
+    def session(self) -> Iterator[tuple[asyncio.AbstractEventLoop, Connections]]:
+        """Yield an event loop of our own and clients in it; at the end neither a connection nor a thread is left."""
+        from tinyllm.teachers.server.connections import connections
 
-        async def connect() -> aiohttp.ClientSession:
-            headers = {"Content-Type": "application/json"}
-            if self._key:
-                header = self._settings.key_header
-                headers[header] = f"Bearer {self._key}" if header == "Authorization" else self._key
-            return aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=0, resolver=aiohttp.ThreadedResolver()
-                ),  # RateLimiter sets the limit
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers=headers,
-                timeout=aiohttp.ClientTimeout(total=None),  # _attempt has its own, and to the millisecond
-            )
+        headers = {"Content-Type": "application/json"}
+        if self._key:
+            header = self._settings.key_header
+            headers[header] = f"Bearer {self._key}" if header == "Authorization" else self._key
+        with connections(headers) as (loop, opened):
+            yield loop, opened
 
-        loop = asyncio.new_event_loop()
-        try:
-            session = loop.run_until_complete(connect())
-            try:
-                yield loop, session
-            finally:
-                loop.run_until_complete(session.close())
-                loop.run_until_complete(loop.shutdown_default_executor())  # it has looked up host names
-        finally:
-            loop.close()
-
-    async def _attempt(self, session: aiohttp.ClientSession, prompt: Prompt, url: str) -> Outcome:
+    async def _attempt(self, opened: Connections, asking: Asking) -> Outcome:
         """Ask once, for no longer than the deadline, however slowly bytes keep coming."""
         import aiohttp
 
-        deadline = self._runtime.deadline
+        from tinyllm.teachers.server.connections import UnaskedReplyError
+
+        deadline, replies = self._runtime.deadline, asking.replies
         try:
             async with asyncio.timeout(deadline):
-                path = "chat/completions" if self._settings.api == "chat" else "completions"
-                address, body = request_address(url, path), self.body(prompt)
-                async with session.post(address, data=body, allow_redirects=False, proxy=proxy_of(url)) as response:
-                    outcome = await self._read(response, prompt)
+                return await self._ask(opened, asking)
+        except UnaskedReplyError as error:
+            replies.part("it sent a reply that no request had asked for")
+            return Retryable("not_its_own", str(error), charged=False, counts=False)
+        except aiohttp.ClientConnectorCertificateError as error:
+            said = self.unreached(error, replies.url)
+            return Retryable("unreachable", said, charged=False) if replies.answered else Fatal(said)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            return Retryable("unreachable", self.unreached(error, replies.url), charged=False)
         except TimeoutError:
             return Retryable("timeout", f"no whole answer within {deadline:g} s (runtime.deadline)", charged=True)
-        except aiohttp.ClientConnectorError as error:
-            return Retryable("unreachable", self.describe(error), charged=False)
         except (aiohttp.ClientError, OSError) as error:
             return Retryable("disconnected", self.describe(error), charged=True)
-        return outcome
 
-    async def _read(self, response: aiohttp.ClientResponse, prompt: Prompt) -> Outcome:
+    async def _ask(self, opened: Connections, asking: Asking) -> Outcome:
+        """Send one request and read its reply; a connection whose reply is no answer is not used again."""
+        from tinyllm.teachers.server.connections import TracedResponse
+
+        request_id, start = asking.ids.fresh(), asyncio.get_running_loop().time()
+        asking.replies.send(asking.prompt)
+        route = asking.replies.route()  # right before the connection is taken
+        async with opened.of(route).post(
+            asking.address,
+            data=self.body(asking.prompt),
+            headers={"X-Request-Id": request_id},
+            allow_redirects=False,
+            proxy=asking.proxy,
+            trace_request_ctx=asking.replies,
+        ) as response:
+            assert isinstance(response, TracedResponse)  # as Connections has it
+            body = await self._read(response)
+            asking.replies.returned(route)
+            if response.followed():
+                asking.replies.part("it sent a reply that no request had asked for")
+            if isinstance(body, bytes):
+                another = asking.ids.names_another(request_id, response.headers.values(), body)
+                seconds = asyncio.get_running_loop().time() - start
+                outcome = self._outcome(response, body, asking, Seen(route == "kept", another, seconds))
+            else:
+                outcome = body
+            if not isinstance(outcome, Generation):
+                response.end_connection()
+            return outcome
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes | Outcome:
+        """Return the body of a reply, or what it means where it is too large."""
         largest = LARGEST_FRAME + LARGEST_TOKEN * self.max_new_tokens
         body = bytearray()
         async for chunk in response.content.iter_any():
@@ -182,17 +221,30 @@ class Server:
                         return streamed
                     return Failure("too_large", f"a reply of more than {largest} bytes", unanswered=1)
                 break
-        if response.status == 200:
-            if self.holds_key(body):
-                return Failure("holds_key", "the reply repeats the key", unanswered=1)
-            return self.without_key(self.read_body(bytes(body), prompt))
-        return self.without_key(self.read_refusal(response.status, response.headers, bytes(body)))
+        return bytes(body)
+
+    def _outcome(self, response: aiohttp.ClientResponse, body: bytes, asking: Asking, seen: Seen) -> Outcome:
+        """Return what a reply means: an answer is none where it may belong to another prompt."""
+        if response.status != 200:
+            return self.without_key(self.read_refusal(response.status, response.headers, body))
+        if self.holds_key(body):
+            return Failure("holds_key", "the reply repeats the key", unanswered=1)
+        reply = read_json(body, self.name)
+        if not isinstance(reply, dict):
+            return self.without_key(reply)
+        outcome = self.without_key(self.read_reply(reply, asking.prompt))
+        if not isinstance(outcome, Generation):
+            return outcome
+        foreign = asking.replies.judge(asking.index, asking.prompt, reply, seen)
+        return foreign or outcome
 
     def read_body(self, body: bytes, prompt: Prompt) -> Outcome:
         """Return what the body of a reply with status 200 means."""
         reply = read_json(body, self.name)
-        if not isinstance(reply, dict):
-            return reply
+        return self.read_reply(reply, prompt) if isinstance(reply, dict) else reply
+
+    def read_reply(self, reply: Mapping[str, Any], prompt: Prompt) -> Outcome:
+        """Return what the object in such a body means."""
         if failed := error_of(reply):
             status, error = failed
             return self.read_refusal(status, {}, json.dumps(error).encode())  # an error in the guise of an answer
@@ -233,6 +285,10 @@ class Server:
         """Return an error of the client in one line, without the key."""
         return one_line(self.masked(f"{type(error).__name__}: {error}"), SHOWN)
 
+    def unreached(self, error: Exception, url: str) -> str:
+        """Return an error of making a connection and what may mend it."""
+        return f"{self.describe(error)}; {remedy_of(error, url, self.name)}"
+
     def masked(self, text: str) -> str:
         """Return a text with the key masked."""
         return text.replace(self._key, "***") if self._key else text
@@ -240,7 +296,7 @@ class Server:
     def without_key(self, outcome: Outcome) -> Outcome:
         """Refuse an answer that holds the key, and mask the key in a message: a server may send back what it was sent."""
         if isinstance(outcome, Generation):
-            if len(self._key) >= SECRET and self._key in outcome.text:
+            if len(self._key) >= SECRET and (self._key in outcome.text or self._key in outcome.model):
                 return Failure("holds_key", "the answer repeats the key", unanswered=1)
             return outcome
         if isinstance(outcome, (Failure, Retryable)):

@@ -15,7 +15,7 @@ from tinyllm.params.schema import Runtime, ServerTeacher
 from tinyllm.records.questions import LETTERS, option_letter
 from tinyllm.teachers.protocol import Failure, Generation, Prompt, Scored
 from tinyllm.teachers.server.client import Server
-from tinyllm.teachers.server.responses import Outcome, first_choice, token_count
+from tinyllm.teachers.server.responses import Outcome, first_choice, named_model, token_count
 
 TOP = 20  # tokens, the most that OpenAI tells
 ASK = "\n\nWhich option is right? Reply with its letter alone."
@@ -63,7 +63,8 @@ class OptionLetters(Server):
         usage = reply.get("usage")
         counts = usage if isinstance(usage, dict) else {}
         prompt_count = token_count(counts.get("prompt_tokens"))
-        return Generation(text, "stop", self.count_tokens(prompt) if prompt_count is None else prompt_count, 1)
+        sent = self.count_tokens(prompt) if prompt_count is None else prompt_count
+        return Generation(text, "stop", sent, 1, model=named_model(reply))
 
 
 def _likely_tokens(logprobs: object) -> Iterator[tuple[str, float]]:

@@ -28,11 +28,12 @@ THINKING = (
     "thinking",
 )  # where servers put it: vLLM and DeepSeek, Ollama and OpenRouter
 PART_TEXTS = ("thinking", "reasoning", "text", "content", "summary")  # where a part of a content has its text
-_SUFFIX = re.compile(  # what a name may have besides the requested one: a date, a version, a quantisation, a file's ending
-    r"[:@][\w.-]+|[-_. ](?:\d{4}-\d\d-\d\d|\d\d-\d{2,4}|\d{5}-of-\d{5}|\d{3,8}|v\d+(?:\.\d+)*|latest|gguf|safetensors"
-    r"|i?q\d(?:_(?:\d|k|x{0,2}s|m|x?l|nl))*|bf?16|fp?\d+|int\d|awq|gptq|mlx|\d+bit|free|default)(?![a-z\d])",
+_SUFFIX = re.compile(  # what a name may have besides the requested one: a date, a revision, a quantisation, a file's ending
+    r"@[\w.-]+|[-_. :](?:\d{4}-\d\d-\d\d|(?:0[1-9]|1[0-2])-(?:\d{4}|\d\d)|\d{5}-of-\d{5}"
+    r"|20\d{6}|2\d(?:0[1-9]|1[0-2])[0-3]\d|(?:0[1-9]|1[0-2])[0-3]\d|00\d|latest|gguf|safetensors"
+    r"|i?q\d(?:_(?:\d|k|x{0,2}s|m|x?l|nl))*|bf?16|fp?(?:4|8|16|32)|int[48]|awq|gptq|mlx|[2-8]bit|free|default)(?![a-z\d])",
     re.IGNORECASE,
-)  # no size: llama-3 is not llama-3-70b, nor gpt-4 gpt-4-32k
+)  # no size and no release: llama-3 is not llama-3-70b, nor gpt-4 gpt-4-32k, nor mistral-small mistral-small-2501
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Retryable:
     charged: bool  # whether the server may have charged for it
     pushed_back: bool = False
     wait: float | None = None  # seconds, as its Retry-After orders
+    counts: bool = True  # as one of the attempts that a prompt has
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Asked:
     Args:
         name: the teacher's, for what a message advises
         model: as requested, or as `answers_as` has it. A reply that names another model is a failure, unless one name is
-            the other with a date, a version or a quantisation: servers resolve `gpt-4o` to `gpt-4o-2024-08-06`, or give a path.
+            the other with a date, a revision or a quantisation: servers resolve `gpt-4o` to `gpt-4o-2024-08-06`.
         prompt_tokens: estimated, for a reply without a count
     """
 
@@ -124,7 +126,7 @@ def read_answer(reply: Mapping[str, Any], asked: Asked) -> Generation | Failure 
     text, thinking = _text_of(content)
     thinking = thinking or next((source[key] for key in THINKING if isinstance(source.get(key), str)), "")
     thinking = thinking or _text_of(source.get("reasoning_details"))[1]
-    return _answer(text, thinking, finish, reply.get("usage"), asked.prompt_tokens)
+    return _answer(text, thinking, finish, reply, asked.prompt_tokens)
 
 
 def first_choice(reply: Mapping[str, Any], asked: Asked) -> dict[str, Any] | Failure | Retryable:
@@ -140,8 +142,14 @@ def first_choice(reply: Mapping[str, Any], asked: Asked) -> dict[str, Any] | Fai
     return choices[0]
 
 
+def named_model(reply: Mapping[str, Any]) -> str:
+    """Return the name that a reply gives its model, "" where it gives none."""
+    named = reply.get("model")
+    return named if isinstance(named, str) else ""
+
+
 def same_model(named: str, requested: str) -> bool:
-    """Tell whether two names are one model's: their last parts are equal but for a date, a version or a quantisation."""
+    """Tell whether two names are one model's: their last parts are equal but for a date, a revision or a quantisation."""
     first, second = (name.rstrip("/").rpartition("/")[2].casefold() for name in (named, requested))
     short, long = sorted((first, second), key=len)
     if not short or short not in long:
@@ -177,7 +185,9 @@ def _text_of(content: object) -> tuple[str | None, str]:
     return "".join(said), "\n".join(thought)
 
 
-def _answer(text: str | None, thinking: str, finish: object, usage: object, prompt_tokens: int) -> Generation | Failure:
+def _answer(
+    text: str | None, thinking: str, finish: object, reply: Mapping[str, Any], prompt_tokens: int
+) -> Generation | Failure:
     if text is None and not thinking.strip():
         return Failure("no_text", f"the answer's text is missing, its finish {finish!r:.50}", unanswered=1)
     ended = FINISH.get(finish.lower()) if isinstance(finish, str) else None
@@ -190,6 +200,7 @@ def _answer(text: str | None, thinking: str, finish: object, usage: object, prom
     if HALF_CHARACTER.search(whole):
         return Failure("half_character", "the answer holds half a character, which UTF-8 cannot hold", unanswered=1)
     cut, stopped = _without_run_on(whole)
+    usage = reply.get("usage")
     counts = usage if isinstance(usage, dict) else {}
     prompt_count, completion_count = (
         token_count(counts.get("prompt_tokens")),
@@ -200,6 +211,7 @@ def _answer(text: str | None, thinking: str, finish: object, usage: object, prom
         finish="stop" if stopped else ended,
         prompt_tokens=prompt_tokens if prompt_count is None else prompt_count,
         completion_tokens=estimate_tokens(whole) if completion_count is None else completion_count,
+        model=named_model(reply),
     )
 
 

@@ -6,12 +6,13 @@ import asyncio
 import heapq
 import math
 import random
-import sys
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from tinyllm.console import note
 from tinyllm.teachers.protocol import Failure, Generation
+from tinyllm.teachers.server.first_reply import LONGEST_UNHEARD, NO_REPLY, FirstReply
 from tinyllm.teachers.server.rate_limit import RateLimiter
 from tinyllm.teachers.server.responses import Fatal, Outcome, Retryable
 
@@ -56,9 +57,15 @@ class RequestScheduler:
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, attempt: Attempt, urls: Sequence[str], concurrency: int, retries: int
+        self,
+        loop: asyncio.AbstractEventLoop,
+        attempt: Attempt,
+        urls: Sequence[str],
+        concurrency: int,
+        retries: int,
+        first: FirstReply,
     ) -> None:
-        self._loop, self._attempt, self._retries = loop, attempt, retries
+        self._loop, self._attempt, self._retries, self._first = loop, attempt, retries, first
         self._lanes = [Lane(url, RateLimiter(concurrency)) for url in urls]
         self._under_way: dict[asyncio.Task[Outcome], Sent] = {}
         self._done: deque[asyncio.Task[Outcome]] = deque()
@@ -83,8 +90,24 @@ class RequestScheduler:
                     yield sent.index, final
                     self._start(fresh, reserve)  # at once: while the caller works, the endpoint does
             self._start(fresh, reserve)
+            if not self._first.heard and (silent := self._silence()):
+                yield from self._abandoned()
+                raise ValueError(silent)
         if self._end:
             raise ValueError(self._end)
+
+    def _silence(self) -> str | None:
+        """Return why the query ends where nothing has replied, None where it goes on; say what is waited for."""
+        now = self._loop.time()
+        self._first.tell(now)
+        return None if self._end else self._first.end(now, [lane.url for lane in self._open_lanes()])
+
+    def _abandoned(self) -> Iterator[tuple[int, Failure]]:
+        """Yield the prompts that got no reply and that a server may have charged for."""
+        under_way = [(sent, 1) for sent in self._under_way.values()]
+        for sent, more in [*under_way, *((sent, 0) for _, _, sent in self._waiting)]:
+            if sent.charged:
+                yield sent.index, Failure("timeout", "no reply to any prompt", sent.charged + more)
 
     async def cancel(self) -> None:
         """Drop what is under way."""
@@ -129,6 +152,7 @@ class RequestScheduler:
                 return
             sent.lane = lane
             lane.limiter.start(now)
+            self._first.start(now)
             task = self._loop.create_task(self._attempt(sent.index, lane.url))
             self._under_way[task] = sent
             task.add_done_callback(self._note)
@@ -144,6 +168,7 @@ class RequestScheduler:
             ready = now if fresh and not self._held else self._waiting[0][0]
             wait = min((self._wait(lane, now) for lane in self._open_lanes()), default=math.inf)
             due = max(wait, ready - now)
+        due = min(due, self._first.due(now))
         timer = None if math.isinf(due) else self._loop.call_later(due, self._loop.stop)
         self._loop.run_forever()
         if timer:
@@ -153,6 +178,10 @@ class RequestScheduler:
         """Return what became of a prompt, or None while it may still be answered."""
         now, lane = self._loop.time(), sent.lane
         assert lane is not None  # it was sent
+        if isinstance(outcome, Retryable) and outcome.reason in NO_REPLY:
+            self._first.miss(lane.url, outcome)
+        elif not isinstance(outcome, Fatal):
+            self._first.heard = True
         if isinstance(outcome, Retryable):
             return self._retry(sent, lane, outcome, now)
         if isinstance(outcome, Fatal):
@@ -171,11 +200,11 @@ class RequestScheduler:
         if not self._open_lanes():
             self._end = self._end or "; ".join(f"{lane.url}: {lane.end}" for lane in self._lanes)
         elif first:
-            print(f"{lane.url}: {why}; the other addresses go on", file=sys.stderr, flush=True)
+            note(f"{lane.url}: {why}; the other addresses go on")
 
     def _retry(self, sent: Sent, lane: Lane, outcome: Retryable, now: float) -> Generation | Failure | None:
         sent.charged += outcome.charged
-        counts = True
+        counts = outcome.counts
         if outcome.pushed_back:
             counts = lane.limiter.push_back(now, sent.started, ordered=outcome.wait is not None)
         else:
@@ -187,13 +216,15 @@ class RequestScheduler:
             counts = False  # another address is asked anew
             lane.limiter.hold(now, min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(lane.lost - LOST, 10)))
             if lane.lost == LOST and not outcome.pushed_back:
-                seen = f"{outcome.reason} ({outcome.detail})"
-                print(f"{lane.url}: {seen}; the other addresses go on", file=sys.stderr, flush=True)
+                note(f"{lane.url}: {outcome.reason} ({outcome.detail}); the other addresses go on")
+        elif lane.lost == LOST and self._first.heard and outcome.reason in NO_REPLY:
+            note(f"{lane.url}: {outcome.reason} ({outcome.detail}); it is tried again")
         sent.failed += counts
         if sent.failed > self._retries or (outcome.pushed_back and now - sent.first > PATIENCE):
             tried = f"{sent.failed} attempts" if sent.failed > 1 else "1 attempt"
             return self._final(Failure(outcome.reason, f"{outcome.detail}; {tried}", sent.charged), lane)
-        longest = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (sent.failed - 1)) if sent.failed else 0.0
+        most = LONGEST_WAIT if self._first.heard else min(LONGEST_WAIT, LONGEST_UNHEARD)
+        longest = min(most, FIRST_WAIT * 2 ** (sent.failed - 1)) if sent.failed else 0.0
         due = now + self._chance.uniform(0, longest)  # the whole of it by chance: no two in step
         heapq.heappush(self._waiting, (due, sent.index, sent))
         return None

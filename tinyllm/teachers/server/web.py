@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tinyllm.console import note
 from tinyllm.params.schema import Runtime
 from tinyllm.teachers.protocol import Failure, Generation, UnderWay
 from tinyllm.teachers.server.address import proxy_of, request_address
 from tinyllm.teachers.server.client import Server
+from tinyllm.teachers.server.first_reply import GIVE_UP, LONGEST_UNHEARD, NO_REPLY, TELL
 from tinyllm.teachers.server.responses import Fatal, Retryable
 
 if TYPE_CHECKING:
@@ -50,6 +53,7 @@ class Web:
     ) -> None:
         self._server, self._runtime, self._loop, self._session = server, runtime, loop, session
         self._url = server.urls[0]
+        self._heard = False  # whether it has replied in this run
 
     def request(self, request: Request, error: type[ValueError] = UnderWay) -> bytes | Failure:
         """Return the body of a reply, or why the server refuses; what may pass is tried again.
@@ -57,18 +61,31 @@ class Web:
         Args:
             error: is raised where nothing can be asked.
         """
+        start = time.monotonic()
         for number in range(self._runtime.retries + 1):
             reply = self.attempt(request)
             if isinstance(reply, bytes | Failure):
                 return reply
-            if isinstance(reply, Fatal):
+            if isinstance(reply, Fatal) or (not self._heard and time.monotonic() - start >= GIVE_UP - LONGEST_UNHEARD):
                 break
+            if number == 0 and not self._heard:
+                note(f"{self._url}: {reply.reason} ({reply.detail}); it is tried again")
             self.pause(number, reply)
         raise error(f"{self._url}/{request.path}: {said(reply)}")
 
     def attempt(self, request: Request) -> Reply:
         """Ask once."""
-        return self._loop.run_until_complete(self._attempt(request))
+        told = self._loop.call_later(TELL, self._tell)
+        try:
+            reply = self._loop.run_until_complete(self._attempt(request))
+        finally:
+            told.cancel()
+        self._heard = self._heard or not (isinstance(reply, Retryable) and reply.reason in NO_REPLY)
+        return reply
+
+    def _tell(self) -> None:
+        if not self._heard:
+            note(f"{self._url}: no reply yet; waiting for the first one")
 
     def sleep(self, seconds: float) -> None:
         self._loop.run_until_complete(asyncio.sleep(seconds))
@@ -76,7 +93,7 @@ class Web:
     def pause(self, number: int, reply: Retryable) -> None:
         """Wait before attempt `number` + 1, as long as the server orders."""
         wait = FIRST_PAUSE * 2**number if reply.wait is None else reply.wait
-        self.sleep(min(LONGEST_PAUSE, wait))
+        self.sleep(min(LONGEST_PAUSE if self._heard else LONGEST_UNHEARD, wait))
 
     def fields(self, reply: bytes | Failure, path: str) -> dict[str, Any]:
         """Return the object in a reply.
@@ -107,6 +124,11 @@ class Web:
                 ) as response,
             ):
                 reply = await _read(response, request.largest)
+        except aiohttp.ClientConnectorCertificateError as error:
+            said = self._server.unreached(error, self._url)
+            return Retryable("unreachable", said, charged=False) if self._heard else Fatal(said)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            return Retryable("unreachable", self._server.unreached(error, self._url), charged=False)
         except TimeoutError:
             return Retryable("timeout", f"no whole answer within {seconds:g} s", charged=True)
         except (aiohttp.ClientError, OSError) as error:
