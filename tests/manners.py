@@ -43,9 +43,13 @@ def serving(manner: Manner, path: str = "/v1") -> Iterator[Place]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def do_GET(self) -> None:
+            self.do_POST()
+
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            request = Request(self.path, dict(self.headers), json.loads(body))
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            asked = self.headers.get("Content-Type") == "application/json" and body
+            request = Request(self.path, dict(self.headers), json.loads(body) if asked else {})
             with lock:
                 place.requests.append(request)
                 status, headers, reply = manner(request)

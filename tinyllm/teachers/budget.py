@@ -30,7 +30,8 @@ class Budget:
 class Bill:
     """The calls of one query, in the ledger: what is spent and reserved by all processes of a run never passes the limit.
 
-    That holds as long as no call costs more than was reserved for it.
+    A call costs what the server counts, but no more than was reserved for it: a false count neither ends a run nor passes its
+    limit. What a server charges beyond that is not seen, such as for thoughts that it does not hold to the limit of an answer.
 
     Args:
         keys: of the answers that are asked for.
@@ -66,8 +67,10 @@ class Bill:
         """
         number = self._reserved.pop(index, None) or self._ledger.adopt(self._keys[index])
         known = billed is not None and unanswered > 0
-        lost = (unanswered - known) * self._highest[index] + (self._budget.cost(*billed) if billed and known else 0.0)
-        money = self._budget.cost(prompt_tokens, completion_tokens) + lost
+        highest = self._highest[index]
+        last = min(highest, self._budget.cost(*billed)) if billed and known else 0.0
+        lost = (unanswered - known) * highest + last
+        money = min(highest, self._budget.cost(prompt_tokens, completion_tokens)) + lost
         if number is not None:
             self._ledger.settle(number, Charge(answered, prompt_tokens, completion_tokens, unanswered, lost, money))
             self._budget.spent += money

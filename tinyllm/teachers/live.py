@@ -26,6 +26,7 @@ from tinyllm.teachers.outputs import read_probabilities, sample_prompts, sampled
 from tinyllm.teachers.progress import interruptible, query_progress
 from tinyllm.teachers.prompts import Fitted, Shown, fit_prompt
 from tinyllm.teachers.protocol import Backend, Failure, Generation, Prompt, Scored, UnderWay
+from tinyllm.teachers.tokens import summable
 
 WORKSPACE = Run("", "workspace")
 Generate = Callable[[Sequence[Prompt | None]], Sequence[Generation | Failure]]
@@ -78,6 +79,7 @@ class CachedTeacher:
         self.used: dict[
             str, tuple[int, int] | None
         ] = {}  # by key the tokens of each answer, new or not; none of what failed
+        self._money: dict[str, float] = {}  # by key what each answer cost
         self.budget = Budget(price, max_cost)
         self.counts = QueryCounts()
 
@@ -179,9 +181,11 @@ class CachedTeacher:
             missing = {key: prompt for key, prompt in wanted.items() if key not in known}
             known |= self._generate_missing(backend, missing, cache, len(known))
         for key, outcome in known.items():
-            self.used[key] = (
-                (outcome.prompt_tokens, outcome.completion_tokens) if isinstance(outcome, Generation) else None
-            )
+            self.used[key] = None
+            if isinstance(outcome, Generation):
+                tokens = summable(outcome.prompt_tokens), summable(outcome.completion_tokens)
+                self.used[key] = tokens
+                self._money[key] = min(self.budget.cost(*tokens), self._highest_cost(backend, wanted[key]))
         outcomes = [known[key] if key else Failure("too_long", TOO_LONG) for key in keys]
         self.counts.failures.update(outcome.reason for outcome in outcomes if isinstance(outcome, Failure))
         return outcomes
@@ -197,7 +201,7 @@ class CachedTeacher:
         if not missing:
             return {}
         keys, prompts = list(missing), list(missing.values())
-        highest = [self.budget.cost(backend.count_tokens(prompt), backend.max_new_tokens) for prompt in prompts]
+        highest = [self._highest_cost(backend, prompt) for prompt in prompts]
         bill = Bill(self.budget, cache.ledger(self.run, self.name), keys, highest)
         outcomes: dict[str, Generation | Failure] = {}
         with interruptible() as stopped, query_progress(self.name, len(prompts), cached, self.budget) as show:
@@ -227,6 +231,10 @@ class CachedTeacher:
                 "raise it and run again"
             )
         return outcomes
+
+    def _highest_cost(self, backend: Backend, prompt: Prompt) -> float:
+        """Return the most that an answer can cost, which is reserved for it, and is what it costs if the server counts more."""
+        return self.budget.cost(backend.count_tokens(prompt), backend.max_new_tokens) if self.budget.priced else 0.0
 
     def _keep(
         self,
@@ -265,4 +273,4 @@ class CachedTeacher:
             return counts
         with ResponseCache(self.cache) as cache:
             lost = cache.lost_money(list(self.used))
-        return counts | {"money": round(self.budget.cost(tokens_in, tokens_out) + lost, 6)}
+        return counts | {"money": round(sum(self._money.values()) + lost, 6)}

@@ -11,6 +11,7 @@ from dataclasses import replace
 from tinyllm.records.rationales import TeacherOutput
 from tinyllm.teachers.prompts import Fitted
 from tinyllm.teachers.protocol import Failure, Generation, Prompt
+from tinyllm.teachers.tokens import summable
 
 
 def sample_prompts(fitted: Sequence[Fitted], samples: int) -> list[Prompt | None]:
@@ -33,8 +34,8 @@ def _output(fitted: Fitted, outcome: Generation | Failure) -> TeacherOutput:
         "examples_dropped": fitted.examples_dropped,
         "context_words_cut": fitted.context_words_cut,
         "finish": outcome.finish,
-        "prompt_tokens": outcome.prompt_tokens,
-        "completion_tokens": outcome.completion_tokens,
+        "prompt_tokens": summable(outcome.prompt_tokens),
+        "completion_tokens": summable(outcome.completion_tokens),
     }
     return TeacherOutput(outcome.text, "ok", extra)
 

@@ -24,9 +24,10 @@ from tinyllm.params.schema import Price, ServerTeacher
 from tinyllm.teachers.protocol import Failure, Generation, Prompt
 from tinyllm.teachers.server import scheduler as sending
 from tinyllm.teachers.server.address import checked_url, proxy_of
-from tinyllm.teachers.server.client import Server, read_key
+from tinyllm.teachers.server.client import Server
+from tinyllm.teachers.server.key import read_key
 from tinyllm.teachers.server.refusals import retry_after
-from tinyllm.teachers.server.responses import estimate_tokens
+from tinyllm.teachers.tokens import estimate_tokens
 
 KEY = "sk-toy-5f2c9b71d04e"
 DEADLINE = 0.3  # where it is meant to pass

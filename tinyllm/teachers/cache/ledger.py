@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinyllm.teachers.cache.database import transaction
+from tinyllm.teachers.tokens import counted
 
 CHUNK = 900  # keys in one statement; older SQLite takes at most 999 variables
 SCHEMA = (
@@ -27,8 +28,10 @@ INSERT = """INSERT INTO charges (run, experiment, teacher, key, created, settled
 SETTLE = """UPDATE charges SET settled = 1, answered = ?, prompt_tokens = ?, completion_tokens = ?, unanswered = ?, lost = ?,
     money = ? WHERE id = ?"""
 SPEND = "INSERT INTO runs VALUES (?, ?) ON CONFLICT (run) DO UPDATE SET money = money + excluded.money"
-TOTALS = """SELECT experiment, teacher, sum(answered), sum(prompt_tokens), sum(completion_tokens), sum(unanswered), sum(money)
-    FROM charges GROUP BY experiment, teacher ORDER BY min(id)"""
+MOST_MONEY = 1e12  # of one call or one run; an older version kept what a server said
+MONEY = f"CASE WHEN typeof(money) IN ('real', 'integer') AND money BETWEEN 0 AND {MOST_MONEY} THEN money ELSE 0 END"
+TOTALS = f"""SELECT experiment, teacher, sum(answered), sum({counted("prompt_tokens")}), sum({counted("completion_tokens")}),
+    sum({counted("unanswered")}), total({MONEY}) FROM charges GROUP BY experiment, teacher ORDER BY min(id)"""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,10 @@ class Ledger:
     def spent(self) -> float:
         """Return the money of the run so far; a call under way counts with the most that it can cost."""
         row = self._database.execute("SELECT money FROM runs WHERE run = ?", [self._run.digest]).fetchone()
+        if row and not 0 <= row[0] <= MOST_MONEY:  # by a count that an older version believed
+            row = self._database.execute(
+                f"SELECT total({MONEY}) FROM charges WHERE run = ?", [self._run.digest]
+            ).fetchone()
         return row[0] if row else 0.0
 
     def reserve(self, key: str, highest: float, limit: float | None) -> int | None:
@@ -133,7 +140,8 @@ def lost_money(database: sqlite3.Connection, keys: Sequence[str]) -> float:
     lost = 0.0
     for start in range(0, len(keys) if has_ledger(database) else 0, CHUNK):
         chunk = keys[start : start + CHUNK]
-        query = f"SELECT coalesce(sum(lost), 0) FROM charges WHERE key IN ({', '.join('?' * len(chunk))})"
+        believed = f"lost BETWEEN 0 AND {MOST_MONEY}"
+        query = f"SELECT total(lost) FROM charges WHERE {believed} AND key IN ({', '.join('?' * len(chunk))})"
         lost += database.execute(query, chunk).fetchone()[0]
     return lost
 
@@ -147,6 +155,6 @@ def unlisted_answers(database: sqlite3.Connection) -> list[tuple[str, int, int, 
     """Return teacher's identity, answers, prompt tokens and completion tokens of what is in the cache and not in the ledger."""
     known = "WHERE key NOT IN (SELECT key FROM charges)" if has_ledger(database) else ""
     return database.execute(
-        "SELECT identity, count(*), sum(prompt_tokens), sum(completion_tokens) FROM answers "
+        f"SELECT identity, count(*), sum({counted('prompt_tokens')}), sum({counted('completion_tokens')}) FROM answers "
         f"JOIN teachers ON digest = teacher {known} GROUP BY digest ORDER BY min(created), digest"
     ).fetchall()

@@ -15,6 +15,7 @@ from tinyllm.teachers.cache.database import database_errors, open_database, tran
 from tinyllm.teachers.cache.entry import Entry, canonical_json, check_entry
 from tinyllm.teachers.cache.ledger import Ledger, Run, Spending, lost_money, spendings, unlisted_answers
 from tinyllm.teachers.protocol import Generation, Prompt
+from tinyllm.teachers.tokens import counted
 
 CHUNK = 900  # keys in one statement; older SQLite takes at most 999 variables
 FIELDS = tuple(Entry.model_fields)  # each is a column of `answers`, but for the identity, which is one of `teachers`
@@ -117,7 +118,8 @@ class ResponseCache:
 
     def totals(self) -> list[TeacherTotals]:
         """Return what is there of every teacher, in the order of their first answers."""
-        sums = "count(*), sum(prompt_tokens), sum(completion_tokens), min(created), max(created)"
+        tokens = f"sum({counted('prompt_tokens')}), sum({counted('completion_tokens')})"
+        sums = f"count(*), {tokens}, min(created), max(created)"
         query = f"SELECT digest, identity, {sums} FROM answers JOIN teachers ON digest = teacher GROUP BY digest"
         with database_errors(self.path):
             rows = self._database.execute(f"{query} ORDER BY min(created), digest").fetchall()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-API_VERSION = re.compile(r"api-version=[\w.-]{1,40}")  # Azure's; a date, which may land in the answer cache
+API_VERSION = re.compile(  # Azure's: a date or a word, no key, for it lands in the answer cache
+    r"api-version=(?:\d{4}-\d\d-\d\d|v\d{1,3}(?:\.\d{1,3})?|latest|preview)(?:-[a-z]{1,12}(?:\.\d{1,3})?)?", re.ASCII
+)
 
 
 def checked_url(url: str, where: str = "url") -> str:
@@ -82,3 +84,9 @@ def proxy_of(url: str) -> str | None:
     """The proxy that the environment names for an address, if any; none for this machine's own."""
     parts = urlsplit(url)
     return None if is_loopback(parts.hostname or "") or proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
+
+
+def proxy_passwords() -> list[str]:
+    """Return the passwords in the addresses of the environment's proxies, as they are meant and as they stand there."""
+    written = [proxy.rpartition("@")[0].rpartition("//")[2].partition(":")[2] for proxy in getproxies().values()]
+    return [password for text in written if text for password in dict.fromkeys((unquote(text), text))]

@@ -14,19 +14,19 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tinyllm.console import one_line
 from tinyllm.params.schema import Runtime, ServerTeacher
 from tinyllm.teachers.cache.batches import Batches, SentBatch
 from tinyllm.teachers.cache.entry import answer_key, canonical_json
 from tinyllm.teachers.protocol import Failure, Generation, Prompt, UnderWay
 from tinyllm.teachers.server.batch_files import ENDPOINT, doubtful_keys, multipart, request_line, split_requests
 from tinyllm.teachers.server.client import LARGEST_FRAME, LARGEST_TOKEN, Server
-from tinyllm.teachers.server.responses import SHOWN, Fatal, Outcome, Retryable
+from tinyllm.teachers.server.responses import Fatal, Outcome, Retryable
 from tinyllm.teachers.server.web import TRANSFER, Request, Web, parse, said
 
 FIRST_POLL, LONGEST_POLL, SLOWER = 1.0, 60.0, 1.5  # s until the first look at a batch, and the longest between two
 LARGEST_FILE = 4_000_000_000  # bytes
 STRAYED = Failure("not_its_own", "the batch has two answers for it, or one that two prompts got", unanswered=1)
+MOST_PAGES = 1000  # of a list of batches, 100 on each
 ENDED = ("completed", "failed", "expired", "cancelled")
 UNANSWERED = ("batch_expired", "batch_cancelled")  # codes of a request that was not worked on
 
@@ -101,10 +101,11 @@ class BatchServer:
         body = multipart([line for _, line in requests], boundary)
         kind = f"multipart/form-data; boundary={boundary}"
         reply = web.request(Request("POST", "files", body, kind, seconds=TRANSFER), error=ValueError)
-        if isinstance(reply, Failure) or not isinstance(fields := parse(reply), dict) or not _id(fields):
+        file = "" if isinstance(reply, Failure) else self._id(parse(reply), "id")
+        if not file:
             why = said(reply) if isinstance(reply, Failure) else "a reply that names no file"
             raise ValueError(f"{self._url}/files: {why}; set api to chat if the server has no Batch API")
-        sent = self._make(web, self._batches.add(_id(fields), [key for key, _ in requests]))
+        sent = self._make(web, self._batches.add(file, [key for key, _ in requests]))
         print(
             f"batch {sent.batch}: {len(requests)} requests sent; a run that is stopped goes on with it", file=sys.stderr
         )
@@ -124,7 +125,7 @@ class BatchServer:
         for number in range(self._runtime.retries + 1):
             outcome = web.attempt(Request("POST", "batches", body))
             if isinstance(outcome, bytes):
-                if batch := _id(web.fields(outcome, "batches")):
+                if batch := self._id(web.fields(outcome, "batches"), "id"):
                     return self._batches.name(sent, batch)
                 outcome = Retryable("no_batch", "a reply that names no batch", charged=True)
             if not isinstance(outcome, Retryable):
@@ -138,15 +139,18 @@ class BatchServer:
     def _find(self, web: Web, input_file: str) -> str | None:
         """Return the id of the batch that was made of a file, None where there is none."""
         path = "batches?limit=100"
-        while True:
+        for _ in range(MOST_PAGES):
             page = web.fields(web.request(Request("GET", path)), "batches")
-            batches = [batch for batch in page.get("data") or [] if isinstance(batch, dict)]
+            data = page.get("data")
+            batches = [batch for batch in data if isinstance(batch, dict)] if isinstance(data, list) else []
             for batch in batches:
-                if batch.get("input_file_id") == input_file:
-                    return _id(batch)
-            if not page.get("has_more") or not batches or not _id(batches[-1]):
-                return None
-            path = f"batches?limit=100&after={_id(batches[-1])}"
+                if batch.get("input_file_id") == input_file and (name := self._id(batch, "id")):
+                    return name
+            last = self._id(batches[-1], "id") if batches else ""
+            if not page.get("has_more") or not last:
+                break
+            path = f"batches?limit=100&after={last}"
+        return None
 
     def _collect(
         self, web: Web, sent: SentBatch, wanted: dict[str, int], prompts: Sequence[Prompt]
@@ -157,15 +161,14 @@ class BatchServer:
             wanted: by key its prompt; what is answered is taken out.
         """
         batch, others = self._wait(web, sent), [key for key in sent.keys if key not in wanted]
-        fault = self._server.masked(_errors(batch))
-        files = [batch.get(name) for name in ("output_file_id", "error_file_id")]
+        fault = self._errors(batch)
+        files = [self._id(batch, name) for name in ("output_file_id", "error_file_id")]
         lines = [pair for file in files for pair in self._lines(web, file, len(sent.keys))]
         doubtful = doubtful_keys(lines)
         for key, line in lines:
             if key not in wanted:
-                fault = fault or (
-                    "" if key in sent.keys else f"its file names {one_line(key, SHOWN)}, which was not asked"
-                )
+                named = "" if key in sent.keys else f"its file names {self._server.shown(key)}, which was not asked"
+                fault = fault or named
                 continue
             outcome = STRAYED if key in doubtful else self._read(line, prompts[wanted[key]])
             if isinstance(outcome, Fatal):
@@ -187,14 +190,18 @@ class BatchServer:
         while True:
             reply = web.request(Request("GET", f"batches/{sent.batch}"))
             batch = {"status": "unknown"} if isinstance(reply, Failure) else web.fields(reply, "batches")
-            if batch.get("status") in (*ENDED, "unknown"):
+            if not isinstance(status := batch.get("status"), str):
+                raise UnderWay(
+                    f"{self._url}/batches/{sent.batch}: a reply without a status; run again to look once more"
+                )
+            if status in (*ENDED, "unknown"):
                 return batch
             web.sleep(pause)
             pause = min(LONGEST_POLL, pause * SLOWER)
 
-    def _lines(self, web: Web, file: object, count: int) -> Iterator[tuple[str, bytes]]:
+    def _lines(self, web: Web, file: str, count: int) -> Iterator[tuple[str, bytes]]:
         """Yield key and line of each answer in a file of the server; none where it has no such file."""
-        if not isinstance(file, str):
+        if not file:
             return
         longest = LARGEST_FRAME + LARGEST_TOKEN * self.max_new_tokens
         largest = min(LARGEST_FILE, count * longest)
@@ -211,30 +218,36 @@ class BatchServer:
         if not isinstance(response, dict):
             if isinstance(error, dict) and error.get("code") in UNANSWERED:
                 return None
-            return self._plain(Failure("server_error", one_line(str(error), SHOWN)))
-        if self._server.holds_key(line):
-            return Failure("holds_key", "the reply repeats the key", unanswered=1)
-        status, body = response.get("status_code"), json.dumps(response.get("body")).encode()
+            return Failure("server_error", self._server.shown(error))
+        status, body = response.get("status_code"), response.get("body")
+        try:
+            text = json.dumps(body).encode()
+        except RecursionError:
+            return Failure("not_json", "an answer that is nested too deep to be read", unanswered=1)
         if status == 200:
-            return self._plain(self._server.read_body(body, prompt))
-        return self._plain(self._server.read_refusal(status if isinstance(status, int) else 0, {}, body))
+            return _plain(self._server.read_body(text, prompt))
+        code = status if isinstance(status, int) and 100 <= status <= 599 else 0
+        return _plain(self._server.read_refusal(code, {}, text))
 
-    def _plain(self, outcome: Outcome) -> Generation | Failure | Fatal:
-        outcome = self._server.without_key(outcome)
-        if isinstance(outcome, Retryable):
-            return Failure(outcome.reason, outcome.detail, unanswered=int(outcome.charged))
-        return outcome
+    def _id(self, fields: object, name: str) -> str:
+        """Return an id in a reply, "" where there is none, or one that could not stand in an address, or holds the key."""
+        found = fields.get(name) if isinstance(fields, dict) else None
+        fit = (
+            isinstance(found, str)
+            and re.fullmatch(r"[A-Za-z0-9_.-]{1,200}", found)
+            and not self._server.holds_key(found)
+        )
+        return found if isinstance(found, str) and fit else ""
+
+    def _errors(self, batch: Mapping[str, Any]) -> str:
+        """Return the first of a batch's own errors, as where its file was refused."""
+        errors = batch.get("errors")
+        data = errors.get("data") if isinstance(errors, dict) else None
+        first = data[0] if isinstance(data, list) and data else None
+        return self._server.shown(first.get("message")) if isinstance(first, dict) else ""
 
 
-def _id(fields: Mapping[str, Any]) -> str:
-    """Return the id in a reply, "" where there is none that could stand in an address."""
-    found = fields.get("id")
-    return found if isinstance(found, str) and re.fullmatch(r"[A-Za-z0-9_.-]{1,200}", found) else ""
-
-
-def _errors(batch: Mapping[str, Any]) -> str:
-    """Return the first of a batch's own errors, as where its file was refused."""
-    errors = batch.get("errors")
-    data = errors.get("data") if isinstance(errors, dict) else None
-    first = data[0] if isinstance(data, list) and data else None
-    return one_line(str(first.get("message")), SHOWN) if isinstance(first, dict) else ""
+def _plain(outcome: Outcome) -> Generation | Failure | Fatal:
+    if isinstance(outcome, Retryable):
+        return Failure(outcome.reason, outcome.detail, unanswered=int(outcome.charged))
+    return outcome

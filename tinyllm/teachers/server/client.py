@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,23 +17,22 @@ from tinyllm.console import one_line
 from tinyllm.params.schema import Runtime, ServerTeacher
 from tinyllm.teachers.cache.entry import canonical_json
 from tinyllm.teachers.protocol import STOP, Failure, Generation, Prompt
-from tinyllm.teachers.server.address import check_encrypted, checked_url, proxy_of, request_address
+from tinyllm.teachers.server.address import check_encrypted, checked_url, proxy_of, proxy_passwords, request_address
 from tinyllm.teachers.server.belonging import AddressReplies, RequestIds, Seen
 from tinyllm.teachers.server.first_reply import FirstReply, remedy_of
+from tinyllm.teachers.server.key import Secret, mask_userinfo, read_key
 from tinyllm.teachers.server.refusals import read_refusal
 from tinyllm.teachers.server.responses import (
-    SHOWN,
     Asked,
     Fatal,
     Outcome,
     Retryable,
-    billed_tokens,
     error_of,
-    estimate_tokens,
     read_answer,
     read_json,
 )
 from tinyllm.teachers.server.scheduler import RequestScheduler
+from tinyllm.teachers.tokens import estimate_tokens
 
 if TYPE_CHECKING:  # a third of a second to import, and only who asks an endpoint needs it
     import aiohttp
@@ -46,7 +44,8 @@ MESSAGE_TOKENS = 8  # what a chat template puts around one message, about
 OWN_FIELDS = ("model", "messages", "prompt", "n", "stream")  # of a request, which `extra` may not say
 LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")  # of an answer, as `extra` may have it
 LETTER_FIELDS = ("logprobs", "top_logprobs")  # of `extra`, which only a request for an option's letter has
-SECRET = 8  # characters; a shorter key is a placeholder such as `none`, and may stand in an answer
+SHOWN = 200  # characters of a server's message
+LOOKED_AT = 10_000  # of what is not shown further than that
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,8 @@ class Server:
                 f"{self.max_new_tokens} tokens; raise it to what the server holds, or lower the limit of an answer"
             )
         said = {key: value for key, value in self._extra.items() if key not in LETTER_FIELDS}
-        self._key = ""  # read when something is asked: who has every answer in the cache needs none
+        self._key = Secret("")  # read when something is asked: who has every answer in the cache needs none
+        self._passwords: list[Secret] = []  # of the proxies
         self.identity: Mapping[str, object] = {
             "backend": "server",
             "url": settings.identity or self.urls[0],
@@ -133,15 +133,34 @@ class Server:
         """Read the key, right before something is asked.
 
         Raises:
-            ValueError: as `read_key`, or it would travel in the open.
+            ValueError: as `read_key`, it would travel in the open, or the settings hold it, which are kept with every answer.
         """
-        self._key = read_key(self._settings.key_variable)
-        if self._key and not self._settings.plain_http:
+        self._key = Secret(read_key(self._settings.key_variable))
+        self._passwords = [Secret(password) for password in proxy_passwords()]
+        if self.holds_key(json.dumps([self.identity, self.urls])):
+            raise ValueError(
+                f"teachers.{self.name}: url, model or extra holds the key, and would land in the answer cache; give it in the "
+                f"environment variable {self._settings.key_variable} alone"
+            )
+        if self._key.text and not self._settings.plain_http:
             check_encrypted(self.urls, self.name)
 
-    def holds_key(self, body: bytes | bytearray) -> bool:
-        """Return whether a reply repeats the key."""
-        return len(self._key) >= SECRET and self._key.encode() in body
+    def holds_key(self, text: str) -> bool:
+        """Return whether a text that would be kept repeats the key, or the password of a proxy."""
+        return any(secret.in_answer(text) for secret in (self._key, *self._passwords))
+
+    def shown(self, foreign: object) -> str:
+        """Return what a server or a library says as a message may show it: one line, short, without key and passwords.
+
+        Everything foreign comes through here as it arrived: what was cut or escaped before could hide a key.
+        """
+        try:
+            text = str(foreign)[:LOOKED_AT]
+        except RecursionError:
+            return "something that is nested too deep"
+        for secret in (self._key, *self._passwords):
+            text = secret.masked(text)
+        return one_line(mask_userinfo(text), SHOWN)
 
     @contextmanager
     def session(self) -> Iterator[tuple[asyncio.AbstractEventLoop, Connections]]:
@@ -149,9 +168,9 @@ class Server:
         from tinyllm.teachers.server.connections import connections
 
         headers = {"Content-Type": "application/json"}
-        if self._key:
+        if key := self._key.text:
             header = self._settings.key_header
-            headers[header] = f"Bearer {self._key}" if header == "Authorization" else self._key
+            headers[header] = f"Bearer {key}" if header == "Authorization" else key
         with connections(headers) as (loop, opened):
             yield loop, opened
 
@@ -210,14 +229,14 @@ class Server:
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes | Outcome:
         """Return the body of a reply, or what it means where it is too large."""
-        largest = LARGEST_FRAME + LARGEST_TOKEN * self.max_new_tokens
+        largest = LARGEST_FRAME + (LARGEST_TOKEN * self.max_new_tokens if response.status == 200 else 0)
         body = bytearray()
         async for chunk in response.content.iter_any():
             body += chunk
             if len(body) > largest:
                 response.close()  # the rest is not read
                 if response.status == 200:
-                    if isinstance(streamed := read_json(bytes(body), self.name), Fatal):
+                    if isinstance(streamed := read_json(bytes(body), self.name, self.shown), Fatal):
                         return streamed
                     return Failure("too_large", f"a reply of more than {largest} bytes", unanswered=1)
                 break
@@ -226,41 +245,48 @@ class Server:
     def _outcome(self, response: aiohttp.ClientResponse, body: bytes, asking: Asking, seen: Seen) -> Outcome:
         """Return what a reply means: an answer is none where it may belong to another prompt."""
         if response.status != 200:
-            return self.without_key(self.read_refusal(response.status, response.headers, body))
-        if self.holds_key(body):
-            return Failure("holds_key", "the reply repeats the key", unanswered=1)
-        reply = read_json(body, self.name)
-        if not isinstance(reply, dict):
-            return self.without_key(reply)
-        outcome = self.without_key(self.read_reply(reply, asking.prompt))
+            return self.read_refusal(response.status, response.headers, body)
+        reply, outcome = self._parse(body, asking.prompt)
         if not isinstance(outcome, Generation):
             return outcome
-        foreign = asking.replies.judge(asking.index, asking.prompt, reply, seen)
-        return foreign or outcome
+        return asking.replies.judge(asking.index, asking.prompt, reply, seen) or outcome
 
     def read_body(self, body: bytes, prompt: Prompt) -> Outcome:
         """Return what the body of a reply with status 200 means."""
-        reply = read_json(body, self.name)
-        return self.read_reply(reply, prompt) if isinstance(reply, dict) else reply
+        return self._parse(body, prompt)[1]
 
-    def read_reply(self, reply: Mapping[str, Any], prompt: Prompt) -> Outcome:
-        """Return what the object in such a body means."""
+    def _parse(self, body: bytes, prompt: Prompt) -> tuple[Mapping[str, Any], Outcome]:
+        """Return the object in the body of a reply with status 200, and what it means."""
+        if self._key.in_reply(body.decode(errors="replace")):
+            return {}, Failure("holds_key", "the reply repeats the key", unanswered=1)
+        try:
+            reply = read_json(body, self.name, self.shown)
+            return (reply, self._meaning(reply, prompt)) if isinstance(reply, dict) else ({}, reply)
+        except RecursionError:
+            return {}, Retryable("not_json", "HTTP 200, but nested too deep to be read", charged=True)
+
+    def _meaning(self, reply: Mapping[str, Any], prompt: Prompt) -> Outcome:
         if failed := error_of(reply):
-            status, error = failed
-            return self.read_refusal(status, {}, json.dumps(error).encode())  # an error in the guise of an answer
+            status, error = failed  # an error in the guise of an answer
+            return self.read_refusal(status, {}, json.dumps(error).encode())
         outcome = self._read_reply(reply, prompt)
-        return replace(outcome, billed=billed_tokens(reply)) if isinstance(outcome, Failure) else outcome
+        if isinstance(outcome, Failure):
+            return replace(outcome, billed=self.asked(prompt).billed(reply.get("usage")))
+        if isinstance(outcome, Generation) and (self.holds_key(outcome.text) or self.holds_key(outcome.model)):
+            return Failure("holds_key", "the answer repeats the key", unanswered=1)
+        return outcome
 
     def read_refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> Outcome:
         """Return what a reply with any other status means."""
-        text = self.masked(body.decode(errors="replace")).encode()  # before a message is cut in the midst of a key
-        return read_refusal(status, headers, text, self.name, self._settings)
+        return read_refusal(status, headers, body, self.name, self._settings, self.shown)
 
     def _read_reply(self, reply: Mapping[str, Any], prompt: Prompt) -> Outcome:
-        return read_answer(reply, self._asked(prompt))
+        return read_answer(reply, self.asked(prompt))
 
-    def _asked(self, prompt: Prompt) -> Asked:
-        return Asked(self.name, self._settings.answers_as or self._settings.model, self.count_tokens(prompt))
+    def asked(self, prompt: Prompt) -> Asked:
+        """Return what the reply to a prompt is held against."""
+        model = self._settings.answers_as or self._settings.model
+        return Asked(self.name, model, self.count_tokens(prompt), self.context_tokens, self.max_new_tokens, self.shown)
 
     def body(self, prompt: Prompt) -> bytes:
         """Return the JSON that asks for the answer to a prompt."""
@@ -283,25 +309,11 @@ class Server:
 
     def describe(self, error: Exception) -> str:
         """Return an error of the client in one line, without the key."""
-        return one_line(self.masked(f"{type(error).__name__}: {error}"), SHOWN)
+        return self.shown(f"{type(error).__name__}: {error}")
 
     def unreached(self, error: Exception, url: str) -> str:
         """Return an error of making a connection and what may mend it."""
         return f"{self.describe(error)}; {remedy_of(error, url, self.name)}"
-
-    def masked(self, text: str) -> str:
-        """Return a text with the key masked."""
-        return text.replace(self._key, "***") if self._key else text
-
-    def without_key(self, outcome: Outcome) -> Outcome:
-        """Refuse an answer that holds the key, and mask the key in a message: a server may send back what it was sent."""
-        if isinstance(outcome, Generation):
-            if len(self._key) >= SECRET and (self._key in outcome.text or self._key in outcome.model):
-                return Failure("holds_key", "the answer repeats the key", unanswered=1)
-            return outcome
-        if isinstance(outcome, (Failure, Retryable)):
-            return replace(outcome, detail=self.masked(outcome.detail))
-        return replace(outcome, message=self.masked(outcome.message))
 
 
 def checked_extra(extra: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -329,21 +341,3 @@ def longest_answer(settings: ServerTeacher) -> int:
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
             return value
     return settings.max_new_tokens
-
-
-def read_key(variable: str | None) -> str:
-    """Return the key in an environment variable; "" where the settings name none.
-
-    Raises:
-        ValueError: it is not set, empty, or nothing that a header can hold.
-    """
-    if variable is None:
-        return ""
-    key = os.environ.get(variable, "")
-    if not key:
-        raise ValueError(f"key_variable: environment variable {variable} is not set or empty; export the key in it")
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise ValueError(
-            f"key_variable: environment variable {variable} holds white space or signs that no key has; export it anew"
-        )
-    return key

@@ -12,10 +12,9 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
-from tinyllm.console import one_line
 from tinyllm.params.schema import ServerTeacher
 from tinyllm.teachers.protocol import Failure
-from tinyllm.teachers.server.responses import SHOWN, Fatal, Outcome, Retryable
+from tinyllm.teachers.server.responses import Fatal, Outcome, Retryable, Shown
 
 PUSH_BACK = (429, 503, 529)  # too much, for now
 MAY_PASS = (408, 409, 425, 500, 502, 504, 520, 522, 524, *PUSH_BACK)
@@ -28,6 +27,8 @@ OUT_OF_MONEY = re.compile(
 NO_KEY = re.compile(r"api[_ ]key.{0,20}(invalid|not valid|missing|incorrect)|(invalid|incorrect) api[_ ]key", re.I)
 GEMINI_LIMIT = re.compile(rb'"RESOURCE_EXHAUSTED"')  # its limit of requests a minute, in the words of an empty account
 GEMINI_WAIT = re.compile(rb'"retryDelay":\s*"([0-9]{1,6}(?:\.[0-9]{1,9})?)s"')
+NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+LONGEST_ORDER = 604_800.0  # s, a week; the quota of a month is none that a query waits for
 FILTERED = re.compile(
     r"content[_ ](filter|management|policy)|ResponsibleAIPolicyViolation|invalid_prompt|usage policy|was flagged", re.I
 )
@@ -53,13 +54,15 @@ _SENT = (
 _QUOTED = re.compile(r"['\"`‘“]([A-Za-z_][\w.]*)['\"`’”]")
 
 
-def read_refusal(status: int, headers: Mapping[str, str], body: bytes, name: str, settings: ServerTeacher) -> Outcome:
+def read_refusal(
+    status: int, headers: Mapping[str, str], body: bytes, name: str, settings: ServerTeacher, shown: Shown
+) -> Outcome:
     """Return what a reply with any status but 200 means.
 
     Args:
         name: the teacher's, for what a message advises
     """
-    code, message, field = _error(body)
+    code, message, field = _error(body, shown)
     said = f"HTTP {status} {_phrase(status)}" + (f" ({message})" if message else "")
     if status == 401 or (status == 400 and NO_KEY.search(f"{code} {message}")):
         variable = settings.key_variable  # the message is left out: servers quote parts of the key in it
@@ -74,7 +77,7 @@ def read_refusal(status: int, headers: Mapping[str, str], body: bytes, name: str
     if status == 404 and re.search(r"model|deployment", f"{code} {message}", re.I):
         return Fatal(f"{said}; check the teacher's model, teachers.{name}.model")
     if 300 <= status < 400:
-        to = one_line(headers.get("Location", "nowhere"), SHOWN)
+        to = shown(headers.get("Location", "nowhere"))
         return Fatal(f"HTTP {status}, a redirect to {to}; none is followed with a key, so give its url instead")
     if status in MAY_PASS:
         reason = "rate_limited" if status == 429 else "server_error"
@@ -90,24 +93,29 @@ def read_refusal(status: int, headers: Mapping[str, str], body: bytes, name: str
 def ordered_wait(headers: Mapping[str, str], body: bytes = b"") -> float | None:
     """Return the seconds that a server orders to wait: by `retry-after-ms`, `Retry-After` or Gemini's body; None by none."""
     exact = headers.get("retry-after-ms", "").strip()
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", exact):
-        return float(exact) / 1000
+    if NUMBER.fullmatch(exact):
+        return _plausible(float(exact) / 1000)
     if delay := GEMINI_WAIT.search(body):
-        return float(delay[1])
+        return _plausible(float(delay[1]))
     return retry_after(headers.get("Retry-After"), datetime.now(UTC))
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
-    """Return the seconds that a Retry-After header orders, as a number or as a date; None where it is neither."""
+    """Return the seconds that a Retry-After header orders, as a number or as a date; None where it is neither, or absurd."""
     if value is None:
         return None
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value.strip()):
-        return float(value)
+    if NUMBER.fullmatch(value.strip()):
+        return _plausible(float(value))
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+        return _plausible(max(0.0, ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds()))
+    except (ValueError, OverflowError, TypeError, IndexError):  # the parser's, of a year, zone or number that is none
         return None
-    return max(0.0, ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds())
+
+
+def _plausible(seconds: float) -> float | None:
+    """Return a wait, None of one that no server can mean: the request is then sent again as without an order."""
+    return seconds if seconds <= LONGEST_ORDER else None
 
 
 def _other_header(settings: ServerTeacher, name: str) -> str:
@@ -141,19 +149,18 @@ def _phrase(status: int) -> str:
     return HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "of its own"
 
 
-def _error(body: bytes) -> tuple[str, str, str]:
+def _error(body: bytes, shown: Shown) -> tuple[str, str, str]:
     """Return code, message and field of an error: OpenAI's {"error": {...}}, FastAPI's {"detail": ...}, or plain text."""
     try:
         error = json.loads(body)
     except (ValueError, RecursionError):
         text = body.decode(errors="replace")
-        return "", "" if text.lstrip().startswith("<") else one_line(text, SHOWN), ""  # nobody reads HTML in one line
+        return "", "" if text.lstrip().startswith("<") else shown(text), ""  # nobody reads HTML in one line
     if isinstance(error, list) and len(error) == 1:
         error = error[0]  # Gemini's
     if isinstance(error, dict):
         error = error.get("error", error)
     if isinstance(error, dict):
-        code = " ".join(str(error[key]) for key in ("code", "type") if error.get(key))
-        message = str(error.get("message") or error.get("detail") or code)
-        return code, one_line(message, SHOWN), str(error.get("param") or "")
-    return "", one_line(str(error), SHOWN), ""
+        code = " ".join(shown(error[key]) for key in ("code", "type") if error.get(key))
+        return code, shown(error.get("message") or error.get("detail") or code), shown(error.get("param") or "")
+    return "", shown(error), ""

@@ -7,27 +7,29 @@ has. What a thinking model thought is kept in front of its answer, as `<think>..
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from tinyllm.console import one_line
 from tinyllm.records.jsonl import HALF_CHARACTER
 from tinyllm.teachers.protocol import STOP, Failure, Generation
+from tinyllm.teachers.tokens import believed, estimate_tokens, most_tokens
 
 STOPPED = ("stop", "eos", "eos_token", "stop_sequence", "stop_token", "end_turn", "complete", "completed", "finished")
 CUT = ("length", "max_tokens", "max_length", "model_length", "max_output_tokens")
 FINISH = dict.fromkeys(STOPPED, "stop") | dict.fromkeys(CUT, "length")  # by each server's word, in lower case
 FILTERED = ("content_filter", "safety", "recitation", "prohibited_content", "blocklist")
-SHOWN = 200  # characters of a server's message
+LONGEST_NUMBER = 100  # digits
 THINKING = (
     "reasoning_content",
     "reasoning",
     "thinking",
 )  # where servers put it: vLLM and DeepSeek, Ollama and OpenRouter
 PART_TEXTS = ("thinking", "reasoning", "text", "content", "summary")  # where a part of a content has its text
+_COMMENTS = re.compile(r"\A\s*(?::[^\n]*(?:\n|\Z)\s*)*")  # of a stream, such as `: OPENROUTER PROCESSING`
 _SUFFIX = re.compile(  # what a name may have besides the requested one: a date, a revision, a quantisation, a file's ending
     r"@[\w.-]+|[-_. :](?:\d{4}-\d\d-\d\d|(?:0[1-9]|1[0-2])-(?:\d{4}|\d\d)|\d{5}-of-\d{5}"
     r"|20\d{6}|2\d(?:0[1-9]|1[0-2])[0-3]\d|(?:0[1-9]|1[0-2])[0-3]\d|00\d|latest|gguf|safetensors"
@@ -56,6 +58,7 @@ class Fatal:
 
 
 Outcome = Generation | Failure | Retryable | Fatal
+Shown = Callable[[object], str]  # a server's word as a message may show it: in one line, short, and without the key
 
 
 @dataclass(frozen=True)
@@ -66,30 +69,60 @@ class Asked:
         name: the teacher's, for what a message advises
         model: as requested, or as `answers_as` has it. A reply that names another model is a failure, unless one name is
             the other with a date, a revision or a quantisation: servers resolve `gpt-4o` to `gpt-4o-2024-08-06`.
-        prompt_tokens: estimated, for a reply without a count
+        prompt_tokens: estimated, for a reply without a count that can be believed
+        max_new_tokens: the limit of the answer
     """
 
     name: str
     model: str
     prompt_tokens: int
+    context_tokens: int | None
+    max_new_tokens: int
+    shown: Shown
+
+    def prompt_count(self, usage: object) -> int:
+        """Return the tokens of the prompt as the server counts them, or the estimate where that cannot be believed."""
+        count = self._count(usage, "prompt_tokens", self.prompt_tokens)
+        return self.prompt_tokens if count is None else count
+
+    def answer_count(self, usage: object, text: str) -> int:
+        """Return the tokens of the answer as the server counts them, or an estimate where that cannot be believed."""
+        estimate = estimate_tokens(text)
+        count = self._count(usage, "completion_tokens", estimate)
+        return estimate if count is None else count
+
+    def billed(self, usage: object) -> tuple[int, int] | None:
+        """Return the tokens of prompt and answer that the server says it charges; None where that cannot be believed."""
+        prompt = self._count(usage, "prompt_tokens", self.prompt_tokens)
+        completion = self._count(usage, "completion_tokens", 0)
+        return None if prompt is None or completion is None else (prompt, completion)
+
+    def _count(self, usage: object, field: str, estimate: int) -> int | None:
+        asked = 2 * self.prompt_tokens if field == "prompt_tokens" else self.max_new_tokens
+        most = most_tokens(asked, self.context_tokens)
+        return believed(usage.get(field), estimate, most) if isinstance(usage, dict) else None
 
 
-def read_json(body: bytes, name: str) -> dict[str, Any] | Retryable | Fatal:
+def read_json(body: bytes, name: str, shown: Shown) -> dict[str, Any] | Retryable | Fatal:
     """Return the object that a reply holds, without what some send before it to keep a connection open."""
-    text = body.decode(errors="replace").lstrip()
-    while text.startswith(":"):  # a comment of a stream, such as `: OPENROUTER PROCESSING`
-        text = text.partition("\n")[2].lstrip()
+    text = body.decode(errors="replace")
+    text = _COMMENTS.sub("", text, count=1)
     if text.startswith(("data:", "event:")):
         return Fatal(f"it streams its answers; set teachers.{name}.extra: {{stream: false}}")
     try:
-        reply = json.loads(text)
+        reply = json.loads(text, parse_int=_whole_number)
     except (ValueError, RecursionError):
-        return Retryable("not_json", f"HTTP 200, but no JSON: {one_line(text, SHOWN)}", charged=True)
+        return Retryable("not_json", f"HTTP 200, but no JSON: {shown(text)}", charged=True)
     if isinstance(reply, list) and len(reply) == 1:
         reply = reply[0]  # Gemini's errors
     if not isinstance(reply, dict):
-        return Retryable("no_choices", f"HTTP 200, but without choices: {one_line(str(reply), SHOWN)}", charged=True)
+        return Retryable("no_choices", f"HTTP 200, but without choices: {shown(reply)}", charged=True)
     return reply
+
+
+def _whole_number(digits: str) -> float:
+    """Return a number of JSON; Python reads none of thousands of digits, and one such count is no reason to lose an answer."""
+    return int(digits) if len(digits) <= LONGEST_NUMBER else math.inf
 
 
 def error_of(reply: Mapping[str, Any]) -> tuple[int, dict[str, Any]] | None:
@@ -122,21 +155,21 @@ def read_answer(reply: Mapping[str, Any], asked: Asked) -> Generation | Failure 
         return Failure("content_filter", "the server's content filter withheld the answer", unanswered=1)
     refusal = source.get("refusal")
     if isinstance(refusal, str) and refusal and not content:
-        return Failure("refusal", f"the model refused: {one_line(refusal, SHOWN)}", unanswered=1)
+        return Failure("refusal", f"the model refused: {asked.shown(refusal)}", unanswered=1)
     text, thinking = _text_of(content)
     thinking = thinking or next((source[key] for key in THINKING if isinstance(source.get(key), str)), "")
     thinking = thinking or _text_of(source.get("reasoning_details"))[1]
-    return _answer(text, thinking, finish, reply, asked.prompt_tokens)
+    return _answer(text, thinking, finish, reply, asked)
 
 
 def first_choice(reply: Mapping[str, Any], asked: Asked) -> dict[str, Any] | Failure | Retryable:
     """Return the first choice of a reply from the requested model."""
     choices = reply.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        return Retryable("no_choices", f"HTTP 200, but without choices: {one_line(str(reply), SHOWN)}", charged=True)
+        return Retryable("no_choices", f"HTTP 200, but without choices: {asked.shown(reply)}", charged=True)
     named = reply.get("model") or asked.model
     if not isinstance(named, str) or not same_model(named, asked.model):
-        shown = one_line(str(named), SHOWN)
+        shown = asked.shown(named)
         advice = f"if that is the same model, set teachers.{asked.name}.answers_as: {shown}"
         return Failure("wrong_model", f"asked for model {asked.model}, answered by {shown}; {advice}", unanswered=1)
     return choices[0]
@@ -158,16 +191,6 @@ def same_model(named: str, requested: str) -> bool:
     return not before.strip("-_.:") and not _SUFFIX.sub("", behind)
 
 
-def estimate_tokens(text: str) -> int:
-    """Return an estimate of a text's tokens, rather too high than too low.
-
-    It counts a token for each four letters of an English word, for each digit and sign, and for each byte of anything else.
-    """
-    words = re.findall("[A-Za-z]+", text)
-    rest = re.sub("[A-Za-z ]+", "", text)
-    return sum(-(-len(word) // 4) for word in words) + len(rest.encode(errors="replace"))
-
-
 def _text_of(content: object) -> tuple[str | None, str]:
     """Return text and thinking of a message's content: a text, or a list of parts, of which some are thinking."""
     if not isinstance(content, list):
@@ -186,13 +209,13 @@ def _text_of(content: object) -> tuple[str | None, str]:
 
 
 def _answer(
-    text: str | None, thinking: str, finish: object, reply: Mapping[str, Any], prompt_tokens: int
+    text: str | None, thinking: str, finish: object, reply: Mapping[str, Any], asked: Asked
 ) -> Generation | Failure:
     if text is None and not thinking.strip():
-        return Failure("no_text", f"the answer's text is missing, its finish {finish!r:.50}", unanswered=1)
+        return Failure("no_text", f"the answer's text is missing, its finish {asked.shown(finish)}", unanswered=1)
     ended = FINISH.get(finish.lower()) if isinstance(finish, str) else None
     if ended is None:
-        return Failure("no_finish", f"finish_reason is {finish!r:.50}; allowed is stop or length", unanswered=1)
+        return Failure("no_finish", f"finish_reason is {asked.shown(finish)}; allowed is stop or length", unanswered=1)
     said = text or ""
     if not said.strip() and not (thinking.strip() and ended == "length"):
         return Failure("empty", "the answer is empty", unanswered=1)
@@ -201,16 +224,11 @@ def _answer(
         return Failure("half_character", "the answer holds half a character, which UTF-8 cannot hold", unanswered=1)
     cut, stopped = _without_run_on(whole)
     usage = reply.get("usage")
-    counts = usage if isinstance(usage, dict) else {}
-    prompt_count, completion_count = (
-        token_count(counts.get("prompt_tokens")),
-        token_count(counts.get("completion_tokens")),
-    )
     return Generation(
         text=cut,
         finish="stop" if stopped else ended,
-        prompt_tokens=prompt_tokens if prompt_count is None else prompt_count,
-        completion_tokens=estimate_tokens(whole) if completion_count is None else completion_count,
+        prompt_tokens=asked.prompt_count(usage),
+        completion_tokens=asked.answer_count(usage, whole),
         model=named_model(reply),
     )
 
@@ -229,17 +247,3 @@ def _without_run_on(text: str) -> tuple[str, bool]:
         return text, False
     cut, stop, _ = said.partition(STOP)
     return thought + closed + cut, bool(stop)
-
-
-def billed_tokens(reply: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Return the tokens of prompt and answer that a reply says it counts; None where it does not say both."""
-    usage = reply.get("usage")
-    if not isinstance(usage, dict):
-        return None
-    prompt, completion = token_count(usage.get("prompt_tokens")), token_count(usage.get("completion_tokens"))
-    return None if prompt is None or completion is None else (prompt, completion)
-
-
-def token_count(value: object) -> int | None:
-    """Return a count of tokens as a server gives it; None of anything else."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

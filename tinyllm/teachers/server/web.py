@@ -138,7 +138,7 @@ class Web:
         return reply if response.status == 200 else self._refusal(response, reply)
 
     def _refusal(self, response: aiohttp.ClientResponse, body: bytes) -> Failure | Retryable | Fatal:
-        outcome = self._server.without_key(self._server.read_refusal(response.status, response.headers, body))
+        outcome = self._server.read_refusal(response.status, response.headers, body)
         assert not isinstance(outcome, Generation)  # a refusal is none
         return outcome
 
