@@ -1,6 +1,7 @@
 """How near the server backend comes to what an endpoint allows: one with room for 64 at once, one with 20 requests a second.
 
     python -m benchmarks.querying [--seconds 40]    # for so long the second is asked
+    python -m benchmarks.querying --speed           # only prompts a second of a server that answers at once
 
 The endpoints are local processes (tests/endpoint.py): the first answers after 50 ms and turns a 65th away with 503; the
 second answers 429 beyond its rate, of which it saves one second's worth, once without Retry-After and once with
@@ -14,6 +15,7 @@ import argparse
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
 from tests.endpoint import running
 from tinyllm.params.load import load_params
@@ -25,13 +27,20 @@ from tinyllm.teachers.server.client import Server
 
 LATENCY, ROOM, PROMPTS = 0.05, 64, 2000
 REPLAYED = 10_000
+WIDTHS = (1, 2, 16, 64)  # requests at once
 RATE, SETTLED = 20, 5.0  # requests a second; seconds in which the rate may still be unknown
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=40)
-    seconds = parser.parse_args().seconds
+    parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--prompts", type=int, default=PROMPTS, help="of each round of --speed")
+    asked = parser.parse_args()
+    seconds = asked.seconds
+    if asked.speed:
+        print_speed(asked.prompts)
+        return
     with running("--latency", str(LATENCY), "--limit", str(ROOM)) as endpoint:
         ideal = PROMPTS / ROOM * LATENCY
         for _ in range(3):
@@ -55,11 +64,19 @@ def main() -> None:
     print(f"{REPLAYED} answers: asked in {asked:.2f} s, from the cache in {cached:.2f} s")
 
 
-def timed(url: str, count: int) -> float:
-    """The seconds that so many prompts take."""
+def print_speed(count: int) -> None:
+    """The median prompts a second of three rounds, at several limits of requests at once."""
+    with running() as endpoint:
+        rounds = [[count / timed(endpoint.url, count, width) for width in WIDTHS] for _ in range(3)]
+    for width, speeds in zip(WIDTHS, zip(*rounds, strict=True), strict=True):
+        print(f"{width} at once: {median(speeds):.0f} prompts a second")
+
+
+def timed(url: str, count: int, width: int = ROOM) -> float:
+    """The seconds that so many prompts take, at most `width` at once."""
     prompts = [Prompt("", f"Which cause has case {number}?") for number in range(count)]
     start = time.perf_counter()
-    outcomes = [outcome for _, outcome in open_server(url).generate(prompts, lambda index: True)]
+    outcomes = [outcome for _, outcome in open_server(url, width).generate(prompts, lambda index: True)]
     seconds = time.perf_counter() - start
     assert len(outcomes) == count and all(isinstance(outcome, Generation) for outcome in outcomes)
     return seconds
@@ -83,7 +100,7 @@ def replayed(url: str, folder: Path) -> tuple[float, float]:
     return times[0], times[1]
 
 
-def open_server(url: str) -> Server:
+def open_server(url: str, width: int = ROOM) -> Server:
     settings = ServerTeacher(
         backend="server",
         url=url,
@@ -98,7 +115,7 @@ def open_server(url: str) -> Server:
         price=Price(prompt=0.0, completion=0.0),
         parameters=None,
     )
-    asked = {"concurrency": ROOM, "deadline": 30.0, "retries": 6, "max_cost": None}
+    asked = {"concurrency": width, "deadline": 30.0, "retries": 6, "max_cost": None}
     return Server(settings, load_params().runtime.model_copy(update=asked))
 
 

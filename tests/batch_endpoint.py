@@ -2,7 +2,8 @@
 
 Run it with `python -m tests.batch_endpoint --polls 3`, or from a test with `with serving("--polls", "3")`. A batch is done
 after so many looks at it, and ends as `--ends` says. What a prompt holds between [[ and ]] is what happens to it: `status 400`
-and the like, `expired`, `missing`, `echo`, `length`.
+and the like, `expired`, `missing`, `echo`, `length`, `twice` (two answers), `shared` (one reply for all of these), `unknown`
+(an answer that nobody asked for, too).
 
 GET /log tells every request to a batch's endpoints as [method, path]; GET /seen how often each custom_id was in a batch.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
 import json
 import re
 from collections import Counter
@@ -100,6 +102,7 @@ def end(state: State, batch: dict[str, Any]) -> dict[str, Any]:
         answer = answer_line(line)
         if answer:
             (good if (answer["response"] or {}).get("status_code") == 200 else bad).append(answer)
+            good.extend(strayed(line, answer))
     names = {}
     for field_, answers in (("output_file_id", good), ("error_file_id", bad)):
         names[field_] = f"{batch['id']}-{field_}" if answers else None
@@ -129,14 +132,30 @@ def answer_line(line: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
+def strayed(line: dict[str, Any], answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """Further lines that a request has in the file."""
+    prompt = line["body"]["messages"][-1]["content"]
+    if "[[twice]]" in prompt:
+        body = chat(line["body"]["model"], f"not {prompt}", "")
+        return [{**answer, "response": {"status_code": 200, "body": body}}]
+    if "[[unknown]]" in prompt:
+        body = chat(line["body"]["model"], "of another batch", "")
+        return [{**answer, "custom_id": "of-another-batch", "response": {"status_code": 200, "body": body}}]
+    return []
+
+
 def chat(model: str, prompt: str, act: str) -> dict[str, Any]:
     text = "You sent sk-toy-5f2c9b71d04e." if act == "echo" else answer_to(prompt)
-    choice = {
+    choice: dict[str, Any] = {
         "message": {"role": "assistant", "content": text},
         "finish_reason": "length" if act == "length" else "stop",
     }
     usage = {"prompt_tokens": len(prompt.split()), "completion_tokens": len(text.split())}
-    return {"object": "chat.completion", "model": model, "choices": [choice], "usage": usage}
+    if act == "shared":
+        choice["message"]["content"] = "The same for all."
+    of = "shared" if act == "shared" else prompt
+    reply_id = f"chatcmpl-{hashlib.sha256(of.encode()).hexdigest()[:24]}"
+    return {"id": reply_id, "object": "chat.completion", "model": model, "choices": [choice], "usage": usage}
 
 
 async def content(request: web.Request) -> web.Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -21,7 +22,7 @@ from tinyllm.teachers.live import CachedTeacher
 from tinyllm.teachers.protocol import Failure, Generation, Prompt, UnderWay
 from tinyllm.teachers.server import batch as batches
 from tinyllm.teachers.server.batch import BatchServer
-from tinyllm.teachers.server.batch_files import split_requests
+from tinyllm.teachers.server.batch_files import doubtful_keys, split_requests
 from tinyllm.teachers.server.client import Server
 
 KEY = "sk-toy-5f2c9b71d04e"
@@ -218,3 +219,49 @@ def test_answers_for_other_questions_stay_in_a_batch_until_they_are_asked_for(tm
         again = ask(backend(endpoint.url, tmp_path), "b", "c")
         assert {text: isinstance(outcome, Generation) for text, outcome in again.items()} == {"b": True, "c": True}
         assert made(endpoint) == 2 and set(endpoint.get("seen").values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("texts", "failed"),
+    [
+        (["a", "b [[twice]]", "c"], {"b [[twice]]"}),
+        (["a", "b [[shared]]", "c [[shared]]", "d"], {"b [[shared]]", "c [[shared]]"}),
+        (["a", "b [[shared]]", "c"], set()),
+        (["a", "b [[unknown]]", "c"], set()),
+    ],
+)
+def test_an_answer_in_a_batch_that_may_be_anothers_is_none(tmp_path: Path, texts: list[str], failed: set[str]) -> None:
+    with serving() as endpoint:
+        said = ask(backend(endpoint.url, tmp_path), *texts)
+    assert set(said) == set(texts)
+    assert {text for text, outcome in said.items() if isinstance(outcome, Failure)} == failed
+    assert {outcome.reason for outcome in said.values() if isinstance(outcome, Failure)} <= {"not_its_own"}
+
+
+def line(key: str, reply_id: str | None, text: str) -> tuple[str, bytes]:
+    body = {"choices": [{"message": {"content": text}}]} | ({} if reply_id is None else {"id": reply_id})
+    return key, json.dumps({"custom_id": key, "response": {"status_code": 200, "body": body}}).encode()
+
+
+LONG = "chatcmpl-0123456789-{}"
+
+
+@pytest.mark.parametrize(
+    ("lines", "keys"),
+    [
+        ([line("a", LONG.format(1), "A."), line("b", LONG.format(2), "B.")], set()),
+        ([line("a", LONG.format(1), "A."), line("a", LONG.format(2), "B.")], {"a"}),
+        ([line("a", LONG.format(1), "A."), line("a", LONG.format(1), "A."), line("b", LONG.format(2), "B.")], set()),
+        (
+            [line("a", LONG.format(1), "A."), line("b", LONG.format(1), "A."), line("c", LONG.format(2), "C.")],
+            {"a", "b"},
+        ),
+        ([line("a", LONG, "Yes."), line("b", LONG, "Yes."), line("c", LONG, "No.")], set()),  # an id for all of them
+        ([line("a", LONG, "Yes."), line("b", LONG, "Yes.")], set()),
+        ([line("a", "cmpl-1", "Yes."), line("b", "cmpl-1", "Yes."), line("c", "cmpl-2", "Yes.")], set()),
+        ([line("a", None, "Yes."), line("b", None, "Yes."), line("c", None, "No.")], set()),
+    ],
+    ids=range(8),
+)
+def test_which_answers_of_a_batch_may_be_anothers(lines: list[tuple[str, bytes]], keys: set[str]) -> None:
+    assert doubtful_keys(lines) == keys

@@ -46,6 +46,10 @@ class FirstReply:
             note(f"{url}: {outcome.reason} ({outcome.detail}); it is tried again")
         self._last[url] = outcome
 
+    def reached(self, url: str) -> bool:
+        """Return whether a connection to an address was made, so that a request under way may be charged for."""
+        return self._addresses[url].connected
+
     def due(self, now: float) -> float:
         """Return the seconds until something has to be said or to end, infinite where nothing has."""
         if self.heard or self._start is None:

@@ -104,10 +104,13 @@ class RequestScheduler:
 
     def _abandoned(self) -> Iterator[tuple[int, Failure]]:
         """Yield the prompts that got no reply and that a server may have charged for."""
-        under_way = [(sent, 1) for sent in self._under_way.values()]
+        under_way = [
+            (sent, int(sent.lane is not None and self._first.reached(sent.lane.url)))
+            for sent in self._under_way.values()
+        ]
         for sent, more in [*under_way, *((sent, 0) for _, _, sent in self._waiting)]:
-            if sent.charged:
-                yield sent.index, Failure("timeout", "no reply to any prompt", sent.charged + more)
+            if charged := sent.charged + more:
+                yield sent.index, Failure("timeout", "no reply to any prompt", charged)
 
     async def cancel(self) -> None:
         """Drop what is under way."""
