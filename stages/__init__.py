@@ -21,17 +21,18 @@ def run(main: Callable[..., None], doc: str | None, argument: str | None = None)
     A mistake ends in one line, and so does a params.yaml, or a file, that has changed by the end. What a run like this one has
     made, and could not record for that reason, is put back in place of a call.
     """
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    if argument:
-        parser.add_argument(argument)
-    arguments = list(vars(parser.parse_args()).values())
-    name, item = Path(main.__code__.co_filename).stem, next(iter(arguments), None)
-    stopped = "stopped; the same command goes on: stages, answers and checkpoints so far are kept"
-    with report_errors(stopped), running(name, item) as stage:
-        if stage.restore():
-            print(f"{stage.name}: what an earlier run made with these params, and could not record, is put back")
-        else:
-            main(stage, *arguments)
+    name = Path(main.__code__.co_filename).stem
+    with report_errors("stopped; the same command goes on: stages, answers and checkpoints so far are kept"):
+        parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+        if argument:
+            parser.add_argument(argument)
+        arguments = list(vars(parser.parse_args()).values())
+        with running(name, next(iter(arguments), None)) as stage:
+            if stage.restore():
+                print(f"{stage.name}: what an earlier run made with these params, and could not record, is put back")
+            else:
+                main(stage, *arguments)
+        sys.stdout.flush()  # here, where a full disk or a closed pipe can still be told
     if f"stages.{name}" in sys.orig_argv and "RANK" not in os.environ:
         _leave()
 
@@ -40,6 +41,5 @@ def _leave() -> NoReturn:
     """End the process at once: to take torch apart takes seconds, in which params.yaml could still change unseen."""
     atexit._run_exitfuncs()
     with suppress(OSError):  # of a closed pipe
-        sys.stdout.flush()
         sys.stderr.flush()
     os._exit(0)

@@ -22,5 +22,6 @@ def cache_entry(identity: Mapping[str, Any], prompt: Prompt, sample: int, answer
             "prompt_tokens": answer.prompt_tokens,
             "completion_tokens": answer.completion_tokens,
             "created": created,
+            "model": answer.model,
         }
     )

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import codecs
+import io
+import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partialmethod
 from typing import Protocol
 
 from tqdm import tqdm
 
 EVERY = 10.0  # seconds between two plain lines
+WIDEST = 400  # columns of a bar; a terminal may claim any number
 MOST = 300  # characters that are shown of a library's own error
 
 
@@ -38,7 +43,8 @@ def progress(what: str, unit: str, total: int | None = None) -> Iterator[Advance
     plain = not sys.stderr.isatty()
     said, done = time.monotonic(), 0
 
-    with tqdm(total=total, desc=what, unit=f" {unit}", disable=plain, leave=False) as bar:
+    wide = WIDEST if shutil.get_terminal_size().columns > WIDEST else None  # None follows the terminal
+    with tqdm(total=total, desc=what, unit=f" {unit}", disable=plain, leave=False, ncols=wide) as bar:
 
         def add(count: int, note: str = "", seconds_left: float | None = None) -> None:
             nonlocal said, done
@@ -76,21 +82,72 @@ def report_errors(stopped: str = "") -> Iterator[None]:
     """End the process where the block cannot go on.
 
     A mistake of the user's (ValueError) or of the machine's (OSError: disk full, no permission) ends in its message and
-    exit status 1, Ctrl-C in 130; TINYLLM_TRACEBACK=1 shows where it was raised. Anything else is a bug.
+    exit status 1, Ctrl-C in 130; TINYLLM_TRACEBACK=1 shows where it was raised. Anything else is a bug. Whoever closes the pipe
+    that is printed to, such as `head`, ends it without a word.
 
     Args:
         stopped: what to tell after Ctrl-C
     """
+    _prepare_streams()
     try:
-        yield
-    except (ValueError, OSError) as error:
+        try:
+            yield
+        finally:
+            _flush()  # here, where an error can still be told
+    except (ValueError, OSError, MemoryError) as error:
         if os.environ.get("TINYLLM_TRACEBACK"):
             raise
+        if isinstance(error, BrokenPipeError) and error.filename is None:
+            sys.exit(141)  # what a shell reports of any program that ends so
         sys.exit(f"error: {_sentence(error)}")
     except KeyboardInterrupt:
         if stopped:
             print(stopped, file=sys.stderr)
         sys.exit(130)
+
+
+def _prepare_streams() -> None:
+    """Let printing never raise for what is printed, nor because there is nowhere to print to."""
+    codecs.register_error("tinyllm", _escape)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        stream = getattr(sys, name)
+        if stream is None:  # closed, as by `>&-`; else the next file that is opened would take its number
+            if not _is_open(number):
+                os.open(os.devnull, os.O_RDWR)  # it takes the lowest number that is free: this one
+            nowhere = open(os.devnull, "w" if number else "r", encoding="utf-8", errors="tinyllm")  # noqa: SIM115
+            setattr(sys, name, nowhere)
+        elif number and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="tinyllm")
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    """Write what the terminal's encoding lacks as JSON does, so that JSON stays JSON."""
+    assert isinstance(error, UnicodeEncodeError)
+    return "".join(json.dumps(sign)[1:-1] for sign in error.object[error.start : error.end]), error.end
+
+
+def _flush() -> None:
+    """Write out what was printed; where that fails, let Python not try it again on its way out.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.filename is None and not isinstance(error, BrokenPipeError):
+            error.filename = "standard output"
+        raise
 
 
 def in_short(error: BaseException) -> str:
@@ -130,7 +187,11 @@ def columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
     )
 
 
-def _sentence(error: ValueError | OSError) -> str:
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
+def _sentence(error: ValueError | OSError | MemoryError) -> str:
+    if isinstance(error, MemoryError):
+        return "out of memory; free some, or run it on less data"
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return (
+            f"{os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename}: {error.strerror}"
+        )
     return str(error)

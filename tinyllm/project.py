@@ -27,10 +27,29 @@ def locked_stage(lock: str, name: str) -> dict[str, Any]:
 
 
 def cache_path() -> Path:
-    """The file of the answer cache; see the environment above."""
+    """The file of the answer cache; see the environment above.
+
+    Raises:
+        ValueError: the environment names a home that is not known.
+    """
     chosen = os.environ.get("TINYLLM_CACHE")
-    folder = Path(chosen).expanduser() if chosen else Path(os.environ.get("DVC_ROOT") or ".") / ".cache"
+    folder = home_path(chosen, "TINYLLM_CACHE") if chosen else Path(os.environ.get("DVC_ROOT") or ".") / ".cache"
     return folder / "answers.sqlite"
+
+
+def home_path(text: str, name: str) -> Path:
+    """Return a path, with the folder of a home in the place of `~` or `~USER`.
+
+    Args:
+        name: the key or variable that has the path, for the error
+
+    Raises:
+        ValueError: this machine knows no such home.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{name}: {text}, but no such home is known here; give the path in full") from None
 
 
 def known_seed(seed: int | None, params: Params) -> int:

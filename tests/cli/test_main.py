@@ -122,9 +122,9 @@ ENTRIES = [
     cache_entry(BEN, Prompt("", "Which one swims?"), 0, Generation("Scales.", "length", 10, 1), 1700050000.0),
 ]
 LIST = """\
-teacher     backend  model         answers  tokens in  tokens out  first (UTC)       last (UTC)
-{anne}  server   anne/chat-7b        2      2,500          11  2023-11-14 22:13  2023-11-15 23:13
-{ben}  local    ben?[31m            1         10           1  2023-11-15 12:06  2023-11-15 12:06
+digest      teacher  backend  model         answers  tokens in  tokens out  first (UTC)       last (UTC)
+{anne}  -        server   anne/chat-7b        2      2,500          11  2023-11-14 22:13  2023-11-15 23:13
+{ben}  -        local    ben?[31m            1         10           1  2023-11-15 12:06  2023-11-15 12:06
 {path}: 3 answers
 """
 
@@ -185,16 +185,18 @@ def test_answers_go_from_one_cache_to_another_by_way_of_a_file(path: Path, monke
     assert Path("back.jsonl").read_bytes() == Path("all.jsonl").read_bytes()
 
 
-def test_an_import_keeps_what_is_there_and_says_where_it_differs(path: Path, capsys) -> None:
-    fill(path, ENTRIES[:2])
+def test_an_import_keeps_what_is_there_and_says_where_it_differs(path: Path, capsys, monkeypatch) -> None:
+    other = cache_entry(ANNE, Prompt("", "Which one sinks?"), 0, Generation("A ship.", "stop", 1, 1), 1700090000.0)
+    fill(path, [ENTRIES[0], other])
     main(["cache", "export", "a.jsonl"])
-    Path("a.jsonl").write_text(Path("a.jsonl").read_text().replace("A stone.", "A ship."))
+    monkeypatch.setenv("TINYLLM_CACHE", "here")
+    fill(Path("here/answers.sqlite"), ENTRIES[:2])
     main(["cache", "import", "a.jsonl"])
     assert capsys.readouterr().out.splitlines()[1:] == [
-        f"{path}: 0 new, 2 there already",
-        "1 of these had another answer, which was kept",
+        "here/answers.sqlite: 0 new, 2 there already",
+        "1 of these had another answer; the one that was here is kept",
     ]
-    with ResponseCache(path) as cache:
+    with ResponseCache(Path("here/answers.sqlite")) as cache:
         assert sorted(entry.answer.text for entry in cache.entries()) == ["A stone.", "Fins."]
 
 
@@ -215,7 +217,7 @@ def test_what_cannot_be_exported_or_imported_ends_in_one_line(path: Path) -> Non
     told = f"error: teacher 'zz': 0 digests start so, allowed is 1; the cache has {digest}"
     assert refuse("cache", "export", "a.jsonl", "--teacher", "zz") == told
     Path("folder").mkdir()
-    assert refuse("cache", "export", "folder") == "error: folder.partial: Is a directory"
+    assert refuse("cache", "export", "folder") == "error: folder: Is a directory"
     assert not Path("a.jsonl").exists()
 
 

@@ -111,6 +111,7 @@ def test_memory_hardly_grows_with_the_rows_and_no_file_is_left(tmp_path: Path) -
 
 def test_a_full_disk_ends_in_one_line_with_the_remedy(tmp_path: Path) -> None:
     ended = fill(tmp_path, 1_000_000)
+    assert "Exception ignored" not in ended.stderr
     message = ended.stderr.splitlines()[-1]
     assert message.startswith("ValueError: the temporary copy of the rows cannot be written (")
     assert message.endswith("); free space, or set TMPDIR to a folder that has it")

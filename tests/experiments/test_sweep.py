@@ -6,6 +6,7 @@ import argparse
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -237,6 +238,8 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped_and_a_failure_does_not_st
         assert process.returncode == status, output
         assert not is_running(pid)
         assert [path.suffix for path in (project / ".cache/sweep").iterdir()] == [".log", ".log"]  # no folder is left
+        private = [stat.S_IMODE(path.stat().st_mode) for path in (project / ".cache/sweep").iterdir()]
+        assert private == [0o600, 0o600]
         assert len(git(project, "for-each-ref", "refs/exps").splitlines()) == 1
         assert not git(project, "status", "--porcelain")
     (tmp_path / "go").touch()

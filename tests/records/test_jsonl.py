@@ -7,15 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tinyllm.records.jsonl import (
-    parse_lines,
-    read_json,
-    read_json_list,
-    read_jsonl,
-    read_text,
-    write_jsonl,
-    writing_jsonl,
-)
+from tinyllm.records.jsonl import parse_lines, read_json, read_json_list, read_jsonl, write_jsonl, writing_jsonl
+from tinyllm.records.reading import read_text
 
 
 def test_rows_come_in_order_and_blank_lines_count(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tinyllm.params.schema import Params, alpha
 from tinyllm.project import STUDENTS, check_student, known_seed, locked_stage
 from tinyllm.records.jsonl import HALF_CHARACTER, parse_line, read_json
 from tinyllm.records.questions import Question, collapse_whitespace, parse_questions
+from tinyllm.records.reading import bounded_lines
 
 if TYPE_CHECKING:
     from tinyllm.models.loaded import LoadedModel  # brings torch
@@ -79,7 +80,7 @@ def run(arguments: argparse.Namespace) -> None:
         print(json.dumps(answered, ensure_ascii=False) if arguments.json else as_text(answered, question.choices))
         return
     student = _load(folder, params)
-    for question in read_stream(sys.stdin.buffer, "stdin"):
+    for question in read_stream(bounded_lines(sys.stdin.buffer, "stdin"), "stdin"):
         if question.free and knows_options:
             print(f"note: {question.id}: {LACKING}; give it `choices`", file=sys.stderr)
         answered = _answer(student, question, voices, params)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
@@ -19,14 +17,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     A mistake ends in one line (see `report_errors`).
     """
-    parsed = _parser().parse_args(arguments)
     with report_errors():
-        try:
-            parsed.run(parsed)
-            sys.stdout.flush()  # here, where a closed pipe can still be caught
-        except BrokenPipeError:  # such as `| head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more on its way out
-            sys.exit(141)  # what a shell reports of any program that ends so
+        parsed = _parser().parse_args(arguments)
+        parsed.run(parsed)
 
 
 def _parser() -> argparse.ArgumentParser:

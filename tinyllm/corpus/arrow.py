@@ -11,10 +11,10 @@ import weakref
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import groupby, islice
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -40,8 +40,9 @@ class ArrowRows(Sequence[dict[str, Any]]):
         import pyarrow as pa  # slow to import
 
         schema, rows = pa.schema(list(columns.items())), iter(rows)
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # it stays open while the rows are in use
-        weakref.finalize(self, self._file.close)
+        with _needing_room():
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115  # it stays open while the rows are in use
+        weakref.finalize(self, _close, self._file)
         writer, self._length = pa.ipc.new_file(self._file, schema), 0
         while batch := list(islice(rows, BATCH)):
             with _needing_room():
@@ -114,6 +115,11 @@ class IdIndex:
 
 def _key(id_: str) -> int:
     return (hash(id_) & ROW) << 32
+
+
+def _close(file: IO[bytes]) -> None:
+    with suppress(OSError):  # what a full disk had no room for is not missed
+        file.close()
 
 
 @contextmanager

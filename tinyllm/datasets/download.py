@@ -23,6 +23,8 @@ import platformdirs
 if TYPE_CHECKING:  # with stamina 0.2 s, so only where a file is really fetched
     import requests
 
+from tinyllm.project import home_path
+
 COMMIT = "9f5bebec8b22037f80ffa8d17bfeb01a2a524a3b"
 TRIES = 3
 SECONDS = 30  # without a byte, until a try counts as failed
@@ -125,7 +127,7 @@ def cache_folder() -> Path:
     """The folder that fetched files are kept in, in the layout of the release."""
     chosen = os.environ.get("TINYLLM_DATA_CACHE")
     if chosen:
-        return Path(chosen).expanduser()
+        return home_path(chosen, "TINYLLM_DATA_CACHE")
     return Path(platformdirs.user_cache_dir("tinyllm"))
 
 

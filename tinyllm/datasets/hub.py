@@ -6,11 +6,11 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from tinyllm.datasets.rows import BadRow, Numbered, add_recorded, rationales_of, sift, with_context
 from tinyllm.params.schema import Hub, HubColumns
+from tinyllm.project import home_path
 from tinyllm.records.questions import Question, collapse_whitespace
 
 
@@ -95,7 +95,7 @@ def label_names(features: Mapping[str, Any], path: str) -> Sequence[str] | None:
 
 
 def _open(settings: Hub) -> Any:
-    folder = Path(settings.path).expanduser()
+    folder = home_path(settings.path, "data.hub.path")
     local = folder.is_dir()
     if not local and not re.fullmatch(r"[0-9a-f]{40}", settings.revision or ""):
         raise ValueError(

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from tinyllm.params.checks import TEACHER_NAME, TEACHER_NAMES
-from tinyllm.records.jsonl import open_binary, parse_each_line
+from tinyllm.records.jsonl import parse_each_line
 from tinyllm.records.questions import Question, other_kind, parse_question_row, repeated_question
+from tinyllm.records.reading import open_lines
 
 FIELDS = ("id", "question", "choices", "answer", "context", "rationales")  # of a row of one's own
 SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\b[A-Z]\.)\s+(?=[\"'(\[]?[A-Z0-9])")  # not after an initial, as in `J. Smith`
@@ -43,8 +44,8 @@ def read_rows(path: Path | str) -> Iterator[Numbered]:
     Raises:
         ValueError: the file is missing.
     """
-    with open_binary(path) as file:
-        for number, row in parse_each_line(file, path):
+    with open_lines(path) as lines:
+        for number, row in parse_each_line(lines, path):
             if isinstance(row, ValueError):
                 yield number, BadRow(str(path), number, str(row).removeprefix(f"{path}:{number}: "))
             else:

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from tinyllm.experiments.grid import Cell
 from tinyllm.params.load import PATH
-from tinyllm.records.jsonl import read_text
+from tinyllm.records.reading import read_text
 
 REFERENCE = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+-([0-9a-f]{8}))")
 DVC = (sys.executable, "-m", "dvc")
@@ -39,7 +39,7 @@ def git(*arguments: str, folder: Path = Path()) -> str:
     Raises:
         ValueError: it fails; git's own words in one line.
     """
-    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
         raise ValueError(f"git {arguments[0]}: {' '.join(done.stderr.split())}")
     return done.stdout

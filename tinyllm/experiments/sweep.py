@@ -9,6 +9,7 @@ from pathlib import Path
 from tinyllm.experiments.dvc_experiments import git
 from tinyllm.experiments.grid import Cell, Table
 from tinyllm.params.schema import Params
+from tinyllm.project import home_path
 
 
 def distinct(table: Table) -> list[Cell]:
@@ -41,7 +42,7 @@ def check_commit(cells: Sequence[Cell]) -> None:
         raise ValueError("a shallow clone cannot keep experiments; run `git fetch --unshallow`")
     for cell in cells:
         for key, name in _files(cell.params).items():
-            if not Path(name).expanduser().is_absolute() and not git("ls-files", "--", name, f"{name}.dvc"):
+            if not home_path(name, key).is_absolute() and not git("ls-files", "--", name, f"{name}.dvc"):
                 raise ValueError(
                     f"{cell.title}: {key} is {name}, which git does not track, so that an experiment's folder lacks it; "
                     "give the absolute path, or `dvc add` and commit it"

@@ -24,6 +24,7 @@ from typing import NoReturn
 from tinyllm.experiments.dvc_experiments import command, find_results, git
 from tinyllm.experiments.grid import Cell
 from tinyllm.project import cache_path
+from tinyllm.records.files import close_to_others, make_private
 
 FOLDER = Path(".cache/sweep")  # a clone and a log a cell
 GRACE = (5.0, 2.0)  # seconds after Ctrl-C's signal until a process is asked to end, and until it is made to
@@ -56,8 +57,10 @@ class Worker:
         """
         self.cell, self.commit, self.start = cell, commit, time.monotonic()
         self.folder = (FOLDER / cell.name).absolute()
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        self.log = os.open(log_of(cell), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        make_private(FOLDER)
+        close_to_others(FOLDER)
+        self.log = os.open(log_of(cell), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        close_to_others(log_of(cell))
         try:
             # held until the folder is gone and the last process that writes the log has ended, orphans too
             fcntl.flock(self.log, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -13,7 +13,8 @@ from tinyllm.export.loading import ADAPTER_CONFIG, loading, named
 from tinyllm.export.model_card import card, gather
 from tinyllm.params.schema import Params
 from tinyllm.project import STUDENTS, check_student, locked_stage
-from tinyllm.records.jsonl import read_json, read_text, write_json
+from tinyllm.records.jsonl import read_json, write_json
+from tinyllm.records.reading import read_text
 
 
 class History(TypedDict):
@@ -92,11 +93,11 @@ def check_lock(seed: int, params: Params) -> bool:
 def git_state() -> tuple[str | None, bool]:
     """Return the current commit, None where there is no git, and whether a tracked file differs from it."""
     try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True)
+        head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, encoding="utf-8", errors="replace")
         if head.returncode:
             return None, False
         command = ["git", "--no-optional-locks", "status", "--porcelain", "--untracked-files=no"]
-        changed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        changed = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=True).stdout
     except FileNotFoundError:
         return None, False
     return head.stdout.strip(), bool(changed)

@@ -15,7 +15,7 @@ from ruamel.yaml.reader import ReaderError
 
 from tinyllm.params.checks import cross_checks
 from tinyllm.params.schema import Params, Section
-from tinyllm.records.jsonl import read_text
+from tinyllm.records.reading import read_text
 
 PATH = Path("params.yaml")
 PATTERNS = {  # what a text has to look like, by its key

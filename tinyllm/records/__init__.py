@@ -3,7 +3,8 @@
 May import: nothing.
 """
 
-from tinyllm.records.jsonl import atomic_write, read_json, read_jsonl, write_json, write_jsonl, writing_jsonl
+from tinyllm.records.files import atomic_write
+from tinyllm.records.jsonl import read_json, read_jsonl, write_json, write_jsonl, writing_jsonl
 from tinyllm.records.questions import Question, first_ids, read_questions, require_options, write_questions
 
 __all__ = [

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any
+
+from tinyllm.records.files import atomic_write
+from tinyllm.records.reading import MOST_USELESS, decode_utf8, open_lines, read_text, useless
 
 HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON can escape one alone
 UNREADABLE = "nested too deep, or a number of too many digits, to be read"
+DEEPEST = 100  # levels of a value; far more could be read, but not written again
 
 
 def read_jsonl(path: Path | str) -> list[dict]:
@@ -20,8 +23,8 @@ def read_jsonl(path: Path | str) -> list[dict]:
     Raises:
         ValueError: the file is missing, not UTF-8, or a line is no JSON object; the message names file and line.
     """
-    with open_binary(path) as file:
-        return [row for _, row in parse_lines(file, path)]
+    with open_lines(path) as lines:
+        return [row for _, row in parse_lines(lines, path)]
 
 
 def parse_lines(lines: Iterable[bytes], path: Path | str) -> Iterator[tuple[int, dict]]:
@@ -32,7 +35,7 @@ def parse_lines(lines: Iterable[bytes], path: Path | str) -> Iterator[tuple[int,
     """
     start = 0
     for number, line in enumerate(lines, start=1):
-        text = _decode(line, path, start)
+        text = decode_utf8(line, path, start)
         start += len(line)
         if number == 1:
             text = text.removeprefix("\ufeff")
@@ -41,15 +44,23 @@ def parse_lines(lines: Iterable[bytes], path: Path | str) -> Iterator[tuple[int,
 
 
 def parse_each_line(lines: Iterable[bytes], path: Path | str) -> Iterator[tuple[int, dict | ValueError]]:
-    """Do what `parse_lines` does, but yield the error of a line that it refuses, or that has a key twice."""
-    start = 0
+    """Do what `parse_lines` does, but yield the error of a line that it refuses, or that has a key twice.
+
+    Raises:
+        ValueError: so many lines in a row are refused that this is another kind of file, or one without an end.
+    """
+    start = refused = 0
     for number, line in enumerate(lines, start=1):
         try:
-            text = _decode(line, f"{path}:{number}", start)
+            text = decode_utf8(line, f"{path}:{number}", start)
             text = text.removeprefix("\ufeff") if number == 1 else text
             if text.strip():
                 yield number, parse_line(text, f"{path}:{number}", _refuse_doubles)
+                refused = 0
         except ValueError as error:
+            refused += 1
+            if refused > MOST_USELESS:
+                raise useless(path, number) from None
             yield number, error
         start += len(line)
 
@@ -83,6 +94,7 @@ def parse_line(text: str, where: str, hook: Callable[[list[tuple[str, Any]]], di
         raise ValueError(f"{where}: not JSON ({error.msg} at column {error.colno}); one object a line") from None
     except (RecursionError, ValueError):
         raise ValueError(f"{where}: {UNREADABLE}") from None
+    _refuse_deep(row, text, where)
     if not isinstance(row, dict):
         raise ValueError(f"{where}: found {type(row).__name__}; a line must be a JSON object")
     if "\\u" in text and (half := HALF_CHARACTER.search(json.dumps(row, ensure_ascii=False))):
@@ -115,33 +127,6 @@ def read_json_list(path: Path | str) -> list:
     return value
 
 
-def read_text(path: Path | str) -> str:
-    """Return the text of a UTF-8 file; a byte-order mark is dropped.
-
-    Raises:
-        ValueError: the file is missing, a folder, or not UTF-8; the message names it and the remedy.
-    """
-    with open_binary(path) as file:
-        return _decode(file.read(), path, 0).removeprefix("\ufeff")
-
-
-@contextmanager
-def open_binary(path: Path | str) -> Iterator[BinaryIO]:
-    """Yield the file, opened to read its bytes.
-
-    Raises:
-        ValueError: it is missing or a folder; the message names it.
-    """
-    with ExitStack() as opened:
-        try:
-            file = opened.enter_context(open(path, "rb"))
-        except FileNotFoundError:
-            raise ValueError(f"{path}: no such file") from None
-        except IsADirectoryError:
-            raise ValueError(f"{path}: is a folder, not a file") from None
-        yield file
-
-
 def write_jsonl(path: Path | str, rows: Iterable[dict]) -> None:
     """Write one JSON object a line, whole or not at all."""
     with writing_jsonl(path) as write:
@@ -170,36 +155,27 @@ def write_json(path: Path | str, value: dict) -> None:
         file.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
-@contextmanager
-def atomic_write(path: Path | str) -> Iterator[TextIO]:
-    """Yield a text file that takes the place of `path` once the block ends without an error; else nothing changes."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with open(partial, "w", encoding="utf-8", newline="\n") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())  # a rename must not become durable before the bytes it names
-        os.replace(partial, path)
-    except BaseException as error:
-        partial.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # a full disk's error does not say where
-        raise
-
-
 def _load(path: Path | str, expected: str) -> Any:
+    text = read_text(path)
     try:
-        return json.loads(read_text(path))
+        value = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}:{error.lineno}: not JSON ({error.msg}){expected}") from None
+    except (RecursionError, ValueError):
+        raise ValueError(f"{path}: {UNREADABLE}") from None
+    _refuse_deep(value, text, str(path))
+    return value
 
 
-def _decode(data: bytes, path: Path | str, start: int) -> str:
-    """Return the text of a file's bytes; `start` is where in the file they stand."""
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        place = start + error.start
-        raise ValueError(f"{path}: not UTF-8 (byte {place}); convert it, for example with iconv -t UTF-8") from None
+def _refuse_deep(value: Any, text: str, where: str) -> None:
+    """Refuse a value of too many levels, of which `text` is the JSON."""
+    if text.count("[") + text.count("{") <= DEEPEST:  # mostly so, and quick to see
+        return
+    level, depth = [value], 0
+    while level := [item for item in level if isinstance(item, (dict, list))]:
+        depth += 1
+        if depth > DEEPEST:
+            raise ValueError(
+                f"{where}: nested more than {DEEPEST} deep; allowed are {DEEPEST} levels of objects and lists"
+            )
+        level = [item for outer in level for item in (outer.values() if isinstance(outer, dict) else outer)]

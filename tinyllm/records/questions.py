@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tinyllm.records.jsonl import open_binary, parse_lines, write_jsonl
+from tinyllm.records.jsonl import parse_lines, write_jsonl
+from tinyllm.records.reading import open_lines
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 NEEDED = ("id", "question", "answer")
@@ -59,8 +60,8 @@ def iter_questions(path: Path | str) -> Iterator[tuple[int, Question]]:
     Raises:
         ValueError: see `parse_questions`; the message names file and row.
     """
-    with open_binary(path) as file:
-        yield from _parse_each(parse_lines(file, path), str(path))
+    with open_lines(path) as lines:
+        yield from _parse_each(parse_lines(lines, path), str(path))
 
 
 def write_questions(path: Path | str, questions: Iterable[Question]) -> None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinyllm.records.jsonl import open_binary, parse_lines
+from tinyllm.records.jsonl import parse_lines
 from tinyllm.records.questions import Question
+from tinyllm.records.reading import open_lines
 
 FIELDS = ("id", "rationale", "status")
 STATUS = re.compile(r"[a-z][a-z0-9_]*")  # statuses become keys in the metrics
@@ -35,8 +36,8 @@ def iter_rationales(path: Path | str) -> Iterator[tuple[int, dict]]:
     Raises:
         ValueError: as `read_rationales`.
     """
-    with open_binary(path) as file:
-        yield from _check_each(parse_lines(file, path), str(path))
+    with open_lines(path) as lines:
+        yield from _check_each(parse_lines(lines, path), str(path))
 
 
 def check_rationales(rows: list[dict], source: str) -> list[dict]:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinyllm.records.jsonl import read_json, read_jsonl, read_text
+from tinyllm.records.jsonl import read_json, read_jsonl
 from tinyllm.records.predictions import parse_predictions
 from tinyllm.records.questions import Question, read_questions
+from tinyllm.records.reading import read_text
 
 
 @dataclass(frozen=True)

@@ -95,9 +95,12 @@ def errors_name(folder: Path) -> Iterator[None]:
     """Turn what is raised where a file cannot be written into one sentence that says where.
 
     Raises:
-        ValueError: on a full disk safetensors raises its own class, torch a RuntimeError, Python an OSError.
+        ValueError: on a full disk safetensors raises its own class, torch a RuntimeError, Arrow and Python an OSError, and the
+            tokenizer's library a plain Exception.
     """
     try:
         yield
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise ValueError(f"{folder}: cannot be written ({error}); free space and run again") from None
+    except Exception as error:
+        if not isinstance(error, (OSError, RuntimeError, SafetensorError)) and type(error) is not Exception:
+            raise
+        raise ValueError(f"{folder}: cannot be written ({in_short(error)}); free space and run again") from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tinyllm.parsing import parse_question, parse_rationale
 from tinyllm.records.questions import Question
 from tinyllm.records.rationales import TeacherOutput
 from tinyllm.teachers.budget import Bill, Budget
-from tinyllm.teachers.cache.database import database_errors
+from tinyllm.teachers.cache.database import CacheFault, database_errors
 from tinyllm.teachers.cache.entry import answer_key
 from tinyllm.teachers.cache.ledger import Run
 from tinyllm.teachers.cache.store import ResponseCache
@@ -211,12 +212,13 @@ class CachedTeacher:
                     return not stopped() and bill.reserve(index)
 
             try:
-                for index, outcome in backend.generate(prompts, reserve):
-                    with cache.atomically():
-                        outcome = self._keep(backend, cache, bill, index, keys[index], prompts[index], outcome)
-                    outcomes[keys[index]] = outcome
-                    show(outcome)
-            except UnderWay:
+                with closing(backend.generate(prompts, reserve)) as replies:  # here, and not when it is cleared away
+                    for index, outcome in replies:
+                        with cache.atomically():
+                            outcome = self._keep(backend, cache, bill, index, keys[index], prompts[index], outcome)
+                        outcomes[keys[index]] = outcome
+                        show(outcome)
+            except (UnderWay, CacheFault):
                 raise
             except ValueError:  # it ended by itself: nothing is under way
                 with cache.atomically():

@@ -6,7 +6,7 @@ prompts into answers. tinyllm/teachers/live.py writes the prompts and keeps ever
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -100,7 +100,7 @@ class Backend(Protocol):
 
     def generate(
         self, prompts: Sequence[Prompt], reserve: Callable[[int], bool]
-    ) -> Iterator[tuple[int, Generation | Failure]]:
+    ) -> Generator[tuple[int, Generation | Failure]]:
         """Yield (index of the prompt, what became of it) as each arrives, in any order.
 
         Args:

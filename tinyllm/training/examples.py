@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from tinyllm.models.loaded import IGNORED
-from tinyllm.records.jsonl import open_binary, parse_lines
+from tinyllm.records.jsonl import parse_lines
+from tinyllm.records.reading import open_lines
 from tinyllm.student.encoding import InputEncoder, TruncationCounts
 
 
@@ -25,8 +26,8 @@ class CorpusFile:
     path: str
 
     def __iter__(self) -> Iterator[dict]:
-        with open_binary(self.path) as file:
-            for _, row in parse_lines(file, self.path):
+        with open_lines(self.path) as lines:
+            for _, row in parse_lines(lines, self.path):
                 yield row
 
 

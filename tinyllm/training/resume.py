@@ -10,14 +10,15 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
 import transformers
 
 from tinyllm.params.schema import Params
-from tinyllm.records.jsonl import open_binary
+from tinyllm.records.files import close_to_others, make_private
+from tinyllm.records.reading import open_binary
 from tinyllm.training.distributed import is_first
 from tinyllm.training.trainer import WHOLE
 
@@ -76,10 +77,11 @@ def checkpoint_folder(cache: Path, key: str) -> Iterator[Path]:
         ValueError: such processes find another training at work on the same.
     """
     trainings = cache / "train"
-    trainings.mkdir(parents=True, exist_ok=True)
-    _delete_old(trainings)
+    make_private(trainings)
+    close_to_others(trainings)
     folder = trainings / key[:32]
-    folder.mkdir(exist_ok=True)
+    delete_old(trainings, folder)
+    folder.mkdir(mode=0o700, exist_ok=True)
     if not is_first():
         yield folder
         return
@@ -107,7 +109,16 @@ def last_checkpoint(folder: Path) -> Path | None:
     return max(whole, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
 
 
-def _delete_old(trainings: Path) -> None:
+def delete_old(trainings: Path, keep: Path) -> None:
+    """Delete trainings that nobody went on with, but for the one to `keep`.
+
+    Their age is taken from the latest of them, where the clock is ahead of that: one that jumped would else make all look old.
+    """
+    changed: dict[Path, float] = {}
     for folder in trainings.iterdir():
-        if time.time() - folder.stat().st_mtime > KEPT_DAYS * 86400:
+        with suppress(FileNotFoundError):  # its own training has just come to its end
+            changed[folder] = folder.stat().st_mtime
+    now = min(time.time(), max(changed.values(), default=0.0))
+    for folder, time_changed in changed.items():
+        if now - time_changed > KEPT_DAYS * 86400 and folder != keep:
             shutil.rmtree(folder, ignore_errors=True)

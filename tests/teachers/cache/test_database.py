@@ -8,6 +8,7 @@ import random
 import resource
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 import time
@@ -101,6 +102,26 @@ def test_processes_that_make_one_file_at_once_agree_on_every_answer(tmp_path: Pa
             kept = cache.get([key(f"{question}") for question in range(8)])
         assert [kept[key(f"{question}")].text for question in range(8)] == [held[0][f"{file} {n}"] for n in range(8)]
         check_whole(tmp_path / f"{file}.sqlite")
+
+
+@pytest.mark.parametrize("racers", [4])
+def test_processes_that_open_an_older_cache_at_once_bring_it_up_to_date_once(tmp_path: Path, racers: int) -> None:
+    for file in range(15):
+        with ResponseCache(tmp_path / f"{file}.sqlite"):
+            pass
+        statements = (
+            "DROP INDEX by_origin",
+            "ALTER TABLE answers DROP COLUMN model",
+            "ALTER TABLE answers DROP COLUMN origin",
+        )
+        other_database(tmp_path / f"{file}.sqlite", *statements)
+    started = [process(RACE, f"racer {number}", tmp_path) for number in range(racers)]
+    for racer in started:
+        assert racer.stdout and racer.stdout.readline() == "ready\n"
+    ends = [racer.communicate("go\n", timeout=120) for racer in started]
+    assert [errors for _, errors in ends] == [""] * racers
+    assert len({out for out, _ in ends}) == 1
+    check_whole(tmp_path / "0.sqlite")
 
 
 HOLD = """
@@ -241,6 +262,38 @@ def test_a_file_that_may_not_grow_is_told_and_every_answer_before_it_is_kept(tmp
         assert [len(entry.answer.text) for entry in cache.entries()] == [500] * count
         put(cache, "one more")
     check_whole(path)
+
+
+# --- private --------------------------------------------------------------------------------------------------------
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in [folder, *folder.iterdir()]}
+
+
+def test_a_new_cache_is_its_owners_alone(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    with ResponseCache(tmp_path / "kept" / ".cache" / "a.sqlite") as cache:
+        put(cache, "?")
+        private = {"a.sqlite": 0o600, "a.sqlite-wal": 0o600, "a.sqlite-shm": 0o600}
+        assert modes(tmp_path / "kept" / ".cache") == {".cache": 0o700, **private}
+    os.umask(before)
+
+
+@pytest.mark.parametrize(("folder", "after"), [(".cache", 0o700), ("shared", 0o755)])
+def test_a_laxer_cache_is_closed_to_others_but_no_folder_that_may_be_shared(
+    tmp_path: Path, folder: str, after: int
+) -> None:
+    path = tmp_path / folder / "a.sqlite"
+    with ResponseCache(path) as cache:
+        put(cache, "?")
+        for name in ("a.sqlite", "a.sqlite-wal", "a.sqlite-shm"):
+            (path.parent / name).chmod(0o664)
+        path.parent.chmod(0o755)
+        with ResponseCache(path) as second:
+            assert second.get([key("?")])[key("?")].text == "Fins."
+        private = {"a.sqlite": 0o600, "a.sqlite-wal": 0o600, "a.sqlite-shm": 0o600}
+        assert modes(path.parent) == {folder: after, **private}
 
 
 # --- files that are no cache ----------------------------------------------------------------------------------------

@@ -120,7 +120,8 @@ def test_a_row_is_an_entry_with_an_answer() -> None:
     entry = check_entry(ROW)
     assert (entry.key, entry.answer) == (KEY, Generation("A fish has fins.", "stop", 12, 5))
     assert (
-        list(ROW) == ("key identity system prompt sample text finish prompt_tokens completion_tokens created").split()
+        list(ROW)
+        == ("key identity system prompt sample text finish prompt_tokens completion_tokens created model").split()
     )
 
 

@@ -10,10 +10,14 @@ from typing import Any
 import pytest
 
 from tests.cached import cache_entry
+from tests.checkpoint_toys import settings
+from tinyllm.datasets.download import cache_folder
 from tinyllm.project import cache_path
+from tinyllm.teachers.cache.database import bring_up_to_date
 from tinyllm.teachers.cache.entry import Entry, answer_key
-from tinyllm.teachers.cache.store import ResponseCache, TeacherTotals
+from tinyllm.teachers.cache.store import ResponseCache, Source, TeacherTotals
 from tinyllm.teachers.cache.transfer import export_answers, read_entries
+from tinyllm.teachers.local.checkpoint import open_teacher_checkpoint
 from tinyllm.teachers.protocol import Failure, Generation, Prompt
 
 IDENTITY = {
@@ -58,6 +62,20 @@ def test_the_cache_is_where_the_environment_says(
     assert cache_path() == Path(expected)
 
 
+@pytest.mark.parametrize("name", ["~nobody-of-that-name", "~nobody-of-that-name/kept"])
+def test_a_home_that_is_not_known_is_told(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("TINYLLM_CACHE", name)
+    with pytest.raises(
+        ValueError, match=f"^TINYLLM_CACHE: {name}, but no such home is known here; give the path in full$"
+    ):
+        cache_path()
+    monkeypatch.setenv("TINYLLM_DATA_CACHE", name)
+    with pytest.raises(ValueError, match=f"^TINYLLM_DATA_CACHE: {name}, but no such home"):
+        cache_folder()
+    with pytest.raises(ValueError, match=f"^local: model: {name}, but no such home"):
+        open_teacher_checkpoint(settings(name))
+
+
 # --- answers --------------------------------------------------------------------------------------------------------
 
 
@@ -92,6 +110,40 @@ def test_unanswered_attempts_belong_to_the_run_and_are_not_kept(cache: ResponseC
         "Fins.", "stop", 12, 1, 0
     )
     assert cache.get([KEY]) == {KEY: Generation("Fins.", "stop", 12, 1, 0)}
+
+
+@pytest.mark.parametrize(
+    ("named", "kept"),
+    [
+        ("anne-2024-08-06", "anne-2024-08-06"),
+        ("", ""),
+        ("half \ud83d\x1b[1m\n", "half ??[1m"),
+        ("x" * 300, "x" * 200 + "..."),
+    ],
+)
+def test_the_model_that_an_answer_names_is_kept_with_it_and_never_costs_the_answer(
+    cache: ResponseCache, named: str, kept: str
+) -> None:
+    answer = Generation("Fins.", "stop", 12, 1, model=named)
+    assert cache.put(KEY, IDENTITY, PROMPT, answer).model == kept
+    assert cache.get([KEY]) == {KEY: Generation("Fins.", "stop", 12, 1, model=kept)}
+
+
+@pytest.mark.parametrize("clock", [-1.0, -1e12, 0.0, 253402300800.0, 1e15])
+def test_a_wrong_clock_loses_no_answer(cache: ResponseCache, monkeypatch: pytest.MonkeyPatch, clock: float) -> None:
+    monkeypatch.setattr("time.time", lambda: clock)
+    assert cache.put(KEY, IDENTITY, PROMPT, ANSWER) == ANSWER
+    assert [entry.created for entry in cache.entries()] == [min(max(clock, 0.0), 253402300799.0)]
+
+
+def test_a_merge_marks_what_is_new_with_its_origin_and_nothing_else(cache: ResponseCache) -> None:
+    cache.put(KEY, IDENTITY, PROMPT, ANSWER)
+    named = Generation("Scales.", "stop", 1, 1, model="other")
+    entries = [cache_entry(IDENTITY, PROMPT, 0, named, 1.0), cache_entry(IDENTITY, PROMPT, 1, named, 1.0)]
+    assert cache.merge(entries, "team.jsonl 2026-01-31T12:00Z") == (1, 1, 1)
+    (digest,) = (teacher.digest for teacher in cache.totals())
+    assert cache.sources() == [Source(digest, "", "", 1), Source(digest, "team.jsonl 2026-01-31T12:00Z", "other", 1)]
+    assert cache.get([KEY]) == {KEY: ANSWER}
 
 
 TEXTS = [
@@ -193,8 +245,8 @@ def test_the_totals_are_summed_per_teacher_in_the_order_of_their_first_answers(c
     assert [teacher.identity["model"] for teacher in totals] == ["early", "late"]
     assert totals[0] == TeacherTotals(totals[0].digest, early, 1, 3, 4, 20.25, 20.25)
     assert totals[1] == TeacherTotals(totals[1].digest, late, 3, 30, 3, 30.0, 50.5)
-    assert [entry.prompt for entry in cache.entries(totals[0].digest)] == ["a"]
-    assert sorted(entry.prompt for entry in cache.entries(totals[1].digest)) == ["a", "b", "c"]
+    assert [entry.prompt for entry in cache.entries([totals[0].digest])] == ["a"]
+    assert sorted(entry.prompt for entry in cache.entries([totals[1].digest])) == ["a", "b", "c"]
     assert [entry.key for entry in cache.entries()] == sorted(entry.key for entry in cache.entries())
 
 
@@ -222,9 +274,43 @@ OLD_LINE = (
     '"prompt": "Which one swims?", "sample": 1, "text": "Fins.", "finish": "stop", "prompt_tokens": 12, '
     '"completion_tokens": 5, "created": 1700000000.1234567}\n'
 )
+NEW_LINE = OLD_LINE.replace(
+    "}\n", ', "model": "", "sha256": "8e1c92b2a1fa6dd9cb8ff06f9a85e07a9f25cf0fbdb63e52bb842c91ed7f23e6"}\n'
+)
 
 
-def test_a_cache_that_was_written_before_is_read_and_exported_byte_for_byte(tmp_path: Path) -> None:
+def old_cache(path: Path) -> Path:
+    database = sqlite3.connect(path, isolation_level=None)
+    database.executescript("PRAGMA journal_mode = WAL;" + OLD_FILE)
+    database.close()
+    return path
+
+
+def test_an_older_version_goes_on_with_a_cache_that_this_one_has_opened(tmp_path: Path) -> None:
+    path = old_cache(tmp_path / "old.sqlite")
+    before = sqlite3.connect(path, isolation_level=None)  # as an older version has it open
+    with ResponseCache(path) as cache:
+        assert cache.sources() == [Source(cache.totals()[0].digest, "", "", 1)]
+        columns = "key, teacher, system, prompt, sample, text, finish, prompt_tokens, completion_tokens, created"
+        before.execute(f"INSERT INTO answers ({columns}) SELECT 'new', {columns[5:]} FROM answers")
+        assert cache.get(["new"])["new"] == Generation("Fins.", "stop", 12, 5)
+        assert before.execute("PRAGMA user_version").fetchone() == (1,)
+    before.close()
+
+
+def test_an_older_cache_that_may_not_be_written_is_read(tmp_path: Path) -> None:
+    path = old_cache(tmp_path / "old.sqlite")
+    holder = sqlite3.connect(path)  # so that the log stays, which a reader cannot make
+    holder.execute("SELECT count(*) FROM answers").fetchone()
+    database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+    bring_up_to_date(database)
+    query = "SELECT text, model, origin FROM answers JOIN teachers ON digest = teacher"
+    assert database.execute(query).fetchall() == [("Fins.", "", "")]
+    database.close()
+    holder.close()
+
+
+def test_a_cache_that_was_written_before_is_read_and_exported(tmp_path: Path) -> None:
     database = sqlite3.connect(tmp_path / "old.sqlite", isolation_level=None)
     database.executescript(OLD_FILE)
     database.close()
@@ -236,13 +322,13 @@ def test_a_cache_that_was_written_before_is_read_and_exported_byte_for_byte(tmp_
         (totals,) = cache.totals()
         assert (totals.identity, totals.answers) == ({**identity, "é": [1, 1.0]}, 1)
         assert export_answers(cache, tmp_path / "old.jsonl") == 1
-    assert (tmp_path / "old.jsonl").read_text(encoding="utf-8") == OLD_LINE
+    assert (tmp_path / "old.jsonl").read_text(encoding="utf-8") == NEW_LINE
 
 
-def test_a_file_that_was_exported_before_is_imported_and_exported_byte_for_byte(tmp_path: Path) -> None:
+def test_a_file_that_was_exported_before_is_imported_and_exported(tmp_path: Path) -> None:
     (tmp_path / "old.jsonl").write_text(OLD_LINE, encoding="utf-8")
     with ResponseCache(tmp_path / "new.sqlite") as cache:
-        assert cache.merge(read_entries(tmp_path / "old.jsonl")) == (1, 0, 0)
+        assert cache.merge(read_entries(tmp_path / "old.jsonl").entries) == (1, 0, 0)
         assert cache.get([OLD_KEY]) == {OLD_KEY: Generation("Fins.", "stop", 12, 5)}
         export_answers(cache, tmp_path / "new.jsonl")
-    assert (tmp_path / "new.jsonl").read_bytes() == (tmp_path / "old.jsonl").read_bytes()
+    assert (tmp_path / "new.jsonl").read_text(encoding="utf-8") == NEW_LINE

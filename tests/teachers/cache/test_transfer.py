@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from tests.cached import cache_entry
 from tinyllm.teachers.cache.entry import Entry
 from tinyllm.teachers.cache.store import ResponseCache, TeacherTotals
-from tinyllm.teachers.cache.transfer import export_answers, find_teacher, read_entries
+from tinyllm.teachers.cache.transfer import export_answers, find_teachers, read_entries
 from tinyllm.teachers.protocol import Generation, Prompt
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -63,11 +64,14 @@ def test_a_row_holds_everything_by_name(tmp_path: Path) -> None:
         "prompt_tokens": 12,
         "completion_tokens": 5,
         "created": 1700000000.1234567,
+        "model": "",
+        # sha256sum of the other fields as JSON, sorted and without spaces: {"completion_tokens":5,"created":1700000000.12...
+        "sha256": "a29dc59dc2f2e6cbdb555e39119fa8563f5645e474f76d89fc25fc967f011226",
     }
 
 
 def test_the_round_trip_is_exact(tmp_path: Path, exported: Path) -> None:
-    entries = read_entries(exported)
+    entries = read_entries(exported).entries
     assert sorted(entries, key=lambda entry: entry.key) == sorted(ENTRIES, key=lambda entry: entry.key)
     with cache_with(tmp_path / "b.sqlite", entries[::-1]) as cache:  # in another order
         assert export_answers(cache, tmp_path / "b.jsonl") == 3
@@ -79,8 +83,8 @@ def test_the_round_trip_is_exact(tmp_path: Path, exported: Path) -> None:
 def test_one_teacher_can_be_exported_alone(tmp_path: Path) -> None:
     with cache_with(tmp_path / "a.sqlite", ENTRIES) as cache:
         (ben,) = [teacher.digest for teacher in cache.totals() if teacher.identity == BEN]
-        assert export_answers(cache, tmp_path / "ben.jsonl", ben) == 1
-    assert read_entries(tmp_path / "ben.jsonl") == ENTRIES[2:]
+        assert export_answers(cache, tmp_path / "ben.jsonl", [ben]) == 1
+    assert read_entries(tmp_path / "ben.jsonl").entries == ENTRIES[2:]
 
 
 def test_a_faulty_row_is_told_with_its_line(exported: Path) -> None:
@@ -97,21 +101,77 @@ def test_a_file_that_was_cut_is_told(exported: Path) -> None:
         read_entries(exported)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"text": "Fins!\n"},
+        {"finish": "length"},
+        {"prompt_tokens": 13},
+        {"completion_tokens": 6},
+        {"created": 1700000000.0},
+        {"model": "anne-2"},
+        {"sha256": "0" * 64},
+        {"sha256": 7},
+    ],
+)
+def test_a_line_that_was_changed_under_its_key_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    with cache_with(tmp_path / "a.sqlite", ENTRIES[:2]) as cache:
+        export_answers(cache, tmp_path / "a.jsonl")
+    first, second = (tmp_path / "a.jsonl").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "a.jsonl").write_text("\n".join([first, json.dumps(json.loads(second) | change)]), encoding="utf-8")
+    message = "sha256 is not that of the line, which was changed or cut; import the file as it was exported"
+    with pytest.raises(ValueError, match=rf"a\.jsonl:2: {message}$"):
+        read_entries(tmp_path / "a.jsonl")
+
+
+def test_a_file_of_an_older_version_has_no_checksums_and_is_taken_but_not_half_of_one(exported: Path) -> None:
+    rows = [json.loads(line) for line in exported.read_text(encoding="utf-8").split("\n")[:-1]]
+    bare = [{field: value for field, value in row.items() if field not in ("sha256", "model")} for row in rows]
+    for lines, other in (([rows[0], *bare[1:]], "no"), ([bare[0], *rows[1:]], "a")):
+        exported.write_text("".join(json.dumps(row) + "\n" for row in lines), encoding="utf-8")
+        with pytest.raises(
+            ValueError, match=rf"a\.jsonl:2: has {other} sha256, other than the first line; import the file"
+        ):
+            read_entries(exported)
+    exported.write_text("".join(json.dumps(row) + "\n" for row in bare), encoding="utf-8")
+    assert (len(read_entries(exported).entries), read_entries(exported).unchecked) == (3, 3)
+
+
+def test_the_model_that_answered_goes_with_the_answer(tmp_path: Path) -> None:
+    answer = Generation("Fins.", "stop", 1, 1, model="anne-2024-08-06")
+    with cache_with(tmp_path / "a.sqlite", [cache_entry(ANNE, Prompt("", "?"), 0, answer, 1.0)]) as cache:
+        export_answers(cache, tmp_path / "a.jsonl")
+    with cache_with(tmp_path / "b.sqlite", read_entries(tmp_path / "a.jsonl").entries) as cache:
+        assert list(cache.get([entry.key for entry in cache.entries()]).values()) == [answer]
+
+
+def test_an_exported_file_is_its_owners_alone(exported: Path) -> None:
+    assert stat.S_IMODE(exported.stat().st_mode) == 0o600
+
+
 # --- which teacher --------------------------------------------------------------------------------------------------
 
 HELD = [TeacherTotals(digest * 8, {}, 1, 1, 1, 0.0, 0.0) for digest in ("abcdef01", "abd00000")]
 
 
 def test_a_teacher_is_found_by_the_start_of_its_digest() -> None:
-    assert find_teacher(HELD, "abc") == "abcdef01" * 8
-    assert find_teacher(HELD, "abd00000" * 8) == "abd00000" * 8
+    assert find_teachers(HELD, {}, "abc") == ("abcdef01" * 8,)
+    assert find_teachers(HELD, {}, "abd00000" * 8) == ("abd00000" * 8,)
+
+
+def test_teachers_are_found_by_their_name_which_comes_before_a_digest() -> None:
+    names = {"abcdef01" * 8: ["ann", "abd"], "abd00000" * 8: ["ann"]}
+    assert find_teachers(HELD, names, "ann") == ("abcdef01" * 8, "abd00000" * 8)
+    assert find_teachers(HELD, names, "abd") == ("abcdef01" * 8,)
+    with pytest.raises(ValueError, match=r"teacher 'bob': 0 digests .*; teachers of params.yaml there: abd, ann$"):
+        find_teachers(HELD, names, "bob")
 
 
 @pytest.mark.parametrize(("start", "count"), [("ab", 2), ("", 2), ("b", 0), ("abcdef01" * 9, 0)])
 def test_no_teacher_or_several_are_told_with_what_there_is(start: str, count: int) -> None:
     message = f"teacher '{start}': {count} digests start so, allowed is 1; the cache has abcdef01ab, abd00000ab"
     with pytest.raises(ValueError, match=f"^{message}$"):
-        find_teacher(HELD, start)
+        find_teachers(HELD, {}, start)
 
 
 # --- large, and cut off ---------------------------------------------------------------------------------------------
@@ -126,7 +186,7 @@ def memory():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 with ResponseCache(Path(sys.argv[1])) as cache:
-    teacher = cache.totals()[0].digest if sys.argv[3] == "one" else None
+    teacher = [cache.totals()[0].digest] if sys.argv[3] == "one" else None
     before = memory()
     count = export_answers(cache, Path(sys.argv[2]), teacher)
 print(count, memory() - before)

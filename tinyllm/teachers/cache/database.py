@@ -6,24 +6,36 @@ needs memory that they share. The log is the file of the same name that ends in 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from tinyllm.records.files import close_to_others, make_private
 
 FORMAT = 1  # of the file
 APPLICATION = 0x54494E59  # "TINY": tells our files from those of other programs
 BUSY_SECONDS = 60.0  # until a lock of another process is an error
 
+# What a file of an older version lacks, and gets when it is opened; older versions go on reading and writing it.
+LATER = (
+    "ALTER TABLE answers ADD COLUMN model TEXT NOT NULL DEFAULT ''",  # the name that the answer itself gave its model
+    "ALTER TABLE answers ADD COLUMN origin TEXT NOT NULL DEFAULT ''",  # the file that it was imported from; '' is asked here
+    # It holds all that the list of teachers is made of, so that listing reads no text.
+    "CREATE INDEX by_origin ON answers (teacher, origin, model, created, prompt_tokens, completion_tokens)",
+    "DROP INDEX IF EXISTS by_teacher",  # which had less
+)
+# Where the file may not be written: it reads as if it had them.
+UNCHANGED = "CREATE TEMP VIEW answers AS SELECT *, '' AS model, '' AS origin FROM main.answers"
 SCHEMA = (
     "CREATE TABLE teachers (digest TEXT PRIMARY KEY NOT NULL, identity TEXT NOT NULL)",
     """CREATE TABLE answers (
         key TEXT PRIMARY KEY NOT NULL, teacher TEXT NOT NULL REFERENCES teachers, system TEXT NOT NULL,
         prompt TEXT NOT NULL, sample INTEGER NOT NULL, text TEXT NOT NULL, finish TEXT NOT NULL,
         prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, created REAL NOT NULL)""",
-    # It holds all that the list of teachers is made of, so that listing reads no text.
-    "CREATE INDEX by_teacher ON answers (teacher, created, prompt_tokens, completion_tokens)",
+    *LATER,
     f"PRAGMA application_id = {APPLICATION}",
     f"PRAGMA user_version = {FORMAT}",
 )
@@ -42,6 +54,8 @@ FAULTS = {
 def open_database(path: Path) -> sqlite3.Connection:
     """Return a connection to the file, which is made with its folder where there is none; every statement commits itself.
 
+    File and folder are their owner's alone. Folders that are there already stay as they are, but for one named `.cache`.
+
     A commit is in the operating system's hands when it returns: nothing is lost if the process is killed. It is not forced
     to the disk each time (`synchronous=NORMAL`). So a power cut may take the last commits, but leaves the rest whole. The
     last are those since the log was last copied into the file, every 4 MB or so.
@@ -49,10 +63,7 @@ def open_database(path: Path) -> sqlite3.Connection:
     Raises:
         ValueError: the file cannot be opened, is another program's or a newer version's.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"{error.filename}: {error.strerror}; set TINYLLM_CACHE to another folder") from None
+    _keep_private(path)
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         with database_errors(path):
@@ -81,16 +92,34 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+class CacheFault(ValueError):
+    """The cache's file cannot be read or written."""
+
+
 @contextmanager
 def database_errors(path: Path) -> Iterator[None]:
-    """Turn SQLite's error about the file into a ValueError of one line; a bug keeps its own error."""
+    """Turn SQLite's error about the file into a CacheFault of one line; a bug keeps its own error."""
     try:
         yield
     except sqlite3.DatabaseError as error:
         fault = FAULTS.get(_code(error))
         if fault is None:
             raise
-        raise ValueError(f"{path}: {fault.format(error)}") from None
+        raise CacheFault(f"{path}: {fault.format(error)}") from None
+
+
+def _keep_private(path: Path) -> None:
+    """Make the folder and an empty file that nobody else may read; SQLite gives its log the same permissions."""
+    try:
+        make_private(path.parent)
+    except OSError as error:
+        raise CacheFault(f"{error.filename}: {error.strerror}; set TINYLLM_CACHE to another folder") from None
+    if path.parent.name == ".cache":  # any other folder may be shared on purpose
+        close_to_others(path.parent)
+    with suppress(OSError):  # SQLite has better words for what is wrong
+        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NONBLOCK, 0o600))
+    for ending in ("", "-wal", "-shm"):
+        close_to_others(path.with_name(path.name + ending))
 
 
 def _prepare(database: sqlite3.Connection, path: Path) -> None:
@@ -104,6 +133,8 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
             if _is_new(database, path):  # or another process has made it since
                 for statement in SCHEMA:
                     database.execute(statement)
+    elif _is_older(database):
+        bring_up_to_date(database)
     database.execute("PRAGMA synchronous = NORMAL")
 
 
@@ -119,6 +150,23 @@ def _is_new(database: sqlite3.Connection, path: Path) -> bool:
     if version != FORMAT:
         raise ValueError(f"{path}: has format {version}, this tinyllm reads {FORMAT}; use the version that wrote it")
     return False
+
+
+def _is_older(database: sqlite3.Connection) -> bool:
+    return database.execute("SELECT count(*) FROM sqlite_master WHERE name = 'by_origin'").fetchone() == (0,)
+
+
+def bring_up_to_date(database: sqlite3.Connection) -> None:
+    """Add what an older version did not have, all of it or nothing."""
+    try:
+        with transaction(database):
+            if _is_older(database):  # or another process has done it since
+                for statement in LATER:
+                    database.execute(statement)
+    except sqlite3.OperationalError as error:
+        if _code(error) != sqlite3.SQLITE_READONLY:
+            raise
+        database.execute(UNCHANGED)
 
 
 def _code(error: BaseException) -> int:

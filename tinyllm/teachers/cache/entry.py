@@ -37,6 +37,7 @@ class Entry(BaseModel):
     prompt_tokens: Whole
     completion_tokens: Whole
     created: Annotated[float, Field(ge=0, lt=YEAR_10000, description="is a Unix time")]
+    model: Annotated[str, AfterValidator(lambda text: _encodable(text, "model"))] = ""  # as the answer names it
 
     @model_validator(mode="after")
     def _check_key(self) -> Self:
@@ -47,7 +48,7 @@ class Entry(BaseModel):
 
     @property
     def answer(self) -> Generation:
-        return Generation(self.text, self.finish, self.prompt_tokens, self.completion_tokens)
+        return Generation(self.text, self.finish, self.prompt_tokens, self.completion_tokens, model=self.model)
 
 
 def check_entry(row: Mapping[str, object]) -> Entry:

@@ -5,17 +5,19 @@ Its tables are made when something is first written to them: a cache from before
 
 from __future__ import annotations
 
-import sqlite3
+import json
+import secrets
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from tinyllm.teachers.cache.database import transaction
+from tinyllm.teachers.cache.connection import Connection
 from tinyllm.teachers.tokens import counted
 
 CHUNK = 900  # keys in one statement; older SQLite takes at most 999 variables
 SCHEMA = (
     # settled: 0 is a call that is under way, or that a process was killed in; its money is then the most that it can cost
+    # id: drawn by chance, so that those of two processes differ even where each writes to a file of its own for a moment
     """CREATE TABLE IF NOT EXISTS charges (
         id INTEGER PRIMARY KEY, run TEXT NOT NULL, experiment TEXT NOT NULL, teacher TEXT NOT NULL, key TEXT NOT NULL,
         created REAL NOT NULL, settled INTEGER NOT NULL, answered INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL,
@@ -23,15 +25,20 @@ SCHEMA = (
     "CREATE INDEX IF NOT EXISTS charges_by_key ON charges (key)",
     "CREATE TABLE IF NOT EXISTS runs (run TEXT PRIMARY KEY NOT NULL, money REAL NOT NULL)",
 )
-INSERT = """INSERT INTO charges (run, experiment, teacher, key, created, settled, answered, prompt_tokens, completion_tokens,
-    unanswered, lost, money) VALUES (?, ?, ?, ?, ?, 0, 0, 0, 0, 1, ?, ?)"""
+INSERT = """INSERT INTO charges (id, run, experiment, teacher, key, created, settled, answered, prompt_tokens,
+    completion_tokens, unanswered, lost, money) VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0, 0, 1, ?, ?)"""
 SETTLE = """UPDATE charges SET settled = 1, answered = ?, prompt_tokens = ?, completion_tokens = ?, unanswered = ?, lost = ?,
     money = ? WHERE id = ?"""
 SPEND = "INSERT INTO runs VALUES (?, ?) ON CONFLICT (run) DO UPDATE SET money = money + excluded.money"
 MOST_MONEY = 1e12  # of one call or one run; an older version kept what a server said
 MONEY = f"CASE WHEN typeof(money) IN ('real', 'integer') AND money BETWEEN 0 AND {MOST_MONEY} THEN money ELSE 0 END"
 TOTALS = f"""SELECT experiment, teacher, sum(answered), sum({counted("prompt_tokens")}), sum({counted("completion_tokens")}),
-    sum({counted("unanswered")}), total({MONEY}) FROM charges GROUP BY experiment, teacher ORDER BY min(id)"""
+    sum({counted("unanswered")}), total({MONEY}) FROM charges GROUP BY experiment, teacher
+    ORDER BY experiment = '', min(created)"""
+FORGOTTEN = """INSERT INTO charges
+    SELECT random() & 0x3fffffffffffffff, '', '', coalesce(json_extract(identity, '$.model'), 'None'), key, created, 1, 1,
+    prompt_tokens, completion_tokens, 0, 0.0, 0.0 FROM answers JOIN teachers ON digest = teacher
+    WHERE origin = '' AND key NOT IN (SELECT key FROM charges) AND """
 
 
 @dataclass(frozen=True)
@@ -70,12 +77,11 @@ class Spending:
 class Ledger:
     """What one teacher is charged in one run; the caller turns SQLite's errors into ours."""
 
-    def __init__(self, database: sqlite3.Connection, run: Run, teacher: str) -> None:
+    def __init__(self, database: Connection, run: Run, teacher: str) -> None:
         self._database, self._run, self._teacher = database, run, teacher
         if not has_ledger(database):
-            with transaction(database):
-                for statement in SCHEMA:
-                    database.execute(statement)
+            with database.transaction():
+                _make_ledger(database)
 
     def spent(self) -> float:
         """Return the money of the run so far; a call under way counts with the most that it can cost."""
@@ -88,7 +94,7 @@ class Ledger:
 
     def reserve(self, key: str, highest: float, limit: float | None) -> int | None:
         """Write down the highest cost of a call that is about to be made, and return its number; None is over the limit."""
-        with transaction(self._database):
+        with self._database.transaction():
             if limit is not None and highest and self.spent() + highest > limit:  # what is free needs no room
                 return None
             return self._open(key, highest)
@@ -112,7 +118,7 @@ class Ledger:
 
         None is one that is settled already: another process has read the same answer.
         """
-        query = "SELECT id, settled FROM charges WHERE key = ? ORDER BY settled, id DESC LIMIT 1"
+        query = "SELECT id, settled FROM charges WHERE key = ? ORDER BY settled, created DESC LIMIT 1"
         row = self._database.execute(query, [key]).fetchone()
         if row is None:
             return self._open(key, 0.0)
@@ -120,8 +126,8 @@ class Ledger:
 
     def _open(self, key: str, highest: float) -> int:
         values = [self._run.digest, self._run.experiment, self._teacher, key, time.time(), highest, highest]
-        number = self._database.execute(INSERT, values).lastrowid
-        assert number is not None
+        number = secrets.randbits(62)
+        self._database.execute(INSERT, [number, *values])
         self._spend(self._run.digest, highest)
         return number
 
@@ -130,12 +136,27 @@ class Ledger:
             self._database.execute(SPEND, [run, money])
 
 
-def has_ledger(database: sqlite3.Connection) -> bool:
+def has_ledger(database: Connection) -> bool:
     """Return whether a call was ever written down."""
     return database.execute("SELECT count(*) FROM sqlite_master WHERE name = 'runs'").fetchone() == (1,)
 
 
-def lost_money(database: sqlite3.Connection, keys: Sequence[str]) -> float:
+def keep_costs(database: Connection, chosen: str, values: Mapping[str, object]) -> None:
+    """Write down what answers cost that are in no ledger, before they are forgotten; of their money nothing is known.
+
+    Args:
+        chosen: the condition that says which, with the names of `values`
+    """
+    _make_ledger(database)
+    database.execute(FORGOTTEN + chosen, values)
+
+
+def _make_ledger(database: Connection) -> None:
+    for statement in SCHEMA:
+        database.execute(statement)
+
+
+def lost_money(database: Connection, keys: Sequence[str]) -> float:
     """Return what attempts without an answer may have cost, for the calls with these keys, in every run."""
     lost = 0.0
     for start in range(0, len(keys) if has_ledger(database) else 0, CHUNK):
@@ -146,15 +167,30 @@ def lost_money(database: sqlite3.Connection, keys: Sequence[str]) -> float:
     return lost
 
 
-def spendings(database: sqlite3.Connection) -> list[Spending]:
-    """Return what every teacher cost in every experiment, in the order of their first calls."""
-    return [Spending(*row) for row in database.execute(TOTALS)] if has_ledger(database) else []
+def spendings(database: Connection) -> list[Spending]:
+    """Return what every teacher cost in every experiment, in the order of their first calls.
+
+    What no run of this ledger asked, such as an older version's answers, is of experiment "" and comes last.
+    """
+    listed = [Spending(*row) for row in database.execute(TOTALS)] if has_ledger(database) else []
+    unlisted = {row.teacher: replace(row, money=None) for row in listed if not row.experiment}
+    for identity, *counts in _unlisted_answers(database):
+        teacher = str(json.loads(identity).get("model"))
+        before = unlisted.get(teacher, Spending("", teacher, 0, 0, 0, 0, None))
+        calls, tokens_in, tokens_out = counts
+        unlisted[teacher] = replace(
+            before,
+            calls=before.calls + calls,
+            prompt_tokens=before.prompt_tokens + tokens_in,
+            completion_tokens=before.completion_tokens + tokens_out,
+        )
+    return [*(row for row in listed if row.experiment), *unlisted.values()]
 
 
-def unlisted_answers(database: sqlite3.Connection) -> list[tuple[str, int, int, int]]:
-    """Return teacher's identity, answers, prompt tokens and completion tokens of what is in the cache and not in the ledger."""
-    known = "WHERE key NOT IN (SELECT key FROM charges)" if has_ledger(database) else ""
+def _unlisted_answers(database: Connection) -> list[tuple[str, int, int, int]]:
+    """Return teacher's identity, answers, prompt tokens and completion tokens of what was asked here and is in no ledger."""
+    known = "AND key NOT IN (SELECT key FROM charges)" if has_ledger(database) else ""
     return database.execute(
         f"SELECT identity, count(*), sum({counted('prompt_tokens')}), sum({counted('completion_tokens')}) FROM answers "
-        f"JOIN teachers ON digest = teacher {known} GROUP BY digest ORDER BY min(created), digest"
+        f"JOIN teachers ON digest = teacher WHERE origin = '' {known} GROUP BY digest ORDER BY min(created), digest"
     ).fetchall()

@@ -6,7 +6,7 @@ It brings torch: whoever opens a teacher imports it only for a local one, since 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from itertools import islice
 
 import torch
@@ -80,7 +80,7 @@ class Local:
 
     def generate(
         self, prompts: Sequence[Prompt], reserve: Callable[[int], bool]
-    ) -> Iterator[tuple[int, Generation | Failure]]:
+    ) -> Generator[tuple[int, Generation | Failure]]:
         """Yield every answer once its batch is done, longest prompts first: what does not fit into memory shows at once.
 
         Raises:

@@ -14,6 +14,7 @@ from tinyllm.models.checkpoint import Checkpoint, Source, errors_start, load_wei
 from tinyllm.models.device import silence_library
 from tinyllm.models.loaded import LoadedModel, loaded_model
 from tinyllm.params.schema import LocalTeacher
+from tinyllm.project import home_path
 
 DESCRIBING = ("*.json", "*.jinja", "*.model", "*.tiktoken", "merges.txt", "vocab.txt")  # configuration and tokenizer
 
@@ -49,6 +50,15 @@ def open_teacher_checkpoint(settings: LocalTeacher) -> TeacherCheckpoint:
             f"local: chat is true, but the tokenizer of {settings.model} has no chat template; set it to false"
         )
     return TeacherCheckpoint(opened, identity)
+
+
+def folder_contents(settings: LocalTeacher) -> str:
+    """Return what identifies a teacher in a folder, without opening it; 1 GB takes a second or two."""
+    folder = _folder(settings)
+    assert folder is not None
+    return _contents(
+        Source("local", settings.model, folder, settings.gguf_file, None, settings.trust_remote_code), folder
+    )
 
 
 def load_teacher(checkpoint: Checkpoint, device: str, precision: str) -> LoadedModel:
@@ -96,7 +106,7 @@ def context_tokens(model: str, config: PretrainedConfig, max_new_tokens: int) ->
 
 def _folder(settings: LocalTeacher) -> Path | None:
     """Return the checkpoint's folder, None for a hub id."""
-    folder = Path(settings.model).expanduser().resolve()
+    folder = home_path(settings.model, "local: model").resolve()
     if not folder.is_dir():
         if settings.model.count("/") > 1 or settings.model.startswith((".", "~", "/")):
             raise ValueError(f"local: model {settings.model} is no folder; name one with a checkpoint, or a hub id")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from os.path import commonprefix
 
 import numpy as np
@@ -38,7 +38,7 @@ class OptionScores:
 
     def generate(
         self, prompts: Sequence[Prompt], reserve: Callable[[int], bool]
-    ) -> Iterator[tuple[int, Generation | Failure]]:
+    ) -> Generator[tuple[int, Generation | Failure]]:
         """Yield what became of each prompt, in their order.
 
         Raises:

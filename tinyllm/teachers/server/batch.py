@@ -55,7 +55,7 @@ class BatchServer:
 
     def generate(
         self, prompts: Sequence[Prompt], reserve: Callable[[int], bool]
-    ) -> Iterator[tuple[int, Generation | Failure]]:
+    ) -> Generator[tuple[int, Generation | Failure]]:
         """Yield each answer once its batch is done, those of batches that an earlier process sent first.
 
         All batches are sent before the first is waited for. Prompts from the first on for which there is no budget are in none.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -100,7 +100,7 @@ class Server:
 
     def generate(
         self, prompts: Sequence[Prompt], reserve: Callable[[int], bool]
-    ) -> Iterator[tuple[int, Generation | Failure]]:
+    ) -> Generator[tuple[int, Generation | Failure]]:
         """Yield each answer as it arrives; closing the generator drops what is under way.
 
         What may pass is tried again, `runtime.retries` times and with growing pauses. A push-back counts only where it is

@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 
 from tinyllm.teachers.server.belonging import AddressReplies, Route
+from tinyllm.teachers.server.loop import PausingLoop
 
 CONNECT = 8.0  # s; a connection that takes longer, with its encryption, leads nowhere
 
@@ -81,7 +82,7 @@ def connections(headers: Mapping[str, str]) -> Iterator[tuple[asyncio.AbstractEv
             _session(headers, apart, timed), _session(headers, shared, timed), _session(headers, shared, [])
         )
 
-    loop = asyncio.new_event_loop()
+    loop = PausingLoop()
     try:
         opened = loop.run_until_complete(connect())
         try:

@@ -72,6 +72,7 @@ class RequestScheduler:
         self._waiting: list[tuple[float, int, Sent]] = []  # a heap by the time of the next attempt
         self._held = False  # reserve has said: not now
         self._down = 0  # prompts in a row without an answer
+        self._cancelled = False
         self._end: str | None = None  # why nothing is sent any more
         self._chance = random.Random()
 
@@ -114,6 +115,7 @@ class RequestScheduler:
 
     async def cancel(self) -> None:
         """Drop what is under way."""
+        self._cancelled = True  # a note that is due would else stop the loop in the midst of this
         for task in self._under_way:
             task.remove_done_callback(self._note)
             task.cancel()
@@ -162,7 +164,8 @@ class RequestScheduler:
 
     def _note(self, task: asyncio.Task[Outcome]) -> None:
         self._done.append(task)
-        self._loop.stop()
+        if not self._cancelled:
+            self._loop.stop()
 
     def _run_until_done(self, fresh: deque[int]) -> None:
         """Run the loop until an attempt is over, or a request may start that could not before."""
