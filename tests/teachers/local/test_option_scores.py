@@ -249,7 +249,7 @@ def test_exported_scores_serve_another_cache(tmp_path: Path, llama: Path) -> Non
     with ResponseCache(tmp_path / "one/answers.sqlite") as cache:
         assert export_answers(cache, tmp_path / "answers.jsonl") == 6
     with ResponseCache(tmp_path / "two/answers.sqlite") as cache:
-        assert cache.merge(read_entries(tmp_path / "answers.jsonl")) == (6, 0, 0)
+        assert cache.merge(read_entries(tmp_path / "answers.jsonl").entries) == (6, 0, 0)
     again = live(llama, tmp_path / "two")
     assert again.option_probabilities(QUESTIONS) == told and again.counts.answered == 0
 

@@ -69,7 +69,7 @@ def ask(folder: Path, service: Service) -> tuple[list[Generation | Failure], str
 
 
 def test_counts_of_a_batch_say_nothing_and_its_answer_is_kept(tmp_path: Path) -> None:
-    assert ask(tmp_path, Service())[0] == [Generation("Leaves breathe it.", "stop", 5, 7)]
+    assert ask(tmp_path, Service())[0] == [Generation("Leaves breathe it.", "stop", 5, 7, model="toy-model")]
 
 
 @pytest.mark.parametrize(
