@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -10,11 +11,13 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from ruamel.yaml import YAML
+from safetensors.torch import load_file, save_file
 
 from tests.toys import toy_causal, toy_model, toy_params, toy_questions, toy_tokenizer
 from tinyllm.cli.ask import as_text, learnt_voices, parse_question, read_stream
@@ -354,3 +357,59 @@ def test_lines_are_answered_as_they_come_and_a_broken_one_ends_it(process: subpr
     assert process.stdout.read() == ""
     assert process.stderr.read().startswith("error: stdin:3: not JSON (")
     assert process.wait(timeout=30) == 1
+
+
+# --- weights that are no numbers ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("where", ["models/student/3", "elsewhere"])
+def test_a_student_whose_weights_are_no_numbers_is_refused(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, where: str, value: float
+) -> None:
+    shutil.copytree(project, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    weights = load_file(f"{where}/model.safetensors")
+    weights["shared.weight"][9, 9] = value
+    save_file(weights, f"{where}/model.safetensors", {"format": "pt"})
+    student = ["--model", where] if where == "elsewhere" else []
+    line = refused(*arguments(QUESTIONS[0]), *student, "--json")
+    remedy = "name a student's folder that is whole" if student else "delete it and run dvc repro train"
+    assert line == f"error: {where}: damaged (nan or infinite numbers in 1 of its weights, shared.weight); {remedy}"
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("choices", [("red", "blue"), ()])
+def test_a_student_whose_numbers_overflow_answers_nothing(
+    inside: Path, capsys, monkeypatch: pytest.MonkeyPatch, choices: tuple[str, ...]
+) -> None:
+    """Its weights are numbers, of which a product is not."""
+    student = load_student(inside / "models/student/3")
+    with torch.no_grad():
+        student.plain.decoder.final_layer_norm.weight.fill_(3e38)
+    save_student(student, inside / "huge", 8)
+    found = "scores its options" if choices else "finds its next token as likely as nan or infinity"
+    line = json.dumps({"question": "Which horse?", "choices": choices}) + "\n"
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(line.encode() * 2)))
+    for given in (
+        ["ask", "--model", "huge"],
+        [*arguments(Question("1", "Which?", choices, "")), "--json", "--model", "huge"],
+    ):
+        told = refused(*given)
+        assert told.startswith(f"error: huge: the student {found}") and told.endswith("a lower train.learning_rate")
+        assert "\n" not in told and capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        ["red", "red\u200b"],
+        ["r\u00aded", "red"],
+        ["caf\u00e9", "cafe\u0301"],
+        ["\u2764", "\u2764\ufe0f"],
+        ["red", "\u202ered"],
+    ],
+)
+def test_options_that_look_alike_are_refused(inside: Path, choices: list[str]) -> None:
+    line = refused("ask", "Which?", "--choice", choices[0], "--choice", choices[1])
+    assert line == f"error: question: {choices[0]!r} stands among the choices more than once; choices must differ"

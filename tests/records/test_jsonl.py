@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tinyllm.records.jsonl import parse_lines, read_json, read_json_list, read_jsonl, write_jsonl, writing_jsonl
+from tinyllm.records.jsonl import (
+    parse_lines,
+    read_json,
+    read_json_list,
+    read_jsonl,
+    write_json,
+    write_jsonl,
+    writing_jsonl,
+)
 from tinyllm.records.reading import read_text
 
 
@@ -115,3 +124,18 @@ def test_the_file_that_the_disk_has_no_room_for_is_named_among_several(tmp_path:
         write({"a": "x" * 100_000})
     assert (error.value.filename, error.value.strerror) == (str(tmp_path / "one.jsonl"), "No space left on device")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, [1.0, math.nan], {"p": [math.inf]}])
+def test_a_number_that_json_cannot_hold_is_not_written(tmp_path: Path, value: object) -> None:
+    path = tmp_path / "rows.jsonl"
+    write_jsonl(path, [{"id": "a", "score": 1.0}])
+    with pytest.raises(ValueError) as error:
+        write_jsonl(path, [{"id": "a", "score": 2.0}, {"id": "b", "note": "x", "score": value}])
+    assert str(error.value) == f"{path}: score of row 'b' holds nan or infinity, which JSON cannot; it was not written"
+    assert path.read_text() == '{"id": "a", "score": 1.0}\n'
+    with pytest.raises(
+        ValueError, match=r"metrics\.json: loss holds nan or infinity, which JSON cannot; it was not written$"
+    ):
+        write_json(tmp_path / "metrics.json", {"steps": 3, "loss": value})
+    assert [each.name for each in tmp_path.iterdir()] == ["rows.jsonl"]

@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 
 from tests.browser import chromium
 from tests.runs import PREDICTIONS, TEST, TRAIN, toy_results
+from tests.tokenizer_toys import t5
 from tests.toys import toy_model, toy_params, toy_questions, toy_tokenizer
 from tinyllm.cli.compare import as_text
 from tinyllm.corpus.assemble import audit_question
@@ -27,6 +28,7 @@ from tinyllm.evaluation.metrics import chance, confusion_rows, majority, summari
 from tinyllm.experiments.compare import compare
 from tinyllm.experiments.runs import parse_run
 from tinyllm.models.loaded import LoadedModel, loaded_model
+from tinyllm.models.plain_text import PlainText
 from tinyllm.params.checks import cross_checks
 from tinyllm.params.schema import Audit, Hub, Params, Prompting
 from tinyllm.parsing import parse_question, parse_rationale
@@ -270,11 +272,12 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     """A T5 of noise: as initialised, it repeats itself whatever it is asked."""
     tokenizer = toy_tokenizer(tmp_path_factory.mktemp("vocabulary"))
     model = toy_model(tokenizer)
-    torch.manual_seed(3)
+    torch.manual_seed(13)
     with torch.no_grad():
         for weight in model.parameters():
             if weight.dim() > 1:
                 weight.normal_()
+        model.shared.weight[-256:] = 0.0  # it writes no bytes, of which few make a text
     return loaded_model(model.eval(), tokenizer)
 
 
@@ -307,12 +310,11 @@ def test_valid_is_judged_by_what_the_student_writes(student: LoadedModel) -> Non
 
 @pytest.mark.parametrize(
     ("text", "gold", "expected"),
-    [("Red.", "red", True), ("red dog", "red", False), ("dog", "{dog}", True), ("", "{}", False), ("", "red", False)],
+    [("Red.", "red", True), ("red dog", "red", False), ("dog", "{dog}", True), ("", "{}", False), ("", "red", False)]
+    + [("</s>", "</s>", True), ("", "</s>", False), ("cafe\u0301", "Caf\u00e9", True)],
 )
-def test_a_text_counts_as_the_gold_answer_that_it_equals(
-    student: LoadedModel, text: str, gold: str, expected: bool
-) -> None:
-    assert match_answer(text, gold, student.tokenizer) == expected  # the vocabulary has no curly bracket
+def test_a_text_counts_as_the_gold_answer_that_it_equals(text: str, gold: str, expected: bool) -> None:
+    assert match_answer(text, gold, PlainText(t5())) == expected  # the vocabulary has no curly bracket
 
 
 # --- numbers --------------------------------------------------------------------------------------------------------

@@ -23,9 +23,11 @@ from transformers import (
     MistralForCausalLM,
 )
 
+from tests.tokenizer_toys import t5 as t5_tokenizer
 from tests.toys import toy_causal, toy_model, toy_params, toy_questions, toy_tokenizer
 from tinyllm.models.likelihood import EncodedInput, shares_prefix
 from tinyllm.models.loaded import LoadedModel, loaded_model
+from tinyllm.models.plain_text import PlainText
 from tinyllm.params.schema import Student
 from tinyllm.records.questions import Question, input_text
 from tinyllm.student.encoding import InputEncoder, TruncationCounts
@@ -243,7 +245,7 @@ def test_texts_generated_together_equal_those_generated_one_by_one(kind: Kind) -
         ids: list[int] = []
         while len(ids) < 6 and ids[-1:] != [1]:  # greedy, by hand
             ids.append(int(next_token(model, reading, ids).argmax()))
-        expected.append(" ".join(reader.tokenizer.decode(ids, skip_special_tokens=True).split()))
+        expected.append(" ".join(model.tokenizer.decode(ids, skip_special_tokens=True).split()))
     assert len(set(expected)) > 1, "a toy that says the same of everything shows nothing"
     for batch_tokens in (1, 100, 10**6):
         model.wrapped.train()
@@ -273,12 +275,17 @@ def test_a_text_ends_where_the_tokenizers_texts_end(tokenizer: Any) -> None:
         ("dog", ("{dog}", "dog"), 1),  # written out in full beats a likeness
         ("dog", ("{dog", "dog}"), None),  # either may be meant
         ("", ("{}", "red"), 0),
+        ("/s>", ("red", "</s>"), None),  # it has a smaller-than sign, so the student can write all of it
+        ("</s>", ("red", "</s>"), 1),
+        ("<pad>", ("</s>", "<pad>"), 1),
+        ("", ("</s>", "red"), None),
+        ("cafe\u0301", ("red", "caf\u00e9"), 1),  # an accent may be a character of its own
     ],
 )
 def test_a_generated_text_counts_as_the_option_that_it_equals(
-    tokenizer: Any, text: str, choices: tuple[str, ...], expected: int | None
+    text: str, choices: tuple[str, ...], expected: int | None
 ) -> None:
-    assert match_option(text, choices, tokenizer) == expected
+    assert match_option(text, choices, PlainText(t5_tokenizer())) == expected
 
 
 @pytest.mark.parametrize(
@@ -296,7 +303,7 @@ def test_a_prediction_holds_scores_choice_text_and_match(t5: Kind, tokenizer: An
         assert (row["id"], row["gold"]) == (question.id, question.answer)
         sums = [slow_score(t5[0], reading, option) for option in ids]
         assert row["scores"] == pytest.approx(sums, abs=1e-4) and row["choice"] == int(np.argmax(sums))
-        assert row["matched"] == match_option(row["text"], question.choices, tokenizer)
+        assert row["matched"] == match_option(row["text"], question.choices, PlainText(tokenizer))
 
 
 def test_without_texts_only_the_options_are_judged(t5: Kind, tokenizer: Any) -> None:

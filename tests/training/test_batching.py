@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.toys import toy_params, toy_tokenizer
 from tinyllm.models.loaded import pad
+from tinyllm.models.plain_text import PlainText
 from tinyllm.student.encoding import InputEncoder, TruncationCounts
 from tinyllm.training.batching import collate, pack_examples, split_packed, split_step
 from tinyllm.training.examples import Example, Task, encode_corpus, target_counts
@@ -39,7 +40,9 @@ ROWS = [
 def reader(tokenizer: Any, **changes: Any) -> InputEncoder:
     plain = SimpleNamespace(config=SimpleNamespace(decoder_start_token_id=0))
     params = toy_params(**{f"student__{name}": value for name, value in changes.items()})
-    return InputEncoder(params.student, SimpleNamespace(tokenizer=tokenizer, causal=False, plain=plain))
+    return InputEncoder(
+        params.student, SimpleNamespace(tokenizer=tokenizer, plain_text=PlainText(tokenizer), causal=False, plain=plain)
+    )
 
 
 def encoded(tokenizer: Any, *weights: float) -> list[list[tuple[int, str, str]]]:

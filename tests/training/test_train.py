@@ -11,7 +11,8 @@ import pytest
 import torch
 from transformers import TrainingArguments
 
-from tests.toys import toy_model, toy_params, toy_questions, toy_rows, toy_tokenizer
+from tests.tokenizer_toys import t5
+from tests.toys import SIZES, toy_model, toy_params, toy_questions, toy_rows, toy_tokenizer
 from tinyllm.models.loaded import LoadedModel, loaded_model
 from tinyllm.params.schema import Loss
 from tinyllm.records.jsonl import write_jsonl
@@ -233,6 +234,8 @@ def test_the_metrics_are_the_ones_written_out(tmp_path: Path) -> None:
         "inputs_cut": 0,
         "inputs_over_limit": 0,
         "targets_cut": len(long),
+        "inputs_unknown": 0.0,
+        "targets_unknown": 0.0,
     }
     assert len(long) > 0
 
@@ -268,10 +271,37 @@ def test_a_scratch_students_vocabulary_knows_the_prefixes_in_use_whole(tmp_path:
         assert tokenizer.tokenize(f"erklaere wie {teacher}: red") == ["▁erklaere", "▁wie", f"▁{teacher}", ":", "▁red"]
 
 
-def test_a_vocabulary_is_learnt_from_no_rationale() -> None:
-    rows = [{"context": "", "input": "red?", "targets": {"answer": "red", "ann": "zebra", "bob": "yak"}}]
+def test_a_vocabulary_is_learnt_from_all_that_is_learnt_and_from_no_other_rationale() -> None:
+    rows = [{"context": "so", "input": "red?", "targets": {"answer": "red", "ann": "zebra", "bob": "yak"}}]
     tasks = [Task("answer", "predict: ", 1.0), Task("ann", "as ann: ", 0.5), Task("bob", "as bob: ", 0.0)]
-    assert vocabulary_texts(rows * 2, tasks) == [*["\nred?\nred"] * 2, *["predict: ", "as ann: "] * 2]
+    assert vocabulary_texts(rows * 2, tasks) == [*["so\nred?\nred\nzebra"] * 2, *["predict: ", "as ann: "] * 2]
+
+
+RUSSIAN = "Знак §: лист жёлтый, а стебель сух — значит, это {жара}."
+
+
+@pytest.mark.parametrize("architecture", ["seq2seq", "causal"])
+def test_a_scratch_student_knows_every_character_of_its_rationales(tmp_path: Path, architecture: str) -> None:
+    rows = [row | {"targets": row["targets"] | {"bob": RUSSIAN}} for row in ROWS]
+    sizes = SIZES.model_copy(update={"architecture": architecture})
+    trained = run(tmp_path, rows=rows, train__epochs=0, student__scratch=sizes.model_dump())
+    assert (trained.metrics["inputs_unknown"], trained.metrics["targets_unknown"]) == (0.0, 0.0)
+    (ids,) = trained.model.plain_text.ids([RUSSIAN])
+    assert max(ids) < len(trained.model.tokenizer) - 256  # not spelt in bytes either
+
+
+def test_tokens_that_a_students_tokenizer_does_not_know_are_counted_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokenizer = t5()
+    save_student(loaded_model(toy_model(tokenizer), tokenizer), tmp_path / "start", max_new_tokens=4)
+    start = {"student__origin": "local", "student__model": str(tmp_path / "start"), "train__epochs": 0}
+    rows = [{"id": "1", "context": "", "input": "red?", "targets": {"answer": "{red}", "ann": "{} red red red"}}]
+    trained = run(tmp_path / "run", rows=rows, **start)
+    # `predict: red?` and `explain as ann: red?` are known; ▁ { r e d } </s>, and ▁ {} red red red </s>
+    assert trained.metrics["inputs_unknown"] == 0.0 and trained.metrics["targets_unknown"] == round(3 / 13, 4)
+    told = "note: 23.1% of the tokens of targets are unknown to the student's tokenizer, which takes them all for one"
+    assert capsys.readouterr().out.splitlines()[0] == f"{told}; use another student.model"
 
 
 def test_above_a_number_of_rows_a_vocabulary_is_learnt_from_evenly_spaced_ones(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,7 +310,10 @@ def test_above_a_number_of_rows_a_vocabulary_is_learnt_from_evenly_spaced_ones(m
     rows[1]["targets"]["ann"] = "zebra"  # in use, though this row is not among them
     tasks = [Task("answer", "predict: ", 1.0), Task("ann", "as ann: ", 0.5)]
     for count, taken in ((4, [0, 1, 2, 3]), (5, [0, 2, 4]), (9, [0, 4, 8]), (16, [0, 4, 8, 12]), (17, [0, 8, 16])):
-        expected = [*(f"\n{i}?\n{i}" for i in taken), *["predict: ", "as ann: "] * len(taken)]
+        expected = [
+            *(f"\n{i}?\n{i}{chr(10) + 'zebra' if i == 1 else ''}" for i in taken),
+            *["predict: ", "as ann: "] * len(taken),
+        ]
         assert vocabulary_texts(rows[:count], tasks) == expected
 
 

@@ -17,8 +17,8 @@ from tinyllm.evaluation.wording import percent
 from tinyllm.params.load import load_params
 from tinyllm.params.schema import Params, alpha
 from tinyllm.project import STUDENTS, check_student, known_seed, locked_stage
-from tinyllm.records.jsonl import HALF_CHARACTER, parse_line, read_json
-from tinyllm.records.questions import Question, collapse_whitespace, parse_questions
+from tinyllm.records.jsonl import HALF_CHARACTER, parse_line, read_json, to_json
+from tinyllm.records.questions import Question, collapse_whitespace, look_alike, parse_questions
 from tinyllm.records.reading import bounded_lines
 
 if TYPE_CHECKING:
@@ -77,14 +77,14 @@ def run(arguments: argparse.Namespace) -> None:
         student = _load(folder, params)  # seconds: a mistake should not wait for it
         answered = _answer(student, question, voices, params)
         answered.pop("id")
-        print(json.dumps(answered, ensure_ascii=False) if arguments.json else as_text(answered, question.choices))
+        print(to_json(answered) if arguments.json else as_text(answered, question.choices))
         return
     student = _load(folder, params)
     for question in read_stream(bounded_lines(sys.stdin.buffer, "stdin"), "stdin"):
         if question.free and knows_options:
             print(f"note: {question.id}: {LACKING}; give it `choices`", file=sys.stderr)
         answered = _answer(student, question, voices, params)
-        print(json.dumps(answered, ensure_ascii=False), flush=True)  # whoever waits for it may send the next only then
+        print(to_json(answered), flush=True)  # whoever waits for it may send the next only then
 
 
 def as_text(answered: dict[str, Any], choices: Sequence[str]) -> str:
@@ -132,7 +132,7 @@ def parse_question(row: dict, where: str) -> Question:
     free = choices == []
     if "answer" not in row and isinstance(choices, list):
         folded = [collapse_whitespace(choice) for choice in choices if isinstance(choice, str)]
-        if twice := [choice for choice in folded if folded.count(choice) > 1]:
+        if twice := [choice for i, choice in enumerate(folded) if look_alike(folded, i) is not None]:
             raise ValueError(f"{where}: {twice[0]!r} stands among the choices more than once; choices must differ")
     try:
         (question,) = parse_questions([{"answer": "unknown" if free else 0, **row}], "row")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 
 from tinyllm.cli.parsers import Commands
@@ -11,6 +10,7 @@ from tinyllm.console import columns
 from tinyllm.evaluation.wording import p_value, percent, points
 from tinyllm.experiments.compare import Comparison, Pair, Tested, compare, seeds_in_words
 from tinyllm.experiments.runs import read_runs
+from tinyllm.records.jsonl import to_json
 
 
 def add_parser(commands: Commands) -> None:
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
     if twice:
         raise ValueError(f"{twice[0]}: named twice; every run is compared with the control once")
     compared = compare(read_runs(names))
-    print(json.dumps(compared, ensure_ascii=False, indent=2) if arguments.json else as_text(compared))
+    print(to_json(compared, indent=2) if arguments.json else as_text(compared))
 
 
 def as_text(compared: Comparison) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from tinyllm.cli.parsers import Commands
@@ -12,6 +11,7 @@ from tinyllm.experiments.grid import read_table
 from tinyllm.experiments.markdown import as_markdown, valid_markdown
 from tinyllm.experiments.runs import read_commits
 from tinyllm.experiments.table import tabulate, tabulate_valid
+from tinyllm.records.jsonl import to_json
 
 
 def add_parser(commands: Commands) -> None:
@@ -38,13 +38,9 @@ def run(arguments: argparse.Namespace) -> None:
     results = find_results(table.cells.values())
     if arguments.valid:
         on_valid = tabulate_valid(table, results)
-        print(_as_json(on_valid) if arguments.json else valid_markdown(on_valid))
+        print(to_json(on_valid, indent=2) if arguments.json else valid_markdown(on_valid))
         return
     by_name = read_commits({result.name: result.commit for result in results.values()})
     runs = {digest: by_name[result.name] for digest, result in results.items()}
     on_test = tabulate(table, runs, results)
-    print(_as_json(on_test) if arguments.json else as_markdown(on_test))
-
-
-def _as_json(made: object) -> str:
-    return json.dumps(made, ensure_ascii=False, indent=2)
+    print(to_json(on_test, indent=2) if arguments.json else as_markdown(on_test))

@@ -12,6 +12,7 @@ from tinyllm.datasets.rows import BadRow, Numbered, add_recorded, rationales_of,
 from tinyllm.params.schema import Hub, HubColumns
 from tinyllm.project import home_path
 from tinyllm.records.questions import Question, collapse_whitespace
+from tinyllm.records.seen_text import seen_text
 
 
 class HubSet(NamedTuple):
@@ -221,7 +222,9 @@ def _check_named(answer: Any, names: Sequence[str], choices: Any, columns: HubCo
         raise ValueError(f"{where}: answer {answer!r} is no label; there are {', '.join(names)}")
     if not columns.choices or columns.labels or not isinstance(choices, list):
         return
-    if collapse_whitespace(answer) not in [collapse_whitespace(str(choice)) for choice in choices]:
+    if seen_text(collapse_whitespace(answer)) not in [
+        seen_text(collapse_whitespace(str(choice))) for choice in choices
+    ]:
         raise ValueError(
             f"{where}: the answer's label is {answer!r}, of {', '.join(names)}, but the choices are {choices}; name the "
             f"options' labels in their order in data.hub.columns.labels, such as {','.join(names)}"

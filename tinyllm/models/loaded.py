@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from tinyllm.models.plain_text import PlainText
 
 if TYPE_CHECKING:
     from peft import PeftModel  # seconds, and only a tuned student has one
@@ -35,6 +38,12 @@ class LoadedModel:
     soft_prompt: SoftPrompt | None
     causal: bool  # or it has an encoder
     pad_id: int  # fills rows up; it is always masked
+    name: str  # what a message calls it: its folder
+
+    @cached_property
+    def plain_text(self) -> PlainText:
+        """What every text goes through to become ids."""
+        return PlainText(self.tokenizer)
 
     @property
     def soft_tokens(self) -> int:
@@ -47,7 +56,9 @@ class LoadedModel:
         return self.plain.device
 
 
-def loaded_model(wrapped: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase) -> LoadedModel:
+def loaded_model(
+    wrapped: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, name: str = "the model"
+) -> LoadedModel:
     """Return a model, in peft's wrapper or without, as the rest of the project uses it.
 
     Where it has no padding token, as most causal models have none, the one that ends a text becomes it.
@@ -64,7 +75,7 @@ def loaded_model(wrapped: PreTrainedModel | PeftModel, tokenizer: PreTrainedToke
     if plain.config.pad_token_id is None:
         plain.config.pad_token_id = tokenizer.pad_token_id
     causal, pad_id = not plain.config.is_encoder_decoder, plain.config.pad_token_id or 0
-    return LoadedModel(wrapped, plain, tokenizer, soft_prompt, causal, pad_id)
+    return LoadedModel(wrapped, plain, tokenizer, soft_prompt, causal, pad_id, name)
 
 
 def move(model: LoadedModel, device: str) -> None:

@@ -7,6 +7,7 @@ import unicodedata
 from fractions import Fraction
 
 from tinyllm.records.questions import collapse_whitespace
+from tinyllm.records.seen_text import composed, seen_text
 
 LONGEST = 400  # characters of a number
 CURRENCY = "[$€£¥₹]"
@@ -30,10 +31,11 @@ def matches(text: str, gold: str) -> bool:
 def normal_answer(text: str) -> str:
     """Return the text as it is compared; only a text without a character becomes "".
 
-    Case and white space are folded, and full stops at the end go. A number becomes its value: `$1,250.50`, `1250.5` and
-    `1.2505e3` are one answer, and so are `3/4`, `.75` and `75%`. Nothing else is: `18 apples` is not `18`, nor is `eighteen`.
+    Case and white space are folded; what is not seen goes, and full stops at the end. An accent may be a character of its own.
+    A number becomes its value: `$1,250.50`, `1250.5` and `1.2505e3` are one answer, and so are `3/4`, `.75` and `75%`. Nothing
+    else is: `18 apples` is not `18`, nor is `eighteen`.
     """
-    plain = collapse_whitespace(text).casefold()
+    plain = composed(seen_text(collapse_whitespace(text)).casefold())
     plain = plain.rstrip(" .") or plain  # `...` stays what it is, for nothing must equal a student's empty text
     value = _value(plain)
     return plain if value is None else _written(value)

@@ -141,7 +141,7 @@ def writing_jsonl(path: Path | str) -> Iterator[Callable[[dict], None]]:
 
         def write(row: dict) -> None:
             try:
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                file.write(_writable(row, path) + "\n")
             except OSError as error:
                 error.filename = str(path)  # here, for a block may write several files
                 raise
@@ -152,7 +152,33 @@ def writing_jsonl(path: Path | str) -> Iterator[Callable[[dict], None]]:
 def write_json(path: Path | str, value: dict) -> None:
     """Write an indented JSON file, whole or not at all."""
     with atomic_write(path) as file:
-        file.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+        file.write(_writable(value, path, indent=2) + "\n")
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """Return a value as JSON.
+
+    Raises:
+        ValueError: it holds nan or infinity, for which JSON has no sign.
+    """
+    return json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+
+
+def _writable(value: dict, path: Path | str, indent: int | None = None) -> str:
+    try:
+        return to_json(value, indent)
+    except ValueError:
+        row = f" of row {value['id']!r}" if "id" in value else ""
+        field = next(key for key, field in value.items() if not _is_json(field))
+        raise ValueError(f"{path}: {field}{row} holds nan or infinity, which JSON cannot; it was not written") from None
+
+
+def _is_json(value: object) -> bool:
+    try:
+        to_json(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _load(path: Path | str, expected: str) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tinyllm.records.jsonl import parse_lines, write_jsonl
 from tinyllm.records.reading import open_lines
+from tinyllm.records.seen_text import seen_text
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 NEEDED = ("id", "question", "answer")
@@ -138,7 +139,7 @@ def parse_question_row(row: dict, where: str) -> Question:
         if not isinstance(row.get(field, ""), str):
             raise ValueError(f"{where}: {field} is {type(row[field]).__name__}; allowed is text")
     question = collapse_whitespace(row["question"])
-    if not question:
+    if not seen_text(question):
         raise ValueError(f"{where}: the question is empty")
     choices = _choices(row.get("choices", ()), where)
     answer = _answer_index(row["answer"], choices, where) if choices else _answer_text(row["answer"], where)
@@ -154,8 +155,9 @@ def _choices(choices: object, where: str) -> tuple[str, ...]:
             f"{where}: {len(choices)} choices; allowed are 2 to {len(LETTERS)}, or none where the answer is free text"
         )
     folded = tuple(collapse_whitespace(choice) for choice in choices)
-    if "" in folded:
-        raise ValueError(f"{where}: choice {folded.index('')} is empty")
+    seen = [seen_text(choice) for choice in folded]
+    if "" in seen:
+        raise ValueError(f"{where}: choice {seen.index('')} is empty")
     return folded
 
 
@@ -165,20 +167,31 @@ def _answer_index(answer: object, choices: tuple[str, ...], where: str) -> int:
             raise ValueError(f"{where}: answer {answer}, but {len(choices)} choices (0-{len(choices) - 1})")
         index = answer
     elif isinstance(answer, str):
-        if collapse_whitespace(answer) not in choices:
+        texts: Sequence[str] = choices
+        text = collapse_whitespace(answer)
+        if text not in texts:  # as it is written first: two choices may look alike
+            texts, text = [seen_text(choice) for choice in choices], seen_text(text)
+        if text not in texts:
             raise ValueError(f"{where}: answer {answer!r} is none of the choices {list(choices)}")
-        index = choices.index(collapse_whitespace(answer))
+        index = texts.index(text)
     else:
         raise ValueError(f"{where}: answer {answer!r}; allowed is an index from 0 or a choice's text")
-    if choices.count(choices[index]) > 1:
-        raise ValueError(f"{where}: the answer {choices[index]!r} stands among the choices more than once")
+    if double := look_alike(choices, index):
+        alike = "" if double == choices[index] else f" looks like the choice {double!a}: it"
+        raise ValueError(f"{where}: the answer {choices[index]!a}{alike} stands among the choices more than once")
     return index
+
+
+def look_alike(choices: Sequence[str], index: int) -> str | None:
+    """Return another choice that a reader cannot tell from this one."""
+    text = seen_text(choices[index])
+    return next((choice for i, choice in enumerate(choices) if i != index and seen_text(choice) == text), None)
 
 
 def _answer_text(answer: object, where: str) -> str:
     if isinstance(answer, (int, float)) and not isinstance(answer, bool) and math.isfinite(answer):
         return str(answer)
-    if not isinstance(answer, str) or not collapse_whitespace(answer):
+    if not isinstance(answer, str) or not seen_text(collapse_whitespace(answer)):
         raise ValueError(
             f"{where}: answer {answer!r}, and no choices; allowed then is a text that is not empty, or a number"
         )

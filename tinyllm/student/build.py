@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PretrainedConfig, T5Config, T5ForConditionalGeneration
 
 from tinyllm.models.checkpoint import Source, errors_start, load_weights, open_checkpoint
+from tinyllm.models.finite import broken_weights
 from tinyllm.models.loaded import LoadedModel, loaded_model
 from tinyllm.params.schema import Scratch, Student
 from tinyllm.student.folder import errors_name
@@ -64,7 +65,10 @@ def load_checkpoint(student: Student, dropout: float) -> LoadedModel:
         raise ValueError(f"student.model: the tokenizer of {name} has no token that ends a text; use another model")
     with errors_start(source):
         _set_dropout(checkpoint.config, dropout)
-    return loaded_model(load_weights(checkpoint, torch.float32), checkpoint.tokenizer)
+    model = load_weights(checkpoint, torch.float32)
+    if broken := broken_weights(model):
+        raise ValueError(f"student.model: {name} is damaged ({broken}); use another copy")
+    return loaded_model(model, checkpoint.tokenizer)
 
 
 def _set_dropout(config: PretrainedConfig, dropout: float) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
 from tinyllm.models.likelihood import EncodedInput
 from tinyllm.models.loaded import LoadedModel
+from tinyllm.models.plain_text import PlainText
 from tinyllm.params.schema import Student
+from tinyllm.records.seen_text import composed
 
 
 @dataclass
@@ -28,7 +30,7 @@ class TruncationCounts:
 
 
 class InputEncoder:
-    """Turns texts into ids as one student wants them.
+    """Turns texts into ids as one student wants them; a letter and its accents, composed or not, have the same ids.
 
     A sequence-to-sequence student reads prefix, context and question in its encoder. With a shared encoder it reads the same
     without the prefix, which stands at the head of its decoder instead. A causal student reads prefix, context, question and
@@ -37,7 +39,7 @@ class InputEncoder:
     """
 
     def __init__(self, student: Student, model: LoadedModel) -> None:
-        self.tokenizer, self.causal = model.tokenizer, model.causal
+        self.plain_text, self.end, self.causal = model.plain_text, model.tokenizer.eos_token_id, model.causal
         self.start = None if model.causal else model.plain.config.decoder_start_token_id
         self.shared = student.shared_encoder
         self.chat, self.response = student.chat and self.causal, "" if self.shared else student.response
@@ -60,30 +62,28 @@ class InputEncoder:
             return [
                 EncodedInput(nothing, np.concatenate([head, tail]), len(head) if len(tail) else 0) for head in heads
             ]
-        head = self.tokenizer(prefix, add_special_tokens=False)["input_ids"] if self.shared else []
+        (head,) = self.plain_text.ids([prefix], add_special_tokens=False) if self.shared else [[]]
         prompt = np.array([self.start, *head], dtype=np.int32)
         parts = [Parts("" if self.shared else prefix, context, text) for context, text in texts]
-        return [EncodedInput(source, prompt) for source in encode_inputs(self.tokenizer, parts, self.max_input, cuts)]
+        return [EncodedInput(source, prompt) for source in encode_inputs(self.plain_text, parts, self.max_input, cuts)]
 
     def _prompts(self, prefix: str, texts: Sequence[tuple[str, str]], cuts: TruncationCounts) -> list[np.ndarray]:
         if self.chat:  # the template writes the special tokens itself
             parts = [self._in_template(prefix, context, text) for context, text in texts]
-            return encode_inputs(self.tokenizer, parts, self.max_input, cuts, add_special_tokens=False)
+            return encode_inputs(self.plain_text, parts, self.max_input, cuts, templated=True)
         parts = [Parts(prefix, context, text + self.response) for context, text in texts]
-        encoded = encode_inputs(self.tokenizer, parts, self.max_input, cuts)
-        return [ids[:-1] if ids[-1] == self.tokenizer.eos_token_id else ids for ids in encoded]
+        encoded = encode_inputs(self.plain_text, parts, self.max_input, cuts)
+        return [ids[:-1] if ids[-1] == self.end else ids for ids in encoded]
 
     def _tail(self, prefix: str) -> np.ndarray:
         """Return the ids of a prefix behind the question, on a line of its own where no template stands between them."""
         text = ("" if self.chat else "\n") + prefix.rstrip()
-        return np.array(self.tokenizer(text, add_special_tokens=False)["input_ids"], dtype=np.int32)
+        return np.array(self.plain_text.ids([text], add_special_tokens=False)[0], dtype=np.int32)
 
     def _in_template(self, prefix: str, context: str, text: str) -> Parts:
+        context, text = composed(context), composed(text)
         message = prefix + (f"{context}\n{text}" if context else text)
-        turns = [{"role": "user", "content": message}]
-        whole = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        assert isinstance(whole, str)
-        head, inside, tail = whole.partition(message)
+        head, inside, tail = self.plain_text.render([{"role": "user", "content": message}]).partition(message)
         if not inside:
             raise ValueError("student.chat: the model's chat template changes the question's text; set it to false")
         return Parts(head + prefix, context, text + tail)
@@ -101,11 +101,10 @@ class InputEncoder:
         if not texts:
             return []
         if self.causal:
-            spaced = [self.space + text for text in texts]
-            bare = self.tokenizer(spaced, add_special_tokens=False, verbose=False)["input_ids"]
-            targets = [[*ids, self.tokenizer.eos_token_id] for ids in bare]
+            spaced = [self.space + composed(text) for text in texts]
+            targets = [[*ids, self.end] for ids in self.plain_text.ids(spaced, add_special_tokens=False)]
         else:
-            targets = self.tokenizer(text_target=list(texts), verbose=False)["input_ids"]
+            targets = self.plain_text.target_ids([composed(text) for text in texts])
         limit = self.max_target if limit is None else limit
         cuts.targets_cut += sum(len(ids) > limit for ids in targets)
         return [np.asarray(ids[:limit], dtype=np.int32) for ids in targets]
@@ -130,37 +129,54 @@ class Parts:
     def whole(self) -> str:
         return self.prefix + (f"{self.context}\n{self.text}" if self.context else self.text)
 
+    @property
+    def composed(self) -> Parts:
+        return Parts(composed(self.prefix), composed(self.context), composed(self.text))
+
 
 def encode_inputs(
-    tokenizer: PreTrainedTokenizerBase,
-    inputs: Sequence[Parts],
-    limit: int,
-    cuts: TruncationCounts,
-    add_special_tokens: bool = True,
+    plain_text: PlainText, inputs: Sequence[Parts], limit: int, cuts: TruncationCounts, templated: bool = False
 ) -> list[np.ndarray]:
     """Return the ids of each input; what exceeds `limit` tokens is taken from the head of its context.
 
     The whole is tokenised in one piece, so an input that fits has exactly the ids the tokenizer gives it.
+
+    Args:
+        templated: whether they stand in the chat template, which writes the special tokens itself
     """
-    if not inputs:
-        return []
-    options = {"verbose": False, "add_special_tokens": add_special_tokens}
-    encoded = tokenizer([parts.whole for parts in inputs], **options)["input_ids"]
+    parts = [each.composed for each in inputs]
+    encoded = plain_text.ids([each.whole for each in parts], not templated, templated)
     return [
-        np.asarray(ids if len(ids) <= limit else _cut(tokenizer, parts, limit, cuts, options), dtype=np.int32)
-        for parts, ids in zip(inputs, encoded, strict=True)
+        np.asarray(ids if len(ids) <= limit else _cut(plain_text, each, limit, cuts, templated), dtype=np.int32)
+        for each, ids in zip(parts, encoded, strict=True)
     ]
 
 
-def _cut(
-    tokenizer: PreTrainedTokenizerBase, parts: Parts, limit: int, cuts: TruncationCounts, options: dict[str, bool]
-) -> list[int]:
-    encoded = tokenizer(parts.whole, return_offsets_mapping=True, **options)
-    ids, start = encoded["input_ids"], len(parts.prefix)
+def _cut(plain_text: PlainText, parts: Parts, limit: int, cuts: TruncationCounts, templated: bool) -> list[int]:
+    if not plain_text.tokenizer.is_fast:
+        return _cut_by_characters(plain_text, parts, limit, cuts, templated)
+    ids, offsets = plain_text.offsets(parts.whole, not templated, templated)
+    start = len(parts.prefix)
     end = start + len(parts.context)
-    inside = [i for i, (left, right) in enumerate(encoded["offset_mapping"]) if start <= left < right <= end]
+    inside = [i for i, (left, right) in enumerate(offsets) if start <= left < right <= end]
     dropped = set(inside[: len(ids) - limit])
     kept = [token for i, token in enumerate(ids) if i not in dropped]
     cuts.inputs_cut += bool(dropped)
+    cuts.inputs_over_limit += len(kept) > limit
+    return kept
+
+
+def _cut_by_characters(
+    plain_text: PlainText, parts: Parts, limit: int, cuts: TruncationCounts, templated: bool
+) -> list[int]:
+    """Do what `_cut` does where the tokenizer does not tell which characters a token stands for."""
+
+    def without(count: int) -> list[int]:
+        left = Parts(parts.prefix, parts.context[count:], parts.text)
+        return plain_text.ids([left.whole], not templated, templated)[0]
+
+    fewest = bisect_left(range(len(parts.context)), True, key=lambda count: len(without(count)) <= limit)
+    kept = without(fewest)
+    cuts.inputs_cut += bool(parts.context)
     cuts.inputs_over_limit += len(kept) > limit
     return kept

@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrained
 
 from tinyllm.console import in_short
 from tinyllm.models.checkpoint import is_empty, load_model
+from tinyllm.models.finite import broken_weights
 from tinyllm.models.loaded import LoadedModel, loaded_model, move
 from tinyllm.student.adapters import ADAPTER, load_base, merge, read_adapter, write_adapter
 
@@ -85,7 +86,9 @@ def load_student(folder: Path, device: str = "cpu") -> LoadedModel:
         raise ValueError(f"{folder}: damaged ({in_short(error)}); delete it and run dvc repro train") from None
     if is_empty(tokenizer):
         raise ValueError(f"{folder}: damaged (no vocabulary); delete it and run dvc repro train")
-    student = loaded_model(model, tokenizer)
+    if broken := broken_weights(model):
+        raise ValueError(f"{folder}: damaged ({broken}); delete it and run dvc repro train")
+    student = loaded_model(model, tokenizer, str(folder))
     move(student, device)
     return student
 

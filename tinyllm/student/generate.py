@@ -6,13 +6,15 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
+from tinyllm.models.finite import FiniteLogits
 from tinyllm.models.likelihood import EncodedInput, by_length, left_padded, right_padded
 from tinyllm.models.loaded import LoadedModel
+from tinyllm.models.plain_text import PlainText
 from tinyllm.params.schema import Params
 from tinyllm.records.exact_match import matches
 from tinyllm.records.questions import Question, collapse_whitespace, input_text
+from tinyllm.records.seen_text import composed
 from tinyllm.student.encoding import InputEncoder, TruncationCounts
 
 Progress = Callable[[int], object]  # called with the number of questions just done
@@ -26,7 +28,11 @@ def generate_texts(
     batch_tokens: int,
     progress: Progress = lambda n: None,
 ) -> list[str]:
-    """Return the greedy continuation of every input, special tokens left out."""
+    """Return the greedy continuation of every input, special tokens left out.
+
+    Raises:
+        ValueError: the likelihoods of a next token are no finite numbers.
+    """
     model.wrapped.eval()
     texts = [""] * len(inputs)
     for chosen in by_length([size + max_new_tokens for size in input_sizes(model, inputs)], batch_tokens):
@@ -62,28 +68,32 @@ def input_sizes(model: LoadedModel, inputs: Sequence[EncodedInput]) -> list[int]
     return [model.soft_tokens + len(encoded.source) + len(encoded.prompt) for encoded in inputs]
 
 
-def match_option(text: str, choices: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> int | None:
+def match_option(text: str, choices: Sequence[str], plain_text: PlainText) -> int | None:
     """Return the option that a generated text equals, or None; an option counts as written by the tokenizer too."""
-    if collapse_whitespace(text) in choices:
-        return choices.index(collapse_whitespace(text))
-    rewritten = [_rewritten(choice, tokenizer) for choice in choices]
-    return rewritten.index(collapse_whitespace(text)) if rewritten.count(collapse_whitespace(text)) == 1 else None
+    said, options = collapse_whitespace(composed(text)), [composed(choice) for choice in choices]
+    if said in options:
+        return options.index(said)
+    rewritten = [collapse_whitespace(plain_text.written(option)) for option in options]
+    return rewritten.index(said) if rewritten.count(said) == 1 else None
 
 
-def match_answer(text: str, gold: str, tokenizer: PreTrainedTokenizerBase) -> bool:
+def match_answer(text: str, gold: str, plain_text: PlainText) -> bool:
     """Tell whether a generated text is the gold answer, which counts as written by the tokenizer too."""
-    return matches(text, gold) or (bool(text) and matches(text, _rewritten(gold, tokenizer)))
+    return matches(text, gold) or (bool(text) and matches(text, plain_text.written(composed(gold))))
 
 
-def _rewritten(text: str, tokenizer: PreTrainedTokenizerBase) -> str:
-    """Return the text as the student could write it: FLAN-T5's vocabulary has no line break or curly bracket."""
-    written = tokenizer.decode(tokenizer(text)["input_ids"], skip_special_tokens=True)
-    assert isinstance(written, str)
-    return collapse_whitespace(written)
+def no_number(model: LoadedModel, found: str) -> ValueError:
+    """The error of a student that computes no finite numbers."""
+    remedy = "set score.precision to fp32, or train it with a lower train.learning_rate"
+    return ValueError(f"{model.name}: the student {found}, which is no finite number; {remedy}")
 
 
 def _generate(model: LoadedModel, inputs: Sequence[EncodedInput], max_new_tokens: int) -> Tensor:
     """Return the tokens behind each input (B, T), filled up behind an end-of-sequence."""
+
+    def refuse(row: int) -> None:
+        raise no_number(model, "finds its next token as likely as nan or infinity")
+
     if model.causal:
         arguments = left_padded(model, inputs)
         before = arguments["input_ids"].shape[1] if "input_ids" in arguments else 0  # vectors are not given back
@@ -98,5 +108,6 @@ def _generate(model: LoadedModel, inputs: Sequence[EncodedInput], max_new_tokens
         num_beams=1,
         eos_token_id=model.tokenizer.eos_token_id,
         pad_token_id=model.tokenizer.pad_token_id,
+        logits_processor=[FiniteLogits(refuse)],
     )
     return out[:, before:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ from tinyllm.models.loaded import LoadedModel
 from tinyllm.params.schema import Params
 from tinyllm.records.questions import Question, input_text
 from tinyllm.student.encoding import InputEncoder, TruncationCounts
-from tinyllm.student.generate import Progress, generate_texts, input_sizes, match_answer, match_option
+from tinyllm.student.generate import Progress, generate_texts, input_sizes, match_answer, match_option, no_number
 
 CPU_TOKENS = 2048  # in one pass over questions or options on a processor: more no longer fit its cache
 
@@ -43,6 +44,9 @@ def option_scores(
 
     Args:
         normalize: `none` for the sum over an option's tokens, `tokens` for the mean
+
+    Raises:
+        ValueError: a score is no finite number.
     """
     model.wrapped.eval()
     if model.device.type == "cpu":
@@ -51,6 +55,8 @@ def option_scores(
     for chosen in by_length(input_sizes(model, inputs), batch_tokens):
         rows = option_likelihoods(model, [inputs[i] for i in chosen], [options[i] for i in chosen], batch_tokens)
         for i, row in zip(chosen, rows, strict=True):
+            if not all(map(math.isfinite, row)):
+                raise no_number(model, f"scores its options {', '.join(map(str, row))}")
             sums[i] = row
         progress(len(chosen))
     if normalize == "none":
@@ -92,7 +98,7 @@ def predict(
             "choice": choose(values),
             "scores": [round(value, 4) for value in values],
             "text": text,
-            "matched": None if text is None else match_option(text, question.choices, model.tokenizer),
+            "matched": None if text is None else match_option(text, question.choices, model.plain_text),
         }
         for question, values, text in zip(questions, scores, texts, strict=True)
     ]
@@ -109,5 +115,5 @@ def rounded(model: LoadedModel, precision: str) -> torch.autocast:
 
 
 def _in_free_text(model: LoadedModel, question: Question, text: str) -> dict:
-    matched = match_answer(text, question.gold, model.tokenizer)
+    matched = match_answer(text, question.gold, model.plain_text)
     return {"id": question.id, "gold": question.gold, "choice": None, "scores": [], "text": text, "matched": matched}

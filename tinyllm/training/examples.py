@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from tinyllm.models.loaded import IGNORED
 from tinyllm.records.jsonl import parse_lines
 from tinyllm.records.reading import open_lines
 from tinyllm.student.encoding import InputEncoder, TruncationCounts
+
+UNKNOWN_TOLD = 0.01  # of the tokens of inputs, or of targets
 
 
 @dataclass(frozen=True)
@@ -91,3 +94,38 @@ def target_counts(examples: Sequence[Example], n_tasks: int) -> Tensor:
     for example in examples:
         counts[example.task] += len(example.labels)
     return counts
+
+
+class UnknownTokens:
+    """Counts tokens that stand for anything that the vocabulary lacks, in inputs and in targets.
+
+    Args:
+        id_: of the unknown token; None where the vocabulary can spell everything
+    """
+
+    def __init__(self, id_: int | None) -> None:
+        self.id = id_
+        self.tokens, self.unknown = Counter[str](), Counter[str]()
+
+    def add(self, examples: Sequence[Example]) -> None:
+        if self.id is None:
+            return
+        for example in examples:
+            for side, ids in (("inputs", example.source), ("inputs", example.prompt), ("targets", example.labels)):
+                self.tokens[side] += len(ids)
+                self.unknown[side] += int(np.count_nonzero(ids == self.id))
+
+    def shares(self) -> dict[str, float]:
+        """Return the shares for the metrics."""
+        return {f"{side}_unknown": round(self._share(side), 4) for side in ("inputs", "targets")}
+
+    def note(self) -> str | None:
+        """Return a line on shares that are worth telling."""
+        high = [side for side in ("inputs", "targets") if self._share(side) > UNKNOWN_TOLD]
+        if not high:
+            return None
+        told = " and ".join(f"{100 * self._share(side):.1f}% of the tokens of {side}" for side in high)
+        return f"note: {told} are unknown to the student's tokenizer, which takes them all for one; use another student.model"
+
+    def _share(self, side: str) -> float:
+        return self.unknown[side] / max(1, self.tokens[side])

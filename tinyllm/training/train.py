@@ -20,7 +20,8 @@ from tinyllm.records.questions import Question
 from tinyllm.student.build import new_student
 from tinyllm.student.encoding import InputEncoder, TruncationCounts
 from tinyllm.training.arguments import training_arguments
-from tinyllm.training.examples import Example, Task, encode_corpus
+from tinyllm.training.distributed import is_first
+from tinyllm.training.examples import Example, Task, UnknownTokens, encode_corpus
 from tinyllm.training.loss_curve import LossCurve
 from tinyllm.training.objective import Objective
 from tinyllm.training.resume import last_checkpoint
@@ -77,14 +78,15 @@ def train_student(
     with tempfile.TemporaryDirectory(dir=work) as folder:
         model = new_student(student, settings.dropout, texts, Path(folder))
     reader = InputEncoder(student, model)
-    cuts, path = TruncationCounts(), work / f"samples-{os.environ.get('RANK', '0')}.arrow"
-    write_samples(path, _encode_blocks(train, tasks, reader, params, cuts))
-    samples = SampleFile(path)
+    cuts, unknown = TruncationCounts(), UnknownTokens(model.plain_text.unknown_id)
+    samples = _written(_encode_blocks(train, tasks, reader, params, cuts, unknown), work)
+    if is_first() and (note := unknown.note()):
+        print(note, flush=True)
     judge = Validator(valid, reader, params)
     has_read_all()
     if not settings.epochs:
         move(model, choose_device(params.runtime))
-        return Trained(model, _metrics([(0, judge(model))], 0, 1, cuts, len(samples), model), [])
+        return Trained(model, _metrics([(0, judge(model))], 0, 1, cuts, unknown, len(samples), model), [])
     trainer = _trainer(params, seed, work, model, tasks, samples, judge)
     last = last_checkpoint(work)
     if last:
@@ -94,8 +96,15 @@ def train_student(
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     steps, steps_per_epoch = trainer.state.global_step, trainer.state.max_steps / settings.epochs
     trainer.load_best()
-    metrics = _metrics(trainer.looks, steps, steps_per_epoch, cuts, len(samples), model)
+    metrics = _metrics(trainer.looks, steps, steps_per_epoch, cuts, unknown, len(samples), model)
     return Trained(model, metrics, trainer.curve.rows(steps))
+
+
+def _written(blocks: Iterable[Sequence[TrainingSample]], work: Path) -> SampleFile:
+    """Write the samples to this process's file, and return it."""
+    path = work / f"samples-{os.environ.get('RANK', '0')}.arrow"
+    write_samples(path, blocks)
+    return SampleFile(path)
 
 
 def _trainer(
@@ -127,20 +136,21 @@ def _trainer(
 
 
 def vocabulary_texts(rows: Iterable[dict], tasks: Sequence[Task]) -> list[str]:
-    """Return what a scratch student's vocabulary is learnt from: questions, answers, and the prefixes in use.
+    """Return what a scratch student's vocabulary is learnt from: questions, answers, the rationales and prefixes in use.
 
-    Rationales are left out, so that students of different teachers read with nearly the same pieces. A prefix counts once a
-    question: spelt letter by letter, it would look to the student like any word it does not know. Of more than
-    VOCABULARY_ROWS rows every second is taken, of more than twice as many every fourth, and so on.
+    A prefix counts once a question: spelt letter by letter, it would look to the student like any word it does not know.
+    Of more than VOCABULARY_ROWS rows every second is taken, of more than twice as many every fourth, and so on.
     """
     questions: list[str] = []
     targets: set[str] = set()
+    teachers = [task.name for task in tasks if task.weight > 0 and task.name != "answer"]
     stride = 1
     for number, row in enumerate(rows):
         targets.update(row["targets"])
         if number % stride:
             continue
-        questions.append(f"{row['context']}\n{row['input']}\n{row['targets']['answer']}")
+        rationales = [row["targets"][name] for name in teachers if name in row["targets"]]
+        questions.append("\n".join([row["context"], row["input"], row["targets"]["answer"], *rationales]))
         if len(questions) > VOCABULARY_ROWS:
             questions, stride = questions[::2], stride * 2
     used = [task.prefix for task in tasks if task.weight > 0 and task.name in targets]
@@ -148,13 +158,19 @@ def vocabulary_texts(rows: Iterable[dict], tasks: Sequence[Task]) -> list[str]:
 
 
 def _encode_blocks(
-    rows: Iterable[dict], tasks: Sequence[Task], reader: InputEncoder, params: Params, cuts: TruncationCounts
+    rows: Iterable[dict],
+    tasks: Sequence[Task],
+    reader: InputEncoder,
+    params: Params,
+    cuts: TruncationCounts,
+    unknown: UnknownTokens,
 ) -> Iterator[list[TrainingSample]]:
-    """Yield the samples of every BLOCK_ROWS rows, and add what was cut to `cuts`."""
+    """Yield the samples of every BLOCK_ROWS rows; what was cut is added to `cuts`, what is not known to `unknown`."""
     unread = iter(rows)
     while block := list(islice(unread, BLOCK_ROWS)):
         examples, block_cuts = encode_corpus(block, tasks, reader)
         cuts.add(block_cuts)
+        unknown.add([example for question in examples for example in question])
         yield with_soft_labels(block, examples, reader, params.student.answer_prefix, len(tasks), params.loss.kd)
 
 
@@ -189,6 +205,7 @@ def _metrics(
     steps: int,
     steps_per_epoch: float,
     cuts: TruncationCounts,
+    unknown: UnknownTokens,
     questions: int,
     model: LoadedModel,
 ) -> dict[str, float | int]:
@@ -203,4 +220,5 @@ def _metrics(
         "inputs_cut": cuts.inputs_cut,
         "inputs_over_limit": cuts.inputs_over_limit,
         "targets_cut": cuts.targets_cut,
+        **unknown.shares(),
     }

@@ -36,7 +36,7 @@ class Validator:
         if self.free:
             texts = generate_texts(model, self.inputs, self.longest, self.batch_tokens)
             right = [
-                match_answer(text, str(gold), model.tokenizer) for text, gold in zip(texts, self.gold, strict=True)
+                match_answer(text, str(gold), model.plain_text) for text, gold in zip(texts, self.gold, strict=True)
             ]
         else:
             scores = option_scores(model, self.inputs, self.options, self.batch_tokens, self.score.normalize)

@@ -15,10 +15,12 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from tinyllm.models.device import choose_device, within_memory
+from tinyllm.models.finite import FiniteLogits
 from tinyllm.models.loaded import LoadedModel
+from tinyllm.models.plain_text import PlainText
 from tinyllm.params.schema import LocalTeacher, Runtime
 from tinyllm.teachers.local.checkpoint import context_tokens, load_teacher, open_teacher_checkpoint
-from tinyllm.teachers.local.decoding import Encoded, SeededSampling, StopCriterion
+from tinyllm.teachers.local.decoding import NOT_FINITE, Encoded, LogitsProcessor, SeededSampling, StopCriterion
 from tinyllm.teachers.protocol import STOP, Failure, Generation, Prompt
 
 
@@ -41,6 +43,7 @@ class Local:
         self.device, self.precision = _hardware(runtime)
         checkpoint = open_teacher_checkpoint(settings)
         self.checkpoint, self.tokenizer = checkpoint.opened, checkpoint.opened.tokenizer
+        self.plain_text = PlainText(self.tokenizer)
         self.context_tokens = context_tokens(settings.model, self.checkpoint.config, settings.max_new_tokens)
         self.identity = {
             "backend": "local",
@@ -61,12 +64,13 @@ class Local:
         """Return the tokens of the prompt as the model reads it, and of a text behind it, with a space between if it needs one.
 
         Raises:
-            ValueError: the chat template refuses the prompt.
+            ValueError: the chat template refuses the prompt, or the tokenizer takes what it says for a special token.
         """
         text = self._templated(prompt) if self.settings.chat else _joined(prompt)
         space = " " if behind and not text[-1:].isspace() else ""
-        plain = not self.settings.chat  # a template writes the special tokens itself
-        return self.tokenizer(f"{text}{space}{behind}", add_special_tokens=plain, verbose=False)["input_ids"]
+        chat = self.settings.chat  # a template writes the special tokens itself
+        (ids,) = self.plain_text.ids([f"{text}{space}{behind}"], add_special_tokens=not chat, templated=chat)
+        return ids
 
     def load(self) -> LoadedModel:
         """Return the model, whose weights are loaded the first time.
@@ -128,7 +132,7 @@ class Local:
         self.batch_tokens = len(batch) // 2 * self._width(batch[0])
         return []
 
-    def _answer(self, model: LoadedModel, batch: Sequence[Encoded]) -> list[Generation]:
+    def _answer(self, model: LoadedModel, batch: Sequence[Encoded]) -> list[Generation | Failure]:
         width = max(len(item.ids) for item in batch)
         ids = torch.zeros((len(batch), width), dtype=torch.long)  # (B, S)
         mask = torch.zeros_like(ids)
@@ -139,16 +143,24 @@ class Local:
         start = width if model.causal else 1  # a decoder starts with a token that is no part of the answer
         ends: list[int] = model.plain.generation_config.eos_token_id
         ending = StopCriterion(self.tokenizer, ends, start, len(batch))
+        processors: list[LogitsProcessor] = [FiniteLogits(ending.give_up)]
+        if self.settings.temperature > 0:
+            processors.append(SeededSampling(self.settings, batch))
         with torch.inference_mode():
             out: Tensor = model.plain.generate(  # type: ignore[operator]  # its type lacks it
                 input_ids=ids.to(self.device),
                 attention_mask=mask.to(self.device),
                 max_new_tokens=self.max_new_tokens,
-                logits_processor=[SeededSampling(self.settings, batch)] if self.settings.temperature > 0 else [],
+                logits_processor=processors,
                 stopping_criteria=[ending],
             )
         rows = zip(batch, out[:, start:].tolist(), ending.lengths, strict=True)  # (B, T)
-        return [self._finish(item, tokens[:length], length, ends, model.causal) for item, tokens, length in rows]
+        return [
+            Failure(NOT_FINITE, "the likelihoods of its next token are no finite numbers; its weights may be damaged")
+            if row in ending.given_up
+            else self._finish(item, tokens[:length], length, ends, model.causal)
+            for row, (item, tokens, length) in enumerate(rows)
+        ]
 
     def _finish(
         self, item: Encoded, tokens: list[int], length: int | None, ends: Sequence[int], causal: bool
@@ -161,14 +173,12 @@ class Local:
         messages = [{"role": "system", "content": prompt.system}] if prompt.system else []
         messages.append({"role": "user", "content": prompt.text})
         try:
-            text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            return self.plain_text.render(messages)
         except TemplateError as error:
             raise ValueError(
                 f"local: the chat template of {self.settings.model} refuses the prompt ({error}); "
                 "leave prompt.instruction empty, or set chat to false"
             ) from None
-        assert isinstance(text, str)
-        return text
 
 
 def _joined(prompt: Prompt) -> str:

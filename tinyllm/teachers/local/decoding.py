@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -13,6 +13,9 @@ from transformers import PreTrainedTokenizerBase
 
 from tinyllm.params.schema import LocalTeacher
 from tinyllm.teachers.protocol import STOP
+
+LogitsProcessor = Callable[[Tensor, Tensor], Tensor]
+NOT_FINITE = "not_finite"  # the reason of a prompt for which the model computes no numbers
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,18 @@ class StopCriterion:
         self.ends = frozenset(ends)
         self.start = start
         self.lengths: list[int | None] = [None] * rows  # tokens, the ending one included; None goes on
+        self.given_up: set[int] = set()
+
+    def give_up(self, row: int) -> None:
+        """End a row at its next token; one that has ended is not looked at any more."""
+        if self.lengths[row] is None:
+            self.given_up.add(row)
 
     def __call__(self, input_ids: Tensor, scores: Tensor, **_: object) -> Tensor:
         length = input_ids.shape[1] - self.start
         tails = input_ids[:, -min(length, len(STOP)) :].tolist()
         for row, tail in enumerate(tails):
-            if self.lengths[row] is None and (tail[-1] in self.ends or self._stops(tail)):
+            if self.lengths[row] is None and (row in self.given_up or tail[-1] in self.ends or self._stops(tail)):
                 self.lengths[row] = length
         return torch.tensor([ended is not None for ended in self.lengths], device=input_ids.device)
 

@@ -14,6 +14,7 @@ from tinyllm.models.device import within_memory
 from tinyllm.models.likelihood import EncodedInput, option_likelihoods
 from tinyllm.models.loaded import LoadedModel
 from tinyllm.teachers.local.backend import Local
+from tinyllm.teachers.local.decoding import NOT_FINITE
 from tinyllm.teachers.protocol import Failure, Generation, Prompt, Scored
 
 DECODING = ("max_new_tokens", "temperature", "seed")  # parts of a local teacher's identity that shape no likelihood
@@ -63,7 +64,7 @@ class OptionScores:
         local = self.local
         head = local.encode(prompt)
         if local.checkpoint.config.is_encoder_decoder:
-            return head, [local.tokenizer(text_target=option, verbose=False)["input_ids"] for option in prompt.options]
+            return head, local.plain_text.target_ids(prompt.options)
         wholes = [local.encode(prompt, option) for option in prompt.options]
         shared = len(commonprefix([head, *wholes]))  # less than the prompt where its end and an option make one token
         return wholes[0][:shared], [whole[shared:] for whole in wholes]
@@ -75,7 +76,7 @@ class OptionScores:
             detail = f"a prompt of {len(head)} tokens with {len(options)} options"
             return Failure("out_of_memory", f"{detail} does not fit into the memory of the {self.local.device}")
         if not all(map(math.isfinite, scores)):
-            return Failure("not_finite", "the model's likelihoods are no finite numbers; its weights may be damaged")
+            return Failure(NOT_FINITE, "the model's likelihoods are no finite numbers; its weights may be damaged")
         text = json.dumps([round(score, 6) for score in scores])
         return Generation(text, "stop", len(head), sum(map(len, options)))
 
