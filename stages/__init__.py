@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from tinyllm.console import report_errors
+from tinyllm.console import guard_terminal, report_errors
+from tinyllm.project import check_writable
 from tinyllm.provenance import running
 
 
@@ -21,12 +22,14 @@ def run(main: Callable[..., None], doc: str | None, argument: str | None = None)
     A mistake ends in one line, and so does a params.yaml, or a file, that has changed by the end. What a run like this one has
     made, and could not record for that reason, is put back in place of a call.
     """
+    guard_terminal()
     name = Path(main.__code__.co_filename).stem
     with report_errors("stopped; the same command goes on: stages, answers and checkpoints so far are kept"):
         parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
         if argument:
             parser.add_argument(argument)
         arguments = list(vars(parser.parse_args()).values())
+        check_writable()
         with running(name, next(iter(arguments), None)) as stage:
             if stage.restore():
                 print(f"{stage.name}: what an earlier run made with these params, and could not record, is put back")

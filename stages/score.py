@@ -6,14 +6,13 @@ Writes  data/predictions.jsonl, data/confusion.csv, metrics/score.json
 DVC runs it; by hand: python -m stages.score
 """
 
-import csv
 from pathlib import Path
 
 from stages import run
 from tinyllm.console import progress
 from tinyllm.evaluation import confusion_rows, ratios, summarise_predictions
 from tinyllm.provenance import StageRun
-from tinyllm.records import atomic_write, read_json, read_questions, write_json, write_jsonl
+from tinyllm.records import read_json, read_questions, write_csv, write_json, write_jsonl
 
 
 def main(stage: StageRun) -> None:
@@ -32,10 +31,7 @@ def main(stage: StageRun) -> None:
             predictions.append(predict(student, questions, params, done))
     rows = zip(params.train.seeds, predictions, strict=True)
     write_jsonl("data/predictions.jsonl", ({"seed": seed, **row} for seed, part in rows for row in part))
-    with atomic_write("data/confusion.csv") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(("actual", "predicted"))
-        table.writerows(confusion_rows(questions, predictions))
+    write_csv("data/confusion.csv", ("actual", "predicted"), confusion_rows(questions, predictions))
     metrics = summarise_predictions(questions, predictions)
     exams = {teacher: read_json(f"metrics/exam/{teacher}.json") for teacher in params.corpus.teachers}
     parameters = sum(weight.numel() for weight in student.wrapped.parameters())

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tinyllm.records.jsonl import write_json, write_jsonl
+from tinyllm.params.yaml_file import read_yaml
+from tinyllm.provenance.records import digest_of, stages_of, write_record
+from tinyllm.records.jsonl import read_json, write_json, write_jsonl
 from tinyllm.records.questions import Question, write_questions
 from tinyllm.report.run_files import Rationale, Results
 
@@ -101,6 +103,16 @@ EXAM: dict[str, dict] = {
 def toy_results() -> Results:
     predictions = {seed: [{"seed": seed, **row} for row in rows] for seed, rows in PREDICTIONS.items()}
     return Results(TRAIN, TEST, RATIONALES, predictions, CURVES, TRAINING, CORPUS, SCORE, EXAM)
+
+
+def put_records(root: Path) -> None:
+    """Write a record of every stage of a run in the working folder, and let its metrics name the digest."""
+    values = read_yaml(root / "params.yaml")
+    for stage in stages_of(values):
+        write_record(stage, {"data.dataset": values["data"]["dataset"]})
+    digest = digest_of({"data.dataset": values["data"]["dataset"]})
+    for path in (root / "metrics/score.json", *(root / f"metrics/train/{seed}.json" for seed in SEEDS)):
+        write_json(path, {**read_json(path), "params": digest})
 
 
 def put_run(root: Path) -> None:

@@ -1,4 +1,8 @@
-"""What a person sees on the terminal: progress, tables, and a mistake in one line."""
+"""What a person sees on the terminal: progress, tables, and a mistake in one line.
+
+Text of models, data sets, files and servers is foreign: whatever of it a terminal would obey never gets there. `guard_terminal`
+sees to that for all that a process prints, the libraries' own lines too.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +10,54 @@ import codecs
 import io
 import json
 import os
+import re
 import shutil
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partialmethod
-from typing import Protocol
+from typing import Any, Protocol, TextIO, cast
 
 from tqdm import tqdm
 
 EVERY = 10.0  # seconds between two plain lines
 WIDEST = 400  # columns of a bar; a terminal may claim any number
+SPACES = (
+    "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"  # wide, narrow
+)
 MOST = 300  # characters that are shown of a library's own error
+
+
+class Guarded:
+    """A text stream that lets nothing through that a terminal would obey, and that fails at no character."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._wrapped = stream  # by this name tqdm tells whether a bar and a line share a stream
+
+    def write(self, text: str) -> int:
+        # a bar goes back to the start of its line by a write of its own; at the head of a printed text that moves nothing
+        head = "\r" if text.startswith("\r") else ""
+        encoding = self._wrapped.encoding or "utf-8"
+        shown = head + printable(text.removeprefix(head), kept="\n\t")
+        self._wrapped.write(shown.encode(encoding, "tinyllm").decode(encoding))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._wrapped, name)
+
+
+def guard_terminal() -> None:
+    """Guard stdout and stderr of this process from here on."""
+    _prepare_streams()
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is not None and not isinstance(stream, Guarded):
+            setattr(sys, name, cast(TextIO, Guarded(stream)))
 
 
 class Advance(Protocol):
@@ -49,11 +88,11 @@ def progress(what: str, unit: str, total: int | None = None) -> Iterator[Advance
         def add(count: int, note: str = "", seconds_left: float | None = None) -> None:
             nonlocal said, done
             done += count
-            bar.set_postfix_str(note, refresh=False)
+            bar.set_postfix_str(printable(note), refresh=False)
             bar.update(count)
             if plain and time.monotonic() - said > EVERY:
                 said = time.monotonic()
-                counts = f"{done}{f' of {total}' if total else ''} {unit}{f' ({note})' if note else ''}"
+                counts = f"{done}{f' of {total}' if total else ''} {unit}{f' ({printable(note)})' if note else ''}"
                 left = "" if seconds_left is None else f", about {seconds_left:.0f} s left"
                 print(f"{what}: {counts}{left}", file=sys.stderr, flush=True)
 
@@ -165,9 +204,35 @@ def one_line(text: str, most: int) -> str:
     return line if len(line) <= most else f"{line[:most]}..."
 
 
-def printable(text: str) -> str:
-    """Return the text without what a terminal would obey."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+def printable(text: str, kept: str = "") -> str:
+    """Return the text without what a terminal would obey or a reader would not see: control and format characters, such as
+    escape sequences, marks of direction and of no width, separators of lines, half characters.
+
+    Args:
+        kept: characters that stay although they are such
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() or character in kept else _shown(character) for character in text
+    )
+
+
+def _shown(character: str) -> str:
+    return " " if character in SPACES else "?"
+
+
+def as_json(value: object, indent: int | None = None) -> str:
+    """Return JSON as it may stand on a terminal: other letters as they are, what a terminal would obey as escapes."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    if text.isprintable():
+        return text
+    return re.sub(r"[^\n\x20-\x7e]", lambda match: match[0] if match[0].isprintable() else _escaped(match[0]), text)
+
+
+def _escaped(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass").hex()  # a character beyond 16 bits is two
+    return re.sub("(....)", r"\\u\1", units)
 
 
 def columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,15 @@ from tinyllm.params.schema import Params
 from tinyllm.records.jsonl import read_json
 
 STUDENTS = Path("models/student")
+OUTPUTS = tuple(  # the folders that stages write to
+    Path(name)
+    for name in (
+        *(f"data/{part}" for part in ("questions", "recorded", "rationales", "exam", "corpus")),
+        *(f"metrics/{part}" for part in ("query", "exam", "train", "loss")),
+        "models/student",
+        "report",
+    )
+)
 WRITERS = ("ForConditionalGeneration", "ForCausalLM", "LMHeadModel", "MTModel")  # how such a model's class ends
 
 
@@ -50,6 +60,23 @@ def home_path(text: str, name: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError:
         raise ValueError(f"{name}: {text}, but no such home is known here; give the path in full") from None
+
+
+def check_writable(folders: Iterable[Path] = OUTPUTS) -> None:
+    """Refuse to begin work whose results could not be written.
+
+    Raises:
+        ValueError: a line for each folder that cannot be written, or be made where there is none.
+    """
+    faults = []
+    for folder in folders:
+        place = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+        if not place.is_dir():
+            faults.append(f"{folder}: {place} is no folder; move it away, for results are written there")
+        elif not os.access(place, os.W_OK | os.X_OK):
+            faults.append(f"{folder}: {place} cannot be written; change its permissions, for results are written there")
+    if faults:
+        raise ValueError("\n".join(dict.fromkeys(faults)))
 
 
 def known_seed(seed: int | None, params: Params) -> int:

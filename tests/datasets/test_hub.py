@@ -313,3 +313,27 @@ def test_loading_a_set_imports_no_torch(tmp_path: Path) -> None:
         "assert 'datasets' in sys.modules and 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)})
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("train.pkl", "cannot load path"),
+        ("train.py", "cannot load path"),
+        ("train.tar", "its files are read as webdataset; allowed are parquet, json, csv, arrow, text"),
+        ("train.h5", "its files are read as hdf5; allowed are parquet, json, csv, arrow, text"),
+        ("train.toml", "its files are read as harbor; allowed are parquet, json, csv, arrow, text"),
+    ],
+)
+def test_a_folder_of_scripts_pickles_or_archives_is_refused(tmp_path: Path, name: str, told: str) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    mark = tmp_path / "ran.txt"
+    script = f"open({str(mark)!r}, 'w')"
+    for split in ("train", "validation", "test"):
+        (folder / name.replace("train", split)).write_text(script, encoding="utf-8")
+    if name.endswith(".py"):
+        (folder / "set.py").write_text(script, encoding="utf-8")  # by the folder's name, as older versions ran them
+    with pytest.raises(ValueError, match=r"^data\.hub: [^\n]*$") as error:
+        load_hub(hub(folder, PLAIN))
+    assert told in str(error.value) and not mark.exists()

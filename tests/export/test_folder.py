@@ -19,7 +19,7 @@ from huggingface_hub import ModelCard
 from ruamel.yaml import YAML
 
 from tests.exported import exported_params, put_metrics
-from tests.runs import TEST
+from tests.runs import TEST, put_records
 from tests.toys import toy_causal, toy_model, toy_tokenizer
 from tinyllm.cli.main import main
 from tinyllm.export.folder import check_lock, export, git_state
@@ -99,6 +99,11 @@ def test_two_exports_are_equal(tmp_path: Path) -> None:
 def test_the_command_exports_the_first_seed_unless_told_otherwise(capsys: pytest.CaptureFixture[str]) -> None:
     with open("params.yaml", "w", encoding="utf-8") as file:
         YAML().dump(json.loads(exported_params().model_dump_json()), file)
+    with pytest.raises(
+        SystemExit, match="^error: metrics/used/download.json: no such file, so that it is not known wh"
+    ):
+        main(["export", "out"])
+    put_records(Path())
     main(["export", "out"])
     assert (
         capsys.readouterr().out

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from tinyllm.params.load import check_values, load_params, read_yaml
+from tinyllm.params.load import check_values, load_params
 from tinyllm.params.schema import alpha
+from tinyllm.params.yaml_file import read_yaml
 
 OWN = (Path(__file__).resolve().parents[2] / "params.yaml").read_text(encoding="utf-8")
 TEXT = OWN

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinyllm.cli.parsers import Commands
-from tinyllm.console import printable
+from tinyllm.console import as_json, printable
 from tinyllm.evaluation.guessing import beats_guessing, best_guess
 from tinyllm.evaluation.wording import percent
 from tinyllm.params.load import load_params
 from tinyllm.params.schema import Params, alpha
 from tinyllm.project import STUDENTS, check_student, known_seed, locked_stage
-from tinyllm.records.jsonl import HALF_CHARACTER, parse_line, read_json, to_json
+from tinyllm.records.jsonl import HALF_CHARACTER, parse_line, read_json
 from tinyllm.records.questions import Question, collapse_whitespace, look_alike, parse_questions
 from tinyllm.records.reading import bounded_lines
 
@@ -77,14 +77,14 @@ def run(arguments: argparse.Namespace) -> None:
         student = _load(folder, params)  # seconds: a mistake should not wait for it
         answered = _answer(student, question, voices, params)
         answered.pop("id")
-        print(to_json(answered) if arguments.json else as_text(answered, question.choices))
+        print(as_json(answered) if arguments.json else as_text(answered, question.choices))
         return
     student = _load(folder, params)
     for question in read_stream(bounded_lines(sys.stdin.buffer, "stdin"), "stdin"):
         if question.free and knows_options:
-            print(f"note: {question.id}: {LACKING}; give it `choices`", file=sys.stderr)
+            print(f"note: {printable(question.id)}: {LACKING}; give it `choices`", file=sys.stderr)
         answered = _answer(student, question, voices, params)
-        print(to_json(answered), flush=True)  # whoever waits for it may send the next only then
+        print(as_json(answered), flush=True)  # whoever waits for it may send the next only then
 
 
 def as_text(answered: dict[str, Any], choices: Sequence[str]) -> str:

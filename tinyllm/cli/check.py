@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from tinyllm.cli.parsers import Commands
 from tinyllm.datasets import load_set, refuse_bad, stop_at_bad, without_question
+from tinyllm.datasets.download import mirror
+from tinyllm.models.source import Source, check_folder, check_weights, student_source, teacher_source
 from tinyllm.params.load import load_params
-from tinyllm.params.schema import Params, ServerTeacher, alpha
+from tinyllm.params.schema import PUBLIC, LocalTeacher, Params, ServerTeacher, alpha
+from tinyllm.project import cache_path, check_writable
 from tinyllm.teachers.open import recorded_source
 from tinyllm.teachers.server.client import Server
 
@@ -24,15 +29,54 @@ def run(arguments: argparse.Namespace) -> None:
         ValueError: params.yaml or that folder is faulty.
     """
     params = load_params()
+    if faults := list(_faults(params)):
+        raise ValueError("\n".join(faults))
     student, train = params.student, params.train
-    for name, settings in params.teachers.items():
-        if isinstance(settings, ServerTeacher):
-            Server(settings, params.runtime, name)  # it refuses what cannot be asked
     teachers = [f"{name} (alpha {alpha(params.loss, name)})" for name in params.corpus.teachers]
     print(f"data      {_own_folder(params) if params.data.dataset == 'jsonl' else params.data.dataset}")
     print(f"teachers  {', '.join(teachers) or 'none'}")
     print(f"student   {student.origin}{f' {student.model}' if student.model else ''}")
     print(f"train     {train.epochs} epochs, seeds {', '.join(map(str, train.seeds))}")
+
+
+def _faults(params: Params) -> Iterator[str]:
+    """Yield what would stop a stage before it began, of all stages, a line each."""
+    checks: list[Callable[[], object]] = [check_writable, partial(check_writable, [cache_path().parent])]
+    for name, settings in params.teachers.items():
+        if isinstance(settings, ServerTeacher):
+            checks.append(partial(_check_server, name, params))
+        elif isinstance(settings, LocalTeacher) and name in params.corpus.teachers:
+            checks.append(partial(_check_local, name, settings))
+    if params.student.origin == "local":
+        checks.append(partial(_check_source, student_source(params.student)))
+    if params.data.dataset in PUBLIC:
+        checks.append(mirror)
+    for check in checks:
+        try:
+            check()
+        except ValueError as error:
+            yield str(error)
+
+
+def _check_server(name: str, params: Params) -> None:
+    settings = params.teachers[name]
+    assert isinstance(settings, ServerTeacher)
+    server = Server(settings, params.runtime, name)  # it refuses what cannot be asked
+    if name in params.corpus.teachers:
+        server.load_key()
+
+
+def _check_local(name: str, settings: LocalTeacher) -> None:
+    try:
+        _check_source(teacher_source(settings))
+    except ValueError as error:
+        raise ValueError(f"teachers.{name}: {error}") from None
+
+
+def _check_source(source: Source) -> None:
+    if source.folder:
+        check_folder(source, source.folder)
+        check_weights(source)
 
 
 def _own_folder(params: Params) -> str:

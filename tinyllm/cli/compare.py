@@ -6,11 +6,10 @@ import argparse
 from collections.abc import Sequence
 
 from tinyllm.cli.parsers import Commands
-from tinyllm.console import columns
+from tinyllm.console import as_json, columns
 from tinyllm.evaluation.wording import p_value, percent, points
 from tinyllm.experiments.compare import Comparison, Pair, Tested, compare, seeds_in_words
 from tinyllm.experiments.runs import read_runs
-from tinyllm.records.jsonl import to_json
 
 
 def add_parser(commands: Commands) -> None:
@@ -37,7 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
     if twice:
         raise ValueError(f"{twice[0]}: named twice; every run is compared with the control once")
     compared = compare(read_runs(names))
-    print(to_json(compared, indent=2) if arguments.json else as_text(compared))
+    print(as_json(compared, indent=2) if arguments.json else as_text(compared))
 
 
 def as_text(compared: Comparison) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 
 from tinyllm.cli.parsers import Commands
-from tinyllm.console import columns, printable
+from tinyllm.console import as_json, columns, printable
 from tinyllm.project import cache_path
-from tinyllm.records.jsonl import to_json
 from tinyllm.teachers.cache.ledger import Spending
 from tinyllm.teachers.cache.store import ResponseCache
 
@@ -28,7 +27,7 @@ def run(arguments: argparse.Namespace) -> None:
         with ResponseCache(path) as cache:
             spendings = cache.spendings()
     if arguments.json:
-        print(to_json([{**vars(row), "experiment": row.experiment or None} for row in spendings]))
+        print(as_json([{**vars(row), "experiment": row.experiment or None} for row in spendings]))
     elif not spendings:
         print(f"{path}: no calls yet")
     else:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from tinyllm.cli import ask, cache, check, compare, cost, estimate, export, summary, sweep, table
-from tinyllm.console import report_errors
+from tinyllm.console import guard_terminal, report_errors
 
 COMMANDS = (check, estimate, cost, cache, summary, compare, sweep, table, ask, export)  # in the order of `--help`
 
@@ -17,6 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     A mistake ends in one line (see `report_errors`).
     """
+    guard_terminal()
     with report_errors():
         parsed = _parser().parse_args(arguments)
         parsed.run(parsed)

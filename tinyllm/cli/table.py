@@ -6,12 +6,12 @@ import argparse
 from pathlib import Path
 
 from tinyllm.cli.parsers import Commands
+from tinyllm.console import as_json
 from tinyllm.experiments.dvc_experiments import find_results
 from tinyllm.experiments.grid import read_table
 from tinyllm.experiments.markdown import as_markdown, valid_markdown
 from tinyllm.experiments.runs import read_commits
 from tinyllm.experiments.table import tabulate, tabulate_valid
-from tinyllm.records.jsonl import to_json
 
 
 def add_parser(commands: Commands) -> None:
@@ -38,9 +38,9 @@ def run(arguments: argparse.Namespace) -> None:
     results = find_results(table.cells.values())
     if arguments.valid:
         on_valid = tabulate_valid(table, results)
-        print(to_json(on_valid, indent=2) if arguments.json else valid_markdown(on_valid))
+        print(as_json(on_valid, indent=2) if arguments.json else valid_markdown(on_valid))
         return
     by_name = read_commits({result.name: result.commit for result in results.values()})
     runs = {digest: by_name[result.name] for digest, result in results.items()}
     on_test = tabulate(table, runs, results)
-    print(to_json(on_test, indent=2) if arguments.json else as_markdown(on_test))
+    print(as_json(on_test, indent=2) if arguments.json else as_markdown(on_test))

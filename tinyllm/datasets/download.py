@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 from dataclasses import dataclass
+from errno import EINVAL
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ from urllib.request import url2pathname
 
 import platformdirs
 
+from tinyllm.datasets.body import read_body
+
 if TYPE_CHECKING:  # with stamina 0.2 s, so only where a file is really fetched
     import requests
 
@@ -27,7 +30,8 @@ from tinyllm.project import home_path
 
 COMMIT = "9f5bebec8b22037f80ffa8d17bfeb01a2a524a3b"
 TRIES = 3
-SECONDS = 30  # without a byte, until a try counts as failed
+WHOLE_SECONDS = 600.0  # for one file, the largest of which has 4 MB
+MOST_BYTES = 100_000_000  # of a file whose size the manifest does not know
 PASSING = (408, 429)  # besides every 5xx: answers that another try may change; 401, 403 and 404 stay what they are
 
 
@@ -108,7 +112,7 @@ def fetch(asset: Asset) -> Path:
             f"{target}: cannot be read ({error}); delete it, or set TINYLLM_DATA_CACHE elsewhere"
         ) from None
     url = f"{mirror(asset.repository)}/{quote(asset.path)}"
-    data = _read_file(url) if url.startswith("file:") else _download(url)
+    data = _read_file(url, asset) if url.startswith("file:") else _download(url, asset)
     fault = _fault(data, asset)
     if fault is not None:
         raise ValueError(
@@ -153,6 +157,8 @@ def mirror(repository: Repository = RELEASE) -> str:
 
 def _fault(data: bytes, asset: Asset) -> str | None:
     """Return how the bytes differ from the manifest entry; None where they do not."""
+    if len(data) > _largest(asset):
+        return f"more than {_largest(asset)} bytes, expected {asset.size or 'less'}"
     if asset.size is not None and len(data) != asset.size:
         return f"{len(data)} bytes, expected {asset.size}"
     if asset.sha256:
@@ -177,15 +183,19 @@ def _keep(data: bytes, target: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _read_file(url: str) -> bytes:
+def _read_file(url: str, asset: Asset) -> bytes:
+    path = Path(url2pathname(urlsplit(url).path))
     try:
-        return Path(url2pathname(urlsplit(url).path)).read_bytes()
+        if path.exists() and not path.is_file():  # a pipe would not end, nor would some devices
+            raise OSError(EINVAL, "no plain file")
+        with path.open("rb") as file:
+            return file.read(_largest(asset) + 1)
     except OSError as error:
         remedy = "TINYLLM_MIRROR must name a folder with the release at its top, and others by their repository's name"
         raise ValueError(f"{url}: {error.strerror}, expected the file; {remedy}") from None
 
 
-def _download(url: str) -> bytes:
+def _download(url: str, asset: Asset) -> bytes:
     """Return the body. What may pass is tried again after about 1 and 2 seconds, `TRIES` times in all."""
     import requests
     import stamina
@@ -193,13 +203,16 @@ def _download(url: str) -> bytes:
     try:
         for attempt in stamina.retry_context(on=_may_pass, attempts=TRIES, wait_initial=0.5, wait_max=5.0):
             with attempt:
-                response = requests.get(url, timeout=SECONDS)  # a body shorter than its Content-Length raises
-                response.raise_for_status()
-        return response.content
+                body = read_body(url, _largest(asset), WHOLE_SECONDS)
+        return body
     except requests.RequestException as error:
         tries = f"after {TRIES} tries" if _may_pass(error) else "not tried again"
         remedy = "check network and proxy, or set TINYLLM_MIRROR to a copy of the release"
         raise ValueError(f"{_shown(url)}: {_reason(error)}, {tries}, expected the file; {remedy}") from None
+
+
+def _largest(asset: Asset) -> int:
+    return MOST_BYTES if asset.size is None else asset.size
 
 
 def _may_pass(error: Exception) -> bool:

@@ -14,6 +14,15 @@ from tinyllm.project import home_path
 from tinyllm.records.questions import Question, collapse_whitespace
 from tinyllm.records.seen_text import seen_text
 
+FORMATS = (
+    "parquet",
+    "json",
+    "csv",
+    "arrow",
+    "text",
+    "cache",
+)  # as `datasets` calls them; the last is what it has prepared
+
 
 class HubSet(NamedTuple):
     """The questions by split, the rows of recorded teachers by name, and the rows that are no question."""
@@ -109,6 +118,7 @@ def _open(settings: Hub) -> Any:
     path = str(folder.resolve()) if local else settings.path  # absolute: `json` alone would name one of its loaders
     try:
         builder = datasets.load_dataset_builder(path, settings.name or None, revision=settings.revision or None)
+        _check_format(builder)
         builder.download_and_prepare()
     except Exception as error:  # a dozen unrelated classes, all of them about the set that the params name
         raise ValueError(
@@ -116,6 +126,13 @@ def _open(settings: Hub) -> Any:
             f"revision {settings.revision or 'null'}: {_reason(error)}; check these three keys and the connection"
         ) from error
     return builder
+
+
+def _check_format(builder: Any) -> None:
+    """Refuse what is no table of texts: the readers of other formats do more than read."""
+    package, _, module = type(builder).__module__.rpartition(".")
+    if not package.startswith("datasets.packaged_modules.") or module not in FORMATS:
+        raise ValueError(f"its files are read as {module}; allowed are {', '.join(FORMATS)}")
 
 
 def _reason(error: BaseException) -> str:

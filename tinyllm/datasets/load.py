@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tinyllm.casebook import world as casebook
+from tinyllm.console import one_line
 from tinyllm.datasets import hub, release, strong
 from tinyllm.datasets.rows import (
     FIELDS,
@@ -21,6 +22,7 @@ from tinyllm.datasets.rows import (
     unknown_field,
     with_context,
 )
+from tinyllm.params.checks import name_fault
 from tinyllm.params.schema import PUBLIC, RELEASED, Data, Take
 from tinyllm.records.questions import Question, describe_kind
 from tinyllm.records.rationales import check_rationales
@@ -133,7 +135,7 @@ def load_folder(folder: Path, split_context: bool = False) -> QuestionSet:
         splits[split] = list(questions.values())
         bad += refused
         if unread:
-            names = ", ".join(f"{name} ({count} rows)" for name, count in unread.most_common(SHOWN))
+            names = ", ".join(f"{one_line(name, 80)} ({count} rows)" for name, count in unread.most_common(SHOWN))
             notes.append(f"{path}: fields that are not read: {names}")
         if split != "test":
             add_recorded(recorded, questions, rationales)
@@ -151,6 +153,8 @@ def _read_recordings(folder: Path, sources: Mapping[str, Sequence[str]]) -> dict
     """
     recorded = {}
     for path in sorted(folder.glob("*.jsonl")):
+        if fault := name_fault(path.stem):
+            raise ValueError(f"{folder}: of the file {path.name!r:.80} what stands before .jsonl {fault}")
         if path.stem in sources:
             inside = " and ".join(sources[path.stem])
             raise ValueError(f"{path}: the rows of {inside} have rationales of {path.stem}, too; allowed is one place")

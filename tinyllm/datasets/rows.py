@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tinyllm.params.checks import TEACHER_NAME, TEACHER_NAMES
+from tinyllm.params.checks import name_fault
 from tinyllm.records.jsonl import parse_each_line
 from tinyllm.records.questions import Question, other_kind, parse_question_row, repeated_question
 from tinyllm.records.reading import open_lines
@@ -128,8 +128,8 @@ def rationales_of(value: object) -> dict[str, list[str | None]]:
     rationales: dict[str, list[str | None]] = {}
     for teacher, texts in value.items():
         listed = texts if isinstance(texts, list) else [texts]
-        if not TEACHER_NAME.fullmatch(teacher):
-            raise ValueError(f"rationales has teacher {teacher!r}; {TEACHER_NAMES}")
+        if fault := name_fault(teacher):
+            raise ValueError(f"rationales has teacher {teacher!r:.80}; {fault.removeprefix('is no name; ')}")
         if not all(isinstance(text, (str, type(None))) for text in listed):
             raise ValueError(f"rationales of {teacher} is {texts!r:.60}; allowed is a text, null or a list of texts")
         rationales[teacher] = listed

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from tinyllm.experiments.grid import Cell
 from tinyllm.params.load import PATH
+from tinyllm.params.yaml_file import parse_yaml
 from tinyllm.records.reading import read_text
 
 REFERENCE = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+-([0-9a-f]{8}))")
@@ -39,7 +38,14 @@ def git(*arguments: str, folder: Path = Path()) -> str:
     Raises:
         ValueError: it fails; git's own words in one line.
     """
-    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, encoding="utf-8", errors="replace")
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+    )
     if done.returncode:
         raise ValueError(f"git {arguments[0]}: {' '.join(done.stderr.split())}")
     return done.stdout
@@ -99,7 +105,7 @@ def _changed(baselines: set[str]) -> dict[str, set[str]]:
     by_text: dict[str | None, set[str]] = {here: set()}  # most are the folder's own, word by word
     for text in texts.values():
         if text not in by_text:
-            then, now = (_leaves(YAML(typ="safe").load(params or "{}")) for params in (text, here))
+            then, now = (_leaves(parse_yaml(params or "{}", str(PATH))) for params in (text, here))
             by_text[text] = {key for key in then.keys() & now.keys() if then[key] != now[key]}
     return {baseline: by_text[text] for baseline, text in texts.items()}
 

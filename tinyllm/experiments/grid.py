@@ -14,8 +14,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from tinyllm.params.load import PATH, check_values, in_lines, load_params, read_yaml, sentence
+from tinyllm.console import printable
+from tinyllm.params.load import PATH, check_values, first_causes, in_lines, load_params, sentence
 from tinyllm.params.schema import Params, Section
+from tinyllm.params.yaml_file import read_yaml
 
 Overrides = dict[str, Any]  # a dotted key of params.yaml and its value there
 Named = Annotated[dict[str, Overrides], Field(min_length=1)]
@@ -51,7 +53,7 @@ class Cell:
 
     @property
     def title(self) -> str:
-        return ", ".join(filter(None, (self.part, self.row, self.column)))
+        return printable(", ".join(filter(None, (self.part, self.row, self.column))))
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,9 @@ def read_table(path: Path, params_path: Path = PATH) -> Table:
     try:
         file = TableFile.model_validate(values)
     except ValidationError as error:
-        raise ValueError(in_lines(path, [(e["loc"], sentence(e, TableFile)) for e in error.errors()])) from None
+        raise ValueError(
+            in_lines(path, [(e["loc"], sentence(e, TableFile)) for e in first_causes(error.errors())])
+        ) from None
     mistakes = list(_contradictions(file))
     cells = {}
     for part, row, column in product(file.parts or {WHOLE: {}}, file.rows, file.columns):

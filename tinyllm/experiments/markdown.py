@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from tinyllm.console import printable
 from tinyllm.evaluation.wording import p_value, percent, points
 from tinyllm.experiments.table import Gain, Number, Numbers, Row, ValidNumber, ValidNumbers
 
 
 def as_markdown(made: Numbers) -> str:
     """Return a table's numbers on test, a legend below them."""
-    blocks = [f"**{made['title']}**"]
+    blocks = [f"**{printable(made['title'])}**"]
     for part in made["parts"]:
         blocks += [f"*{part['part']}*"] if part["part"] else []
         blocks.append(_part(part["rows"], made))
@@ -19,7 +20,7 @@ def as_markdown(made: Numbers) -> str:
 
 def valid_markdown(made: ValidNumbers) -> str:
     """Return a table's numbers on valid, a legend below them."""
-    blocks = [f"**{made['title']}: on valid**"]
+    blocks = [f"**{printable(made['title'])}: on valid**"]
     several = len(made["columns"]) > 1
     heads = [*(["mean"] if several else []), *made["columns"]]
     for part in made["parts"]:
@@ -39,7 +40,7 @@ def valid_markdown(made: ValidNumbers) -> str:
 
 def markdown_row(cells: Iterable[str]) -> str:
     """Return a row of a table in Markdown."""
-    escaped = [cell.replace("|", "\\|") for cell in cells]
+    escaped = [printable(cell).replace("|", "\\|") for cell in cells]
     return f"| {' | '.join(escaped)} |"
 
 

@@ -93,11 +93,17 @@ def check_lock(seed: int, params: Params) -> bool:
 def git_state() -> tuple[str | None, bool]:
     """Return the current commit, None where there is no git, and whether a tracked file differs from it."""
     try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, encoding="utf-8", errors="replace")
+        words: dict[str, Any] = {
+            "stdin": subprocess.DEVNULL,
+            "capture_output": True,
+            "encoding": "utf-8",
+            "errors": "replace",
+        }
+        head = subprocess.run(["git", "rev-parse", "HEAD"], **words)
         if head.returncode:
             return None, False
         command = ["git", "--no-optional-locks", "status", "--porcelain", "--untracked-files=no"]
-        changed = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=True).stdout
+        listed = subprocess.run(command, **words, check=True)
     except FileNotFoundError:
         return None, False
-    return head.stdout.strip(), bool(changed)
+    return head.stdout.strip(), bool(listed.stdout)

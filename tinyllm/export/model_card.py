@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ruamel.yaml import YAML
 
+from tinyllm.console import as_json, printable
 from tinyllm.evaluation.guessing import best_guess
 from tinyllm.evaluation.intervals import accuracy_interval
 from tinyllm.evaluation.wording import percent
@@ -213,11 +214,12 @@ def _read(path: str, stage: str) -> dict:
 
 
 def _cell(text: str) -> str:
-    """Text that neither ends its table cell nor is markup."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    """Text that neither ends its table cell nor is markup, a link or a picture among it."""
+    line = printable(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;").replace("://", ":&#47;&#47;")
+    return re.sub(r"([\\`*\[\]|~])", r"\\\1", line)
 
 
 def _code(value: object) -> str:
     """A value as inline code, in JSON unless it is text."""
-    text = value if isinstance(value, str) and value.isprintable() and value else json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) and value.isprintable() and value else as_json(value)
     return f"`{text.replace('`', chr(39)).replace('|', chr(92) + '|')}`"

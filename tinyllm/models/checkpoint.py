@@ -1,11 +1,14 @@
-"""A transformers checkpoint, of a student or of a local teacher: on the hub, in a folder, or in a .gguf file in either."""
+"""A transformers checkpoint, of a student or of a local teacher: on the hub, in a folder, or in a .gguf file in either.
+
+Code that comes with a checkpoint runs for one alone: a model that the params name, where they say `trust_remote_code: true`.
+Every load says so itself, for a library that is not told asks on stdin. Weights are safetensors or .gguf, never pickles.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,28 +24,7 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from tinyllm.console import bars_on_terminals_alone, in_short
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a checkpoint lies, as the params say."""
-
-    key: str  # of the params, which every error starts with
-    name: str  # a hub id or a folder
-    folder: Path | None  # None on the hub
-    gguf_file: str | None
-    revision: str | None  # of a hub model
-    trust_remote_code: bool  # runs the code that comes with it
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What transformers is to be called with, beside the name or folder."""
-        options: dict[str, Any] = {"trust_remote_code": self.trust_remote_code}
-        if self.revision:
-            options["revision"] = self.revision
-        if self.gguf_file:  # absolute, or a file of that name in the working directory would come first
-            options["gguf_file"] = str(self.folder.resolve() / self.gguf_file) if self.folder else self.gguf_file
-        return options
+from tinyllm.models.source import Source, check_folder, check_weights
 
 
 @dataclass(frozen=True)
@@ -61,13 +43,13 @@ def open_checkpoint(source: Source) -> Checkpoint:
         ValueError: there is no such checkpoint, or it writes no text; one line that starts with the params' key.
     """
     if source.folder:
-        _check_folder(source, source.folder)
-    where = str(source.folder or source.name)
+        check_folder(source, source.folder)
+    where, trusted = str(source.folder or source.name), source.trust_remote_code
     with errors_start(source):
-        config = AutoConfig.from_pretrained(where, **source.options)
+        config = AutoConfig.from_pretrained(where, trust_remote_code=trusted, **source.options)
         _check_kind(config)
-        _check_weights(source)
-        tokenizer = AutoTokenizer.from_pretrained(where, **source.options)
+        check_weights(source)
+        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=trusted, **source.options)
     if is_empty(tokenizer):
         raise ValueError(
             f"{source.key}: the tokenizer of {source.name} has {len(tokenizer)} pieces; its vocabulary is missing"
@@ -87,13 +69,16 @@ def load_weights(checkpoint: Checkpoint, dtype: torch.dtype, device: str | None 
     source = checkpoint.source
     with errors_start(source):
         where = str(source.folder or source.name)
-        return load_model(
-            where, checkpoint.config, dtype, **source.options, **({"device_map": device} if device else {})
-        )
+        place = {"device_map": device} if device else {}
+        return load_model(where, checkpoint.config, dtype, source.trust_remote_code, **source.options, **place)
 
 
 def load_model(
-    source: str, config: PretrainedConfig, dtype: torch.dtype = torch.float32, **options: Any
+    source: str,
+    config: PretrainedConfig,
+    dtype: torch.dtype = torch.float32,
+    trust_remote_code: bool = False,
+    **options: Any,
 ) -> PreTrainedModel:
     """Load the weights of a sequence-to-sequence or causal model.
 
@@ -114,10 +99,29 @@ def load_model(
     else:
         options["use_safetensors"] = True
     with bars_on_terminals_alone():
-        model, report = loader.from_pretrained(source, config=config, dtype=dtype, output_loading_info=True, **options)
+        model, report = loader.from_pretrained(
+            source,
+            config=config,
+            dtype=dtype,
+            output_loading_info=True,
+            trust_remote_code=trust_remote_code,
+            **options,
+        )
     if missing := sorted(report["missing_keys"]):
         raise ValueError(f"it lacks {len(missing)} of its weights ({', '.join(missing[:3])}); they would be random")
     return model
+
+
+def needs_code(*parts: object) -> bool:
+    """Whether a model, its configuration or its tokenizer is of a class that came with a checkpoint."""
+    return any(type(part).__module__.partition(".")[0] == "transformers_modules" for part in parts)
+
+
+def forget_code(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Drop what a checkpoint said of code that comes with it: a folder that repeats it would make every reader be asked."""
+    for part in (model.config, model.generation_config):
+        vars(part).pop("auto_map", None)
+    tokenizer.init_kwargs.pop("auto_map", None)
 
 
 def is_empty(tokenizer: PreTrainedTokenizerBase) -> bool:
@@ -132,25 +136,13 @@ def errors_start(source: Source) -> Iterator[None]:
     Raises:
         ValueError: transformers raises a dozen unrelated classes, all of them about the checkpoint that the params name.
     """
+    start = f"{source.key}: "
     try:
         yield
     except Exception as error:
+        if isinstance(error, ValueError) and str(error).startswith(start):
+            raise
         raise ValueError(f"{source.key}: cannot load {source.name}: {in_short(error)}") from error
-
-
-def _check_folder(source: Source, folder: Path) -> None:
-    if source.gguf_file and not (folder / source.gguf_file).is_file():
-        there = ", ".join(sorted(path.name for path in folder.glob("*.gguf"))) or "none"
-        raise ValueError(f"{source.key}: {source.name} holds no {source.gguf_file}; .gguf files there: {there}")
-    if not source.gguf_file and not (folder / "config.json").is_file():
-        raise ValueError(
-            f"{source.key}: {source.name} is no checkpoint folder (it has no config.json); a .gguf needs gguf_file"
-        )
-
-
-def _check_weights(source: Source) -> None:
-    if source.folder and not source.gguf_file and not any(source.folder.glob("*.safetensors")):
-        raise ValueError("it holds no weights (*.safetensors); other formats are not read")
 
 
 def _check_kind(config: PretrainedConfig) -> None:

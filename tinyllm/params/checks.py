@@ -10,10 +10,18 @@ from pathlib import Path
 from tinyllm.params.schema import RECORDED, RELEASED, Hub, LocalTeacher, Params, ServerTeacher, Student, Teacher
 
 SCORING = ("expert", "local", "server")  # backends whose teachers tell how likely they find each option
-TEACHER_NAME = re.compile(
+TEACHER_NAME = re.compile(  # a dot would break DVC's params; a task is called `answer`; files are called after teachers
     r"(?!answer$)[A-Za-z][A-Za-z0-9_-]*"
-)  # a dot would break DVC's params; a task is called `answer`
+)
+LONGEST_NAME = 64  # characters; with its ending a file's name may have 255 bytes
 TEACHER_NAMES = "allowed are letters, digits, _ and -, a letter first; `answer` is taken"
+
+
+def name_fault(name: str) -> str | None:
+    """Return what is wrong with a teacher's name, None where it is one."""
+    if len(name) > LONGEST_NAME:
+        return f"has {len(name)} characters; allowed for a teacher's name are {LONGEST_NAME}, for files are called after it"
+    return None if TEACHER_NAME.fullmatch(name) else f"is no name; {TEACHER_NAMES}"
 
 
 def cross_checks(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
@@ -44,15 +52,22 @@ def _check_hub(hub: Hub) -> Iterable[tuple[tuple[str, ...], str]]:
         where = ("data", "hub", "columns", "labels")
         yield where, f"is {columns.labels}, but choices is null: free text has no labels; set it to null, too"
     for name in columns.rationales:
-        if not TEACHER_NAME.fullmatch(name):
-            yield ("data", "hub", "columns", "rationales", name), f"is no name of a teacher; {TEACHER_NAMES}"
+        if fault := name_fault(name):
+            yield (
+                ("data", "hub", "columns", "rationales", name),
+                fault.replace("is no name;", "is no name of a teacher;"),
+            )
 
 
 def _check_teachers(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
     used, known = params.corpus.teachers, list(params.teachers)
+    by_case = {name.casefold(): name for name in reversed(known)}
     for name in known:
-        if not TEACHER_NAME.fullmatch(name):
-            yield ("teachers", name), f"is no name; {TEACHER_NAMES}"
+        if by_case[name.casefold()] != name:
+            yield ("teachers", name), f"differs from {by_case[name.casefold()]} by case alone, and so would their files"
+        if fault := name_fault(name):
+            yield ("teachers", name), fault
+            continue
         yield from _check_samples(name, params.teachers[name])
         yield from _check_addresses(name, params.teachers[name])
     for name, times in Counter(used).items():

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError
-from ruamel.yaml.reader import ReaderError
 
 from tinyllm.params.checks import cross_checks
 from tinyllm.params.schema import Params, Section
-from tinyllm.records.reading import read_text
+from tinyllm.params.yaml_file import in_one_line, read_yaml
 
 PATH = Path("params.yaml")
 PATTERNS = {  # what a text has to look like, by its key
     "revision": "a 40-digit commit, or null",
     "key_variable": "the name of an environment variable (letters, digits, _), or null",
 }
+KINDS = {  # what the library calls by Python's names, by the type of its error
+    "too_short": "a list of at least 1 item",
+    "tuple_type": "a list",
+    "string_too_short": "a text of at least 1 character",
+    "invalid_key": "keys that are texts",
+}
+MOST_LINES = 30  # mistakes that are told
+LONGEST = 1000  # characters of what is told of each; every name of a teacher may be listed
 REMOVED = {  # what an older params.yaml may still hold, by its place
     ("runtime", "accelerate_config"): "was removed; delete it, and set runtime.processes, which torchrun starts",
 }
@@ -56,25 +61,13 @@ def read_params(path: Path = PATH) -> tuple[Params, dict[str, Any]]:
 def in_lines(path: Path, mistakes: Iterable[tuple[tuple, str]]) -> str:
     """Return the mistakes of a YAML file, (keys, sentence) each, in a line each, with their places; none twice."""
     marked = read_yaml(path, "rt")
-    lines = [f"{path}:{_line(marked, keys)}: {'.'.join(map(str, keys))}: {text}" for keys, text in mistakes]
-    return "\n".join(dict.fromkeys(lines))
-
-
-def read_yaml(path: Path, kind: Literal["safe", "rt"] = "safe") -> Any:
-    """Return what a YAML file holds: in plain values, or in ruamel's own that know their lines.
-
-    Raises:
-        ValueError: it is not YAML; the message names file and line.
-    """
-    text = read_text(path)
-    try:
-        return YAML(typ=kind).load(text)
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise ValueError(f"{path}:{line}: not YAML ({error.problem})") from None
-    except ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise ValueError(f"{path}:{line}: not YAML (character {error.character:#04x} is not allowed)") from None
+    found = [
+        f"{path}:{_line(marked, keys)}: {'.'.join(map(_as_key, keys))}: {in_one_line(text, LONGEST)}"
+        for keys, text in mistakes
+    ]
+    lines = list(dict.fromkeys(found))
+    more = [f"{path}: {len(lines) - MOST_LINES} more mistakes; mend these first"] if len(lines) > MOST_LINES else []
+    return "\n".join([*lines[:MOST_LINES], *more])
 
 
 def check_values(values: dict) -> tuple[Params | None, list[tuple[tuple, str]]]:
@@ -82,9 +75,15 @@ def check_values(values: dict) -> tuple[Params | None, list[tuple[tuple, str]]]:
     try:
         params = Params.model_validate(_tuples(values))
     except ValidationError as error:
-        return None, [(_without_tags(e["loc"]), sentence(e)) for e in error.errors()]
+        return None, [(_without_tags(e["loc"]), sentence(e)) for e in first_causes(error.errors())]
     mistakes = list(cross_checks(params))
     return None if mistakes else params, mistakes
+
+
+def first_causes(errors: Sequence[Any]) -> list[Any]:
+    """Return pydantic's errors without what only follows from one inside: a list whose one item is bad is not too short."""
+    inside = {e["loc"][:length] for e in errors for length in range(len(e["loc"]))}
+    return [e for e in errors if e["loc"] not in inside or e["type"] != "too_short"]
 
 
 def _tuples(value: Any) -> Any:
@@ -108,8 +107,16 @@ def sentence(error: Any, root: type[Section] = Params) -> str:
         return f"{error['msg'][0].lower()}{error['msg'][1:]}"
     if error["type"] == "string_pattern_mismatch":
         return f"found {error['input']!r}; allowed is {PATTERNS[error['loc'][-1]]}"
+    if error["type"] in KINDS:
+        return f"found {_shown(error['input'])}; allowed is {KINDS[error['type']]}"
     allowed = error["msg"].replace("Input should be ", "").replace("Input should have ", "")
     return f"found {_shown(error['input'])}; allowed is {allowed}"
+
+
+def _as_key(key: object) -> str:
+    """A key of the file, which can be any text, as it may stand in a line."""
+    text = str(key)
+    return text if text.isprintable() and len(text) <= 80 else repr(text)[:80]
 
 
 def _shown(value: object) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 Released = Literal["obqa", "arc", "piqa", "riddle", "pubmedqa", "bioasq"]
@@ -31,7 +31,30 @@ Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Text = Annotated[str, Field(min_length=1)]
+
+
+def _check_printable(text: str) -> str:
+    if not text.isprintable():
+        raise PydanticCustomError("text", "a text without line breaks, control characters and marks that are not seen")
+    return text
+
+
+def _check_stripped(text: str) -> str:
+    if text != text.strip():
+        raise PydanticCustomError("place", "a text without blanks around it")
+    return text
+
+
+def _check_ascii(text: str) -> str:
+    if not VISIBLE.fullmatch(text):
+        raise PydanticCustomError("ascii", "a text of visible ASCII characters, without blanks")
+    return text
+
+
+VISIBLE = re.compile("[!-~]+")  # what may stand in an address, and in a name that is sent
+Text = Annotated[str, Field(min_length=1), AfterValidator(_check_printable)]
+Place = Annotated[Text, AfterValidator(_check_stripped)]  # a folder, a file, an id on the hub
+Ascii = Annotated[str, Field(min_length=1), AfterValidator(_check_ascii)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -85,8 +108,8 @@ class HubColumns(Section):
 class Hub(Section):
     """Which set: an id on the hub with the commit of a revision, or a local folder of Parquet, JSON or CSV files."""
 
-    path: Text
-    name: Text | None
+    path: Place
+    name: Place | None
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None
     splits: HubSplits
     columns: HubColumns
@@ -100,7 +123,7 @@ class Data(Section):
     split_context: bool = False
     take: Take
     casebook: Casebook
-    folder: Text
+    folder: Place
     hub: Hub
 
 
@@ -125,9 +148,9 @@ class RecordedTeacher(Section):
 
 class LocalTeacher(Section):
     backend: Literal["local"]
-    model: Text
-    gguf_file: Text | None
-    revision: Text | None
+    model: Place
+    gguf_file: Place | None
+    revision: Ascii | None
     trust_remote_code: bool
     chat: bool
     max_new_tokens: Count
@@ -146,6 +169,8 @@ def _check_urls(value: object) -> object:
     urls = value if isinstance(value, tuple) and value else (value,)
     if not all(isinstance(url, str) and re.match("https?://", url) for url in urls):
         raise PydanticCustomError("url", "an address that begins with http:// or https://, or a list of such")
+    if not all(isinstance(url, str) and VISIBLE.fullmatch(url) for url in urls):
+        raise PydanticCustomError("url", "an address of visible ASCII characters, without blanks")
     return value
 
 
@@ -157,7 +182,7 @@ class ServerTeacher(Section):
 
     backend: Literal["server"]
     url: Urls
-    model: Text
+    model: Ascii
     api: Literal["chat", "completions", "batch"]
     key_variable: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None
     context_tokens: Count | None
@@ -168,7 +193,7 @@ class ServerTeacher(Section):
     price: Price
     parameters: Positive | None
     extra: dict[str, Any] = {}
-    answers_as: Text | None = None
+    answers_as: Ascii | None = None
     identity: Text | None = None
     key_header: Literal["Authorization", "api-key", "x-api-key"] = "Authorization"
     plain_http: bool = False
@@ -238,9 +263,9 @@ class Upper(Section):
 
 class Student(Section):
     origin: Literal["scratch", "hub", "local"]
-    model: Text | None
-    gguf_file: Text | None
-    revision: Text | None
+    model: Place | None
+    gguf_file: Place | None
+    revision: Ascii | None
     trust_remote_code: bool
     tuning: Literal["full", "lora", "prompt", "upper"]
     lora: Lora

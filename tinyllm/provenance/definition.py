@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinyllm.params.load import read_yaml
+from tinyllm.params.yaml_file import read_yaml
 
 DVC_FILE = Path("dvc.yaml")
 WITHOUT_RESULT = "runtime"  # the section that must not change a result

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tinyllm.params.load import PATH, read_yaml
+from tinyllm.params.load import PATH
+from tinyllm.params.yaml_file import read_yaml
 from tinyllm.provenance.definition import value_at
 from tinyllm.records.jsonl import read_json, write_json
 

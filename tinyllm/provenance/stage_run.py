@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tinyllm.params.load import PATH, read_params, read_yaml
+from tinyllm.params.load import PATH, read_params
 from tinyllm.params.schema import Params
+from tinyllm.params.yaml_file import read_yaml
 from tinyllm.provenance.definition import Definition, name_of, read_definition, value_at
 from tinyllm.provenance.records import differences, digest_of, in_words, write_record
 from tinyllm.provenance.snapshot import Seen, changed_files, take_snapshot

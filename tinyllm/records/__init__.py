@@ -3,6 +3,7 @@
 May import: nothing.
 """
 
+from tinyllm.records.csv_file import write_csv
 from tinyllm.records.files import atomic_write
 from tinyllm.records.jsonl import read_json, read_jsonl, write_json, write_jsonl, writing_jsonl
 from tinyllm.records.questions import Question, first_ids, read_questions, require_options, write_questions
@@ -15,6 +16,7 @@ __all__ = [
     "atomic_write",
     "require_options",
     "first_ids",
+    "write_csv",
     "write_json",
     "write_jsonl",
     "write_questions",

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from tinyllm.console import printable
+
 PALETTE = {  # of page and figures; every ink has a contrast of 4.5 or more on its paper, every series colour of 3
     "light": {
         "paper": "#fdfdfb",
@@ -83,7 +85,11 @@ def powers(low: float, high: float) -> list[float]:
 
 def text(x: float, y: float, content: object, style: str = "", anchor: str = "start") -> Markup:
     return Markup('<text x="{}" y="{}" class="{}" text-anchor="{}">{}</text>').format(
-        number(x), number(y), style, anchor, content
+        number(x),
+        number(y),
+        style,
+        anchor,
+        printable(str(content)),  # XML takes no control characters, not even escaped
     )
 
 
@@ -123,7 +129,7 @@ def drawing(width: float, height: float, says: str, parts: Sequence[Markup]) -> 
         says: what is to be seen, in words, for those who do not see it
     """
     return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        number(width), number(height), says, Markup("").join(parts)
+        number(width), number(height), printable(says), Markup("").join(parts)
     )
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
 ADAPTER = "adapter_model.safetensors"
+KINDS = ("LORA", "PROMPT_TUNING")  # what students are tuned by; others of peft's load what their configuration names
 
 
 def merge(model: PeftModel) -> PreTrainedModel:
@@ -41,17 +42,22 @@ def load_base(folder: Path) -> PreTrainedModel:
     """Load the model that the adapter in a folder belongs to.
 
     Raises:
-        ValueError: the folder does not tell which, or that one cannot be loaded.
+        ValueError: the folder does not tell which, that one cannot be loaded, or the adapter is of a kind that no student has.
     """
-    config = read_json(folder / "adapter_config.json")
-    source, revision = config.get("base_model_name_or_path"), config.get("revision")
+    adapter = read_json(folder / "adapter_config.json")
+    if adapter.get("peft_type") not in KINDS or adapter.get("megatron_config"):  # that names a module to import
+        raise ValueError(
+            f"{folder}: damaged (its adapter is no plain {' or '.join(KINDS)}); delete it and run dvc repro train"
+        )
+    source, revision = adapter.get("base_model_name_or_path"), adapter.get("revision")
     if not isinstance(source, str):
         raise ValueError(
             f"{folder}: damaged (its adapter names no base_model_name_or_path); delete it and run dvc repro train"
         )
     options = {"revision": revision} if revision else {}
     try:
-        return load_model(source, AutoConfig.from_pretrained(source, **options), **options)
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
+        return load_model(source, config, **options)
     except Exception as error:  # a dozen unrelated classes, all of them about that model
         raise ValueError(
             f"{folder}: its adapter belongs to {source}, which cannot be loaded ({in_short(error)}); put it there"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from tinyllm.console import printable
 from tinyllm.models.loaded import LoadedModel
 from tinyllm.params.schema import Params
 from tinyllm.records.predictions import probabilities
@@ -27,7 +28,10 @@ def answer(
     inputs, options, cuts = encode_questions([question], InputEncoder(student, model), student.answer_prefix)
     if cuts.inputs_cut:
         limit = f"student.max_input_tokens ({student.max_input_tokens})"
-        print(f"note: {question.id}: longer than {limit}; the head of its context was left out", file=sys.stderr)
+        print(
+            f"note: {printable(question.id)}: longer than {limit}; the head of its context was left out",
+            file=sys.stderr,
+        )
     fields: dict[str, str | int | list[float] | dict[str, str]] = {"id": question.id}
     if question.choices:
         (scores,) = option_scores(model, inputs, options, batch_tokens, score.normalize)

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PretrainedConfig, T5Config, T5ForConditionalGeneration
 
-from tinyllm.models.checkpoint import Source, errors_start, load_weights, open_checkpoint
+from tinyllm.models.checkpoint import errors_start, load_weights, needs_code, open_checkpoint
 from tinyllm.models.finite import broken_weights
 from tinyllm.models.loaded import LoadedModel, loaded_model
+from tinyllm.models.source import student_source
 from tinyllm.params.schema import Scratch, Student
 from tinyllm.student.folder import errors_name
 from tinyllm.student.tuning import tune
@@ -57,9 +58,7 @@ def load_checkpoint(student: Student, dropout: float) -> LoadedModel:
         ValueError: there is no such checkpoint, or it cannot be a student; one line.
     """
     name = student.model
-    assert name is not None  # params.py refuses a checkpoint without a name
-    folder = Path(name) if student.origin == "local" else None
-    source = Source("student.model", name, folder, student.gguf_file, student.revision, student.trust_remote_code)
+    source = student_source(student)
     checkpoint = open_checkpoint(source)
     if checkpoint.tokenizer.eos_token_id is None:
         raise ValueError(f"student.model: the tokenizer of {name} has no token that ends a text; use another model")
@@ -68,6 +67,11 @@ def load_checkpoint(student: Student, dropout: float) -> LoadedModel:
     model = load_weights(checkpoint, torch.float32)
     if broken := broken_weights(model):
         raise ValueError(f"student.model: {name} is damaged ({broken}); use another copy")
+    if needs_code(model, model.config, checkpoint.tokenizer):  # now, and not once a night's training cannot be loaded
+        raise ValueError(
+            f"student.model: {name} needs code of its own, and a trained student's folder never runs any; "
+            "use a model that transformers knows"
+        )
     return loaded_model(model, checkpoint.tokenizer)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinyllm.models.chat import in_template
 from tinyllm.models.likelihood import EncodedInput
 from tinyllm.models.loaded import LoadedModel
 from tinyllm.models.plain_text import PlainText
@@ -83,7 +84,11 @@ class InputEncoder:
     def _in_template(self, prefix: str, context: str, text: str) -> Parts:
         context, text = composed(context), composed(text)
         message = prefix + (f"{context}\n{text}" if context else text)
-        head, inside, tail = self.plain_text.render([{"role": "user", "content": message}]).partition(message)
+        try:
+            whole = in_template(self.plain_text, [{"role": "user", "content": message}])
+        except ValueError as error:
+            raise ValueError(f"student.chat: the model's chat template fails ({error}); set it to false") from None
+        head, inside, tail = whole.partition(message)
         if not inside:
             raise ValueError("student.chat: the model's chat template changes the question's text; set it to false")
         return Parts(head + prefix, context, text + tail)

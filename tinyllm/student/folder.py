@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedModel
 
 from tinyllm.console import in_short
-from tinyllm.models.checkpoint import is_empty, load_model
+from tinyllm.models.checkpoint import forget_code, is_empty, load_model
 from tinyllm.models.finite import broken_weights
 from tinyllm.models.loaded import LoadedModel, loaded_model, move
 from tinyllm.student.adapters import ADAPTER, load_base, merge, read_adapter, write_adapter
@@ -49,6 +49,7 @@ def _write_model(model: LoadedModel, folder: Path, max_new_tokens: int) -> None:
     else:
         whole = merge(model.wrapped)
     whole.generation_config = _generation(model, max_new_tokens)
+    forget_code(whole, model.tokenizer)
     whole.save_pretrained(folder)
 
 
@@ -68,6 +69,8 @@ def _generation(model: LoadedModel, max_new_tokens: int) -> GenerationConfig:
 def load_student(folder: Path, device: str = "cpu") -> LoadedModel:
     """Load a trained student from its folder; where that holds an adapter alone, with the model it belongs to.
 
+    No code that lies there runs, whatever the params trust: they speak of the checkpoint that a student starts from.
+
     Args:
         device: where it is to compute
 
@@ -76,12 +79,13 @@ def load_student(folder: Path, device: str = "cpu") -> LoadedModel:
     """
     adapter = (folder / "adapter_config.json").is_file()
     weights = ADAPTER if adapter else "model.safetensors"
-    if not (folder / weights).is_file() and not (folder / "model.safetensors.index.json").is_file():
+    in_parts = not adapter and (folder / "model.safetensors.index.json").is_file()
+    if not (folder / weights).is_file() and not in_parts:
         raise ValueError(f"{folder}: holds no trained student (no {weights}); run dvc repro train")
     base = load_base(folder) if adapter else None
     try:
-        model = read_adapter(base, folder) if base else load_model(str(folder), AutoConfig.from_pretrained(folder))
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        model = read_adapter(base, folder) if base else _load_whole(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, RuntimeError, LookupError, TypeError, SafetensorError) as error:
         raise ValueError(f"{folder}: damaged ({in_short(error)}); delete it and run dvc repro train") from None
     if is_empty(tokenizer):
@@ -91,6 +95,10 @@ def load_student(folder: Path, device: str = "cpu") -> LoadedModel:
     student = loaded_model(model, tokenizer, str(folder))
     move(student, device)
     return student
+
+
+def _load_whole(folder: Path) -> PreTrainedModel:
+    return load_model(str(folder), AutoConfig.from_pretrained(folder, trust_remote_code=False))
 
 
 @contextmanager

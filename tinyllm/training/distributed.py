@@ -18,7 +18,7 @@ def launch(runtime: Runtime, module: str, argument: str) -> bool:
     if "RANK" in os.environ or runtime.processes == 1:
         return False
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={runtime.processes}"]
-    ended = subprocess.run([sys.executable, *torchrun, "-m", module, argument], check=False)
+    ended = subprocess.run([sys.executable, *torchrun, "-m", module, argument], stdin=subprocess.DEVNULL, check=False)
     if ended.returncode:
         sys.exit(1)
     return True

@@ -10,10 +10,10 @@ from collections.abc import Callable, Generator, Sequence
 from itertools import islice
 
 import torch
-from jinja2 import TemplateError
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from tinyllm.models.chat import in_template
 from tinyllm.models.device import choose_device, within_memory
 from tinyllm.models.finite import FiniteLogits
 from tinyllm.models.loaded import LoadedModel
@@ -173,8 +173,8 @@ class Local:
         messages = [{"role": "system", "content": prompt.system}] if prompt.system else []
         messages.append({"role": "user", "content": prompt.text})
         try:
-            return self.plain_text.render(messages)
-        except TemplateError as error:
+            return in_template(self.plain_text, messages)
+        except ValueError as error:
             raise ValueError(
                 f"local: the chat template of {self.settings.model} refuses the prompt ({error}); "
                 "leave prompt.instruction empty, or set chat to false"

@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 from transformers import GenerationConfig, PretrainedConfig
 
-from tinyllm.models.checkpoint import Checkpoint, Source, errors_start, load_weights, open_checkpoint
+from tinyllm.models.checkpoint import Checkpoint, errors_start, load_weights, open_checkpoint
 from tinyllm.models.device import silence_library
 from tinyllm.models.loaded import LoadedModel, loaded_model
+from tinyllm.models.source import Source, teacher_source
 from tinyllm.params.schema import LocalTeacher
-from tinyllm.project import home_path
 
 DESCRIBING = ("*.json", "*.jinja", "*.model", "*.tiktoken", "merges.txt", "vocab.txt")  # configuration and tokenizer
 
@@ -37,10 +37,9 @@ def open_teacher_checkpoint(settings: LocalTeacher) -> TeacherCheckpoint:
         ValueError: there is no such checkpoint, or it cannot be used; one line.
     """
     silence_library()
-    folder = _folder(settings)
-    source = Source("local", settings.model, folder, settings.gguf_file, None, settings.trust_remote_code)
+    source = teacher_source(settings)
     with errors_start(source):
-        if folder is None:  # all from the same commit, whatever is pushed meanwhile
+        if source.folder is None:  # all from the same commit, whatever is pushed meanwhile
             source = replace(source, revision=_commit(settings))
     opened = open_checkpoint(source)
     with errors_start(source):
@@ -54,7 +53,7 @@ def open_teacher_checkpoint(settings: LocalTeacher) -> TeacherCheckpoint:
 
 def folder_contents(settings: LocalTeacher) -> str:
     """Return what identifies a teacher in a folder, without opening it; 1 GB takes a second or two."""
-    folder = _folder(settings)
+    folder = teacher_source(settings).folder
     assert folder is not None
     return _contents(
         Source("local", settings.model, folder, settings.gguf_file, None, settings.trust_remote_code), folder
@@ -102,18 +101,6 @@ def context_tokens(model: str, config: PretrainedConfig, max_new_tokens: int) ->
     if max_new_tokens >= window:
         raise ValueError(f"local: max_new_tokens is {max_new_tokens}, but {model} holds {window} tokens; set fewer")
     return window + max_new_tokens if config.is_encoder_decoder else window
-
-
-def _folder(settings: LocalTeacher) -> Path | None:
-    """Return the checkpoint's folder, None for a hub id."""
-    folder = home_path(settings.model, "local: model").resolve()
-    if not folder.is_dir():
-        if settings.model.count("/") > 1 or settings.model.startswith((".", "~", "/")):
-            raise ValueError(f"local: model {settings.model} is no folder; name one with a checkpoint, or a hub id")
-        return None
-    if settings.revision:
-        raise ValueError(f"local: revision {settings.revision}, but {settings.model} is a folder; leave revision empty")
-    return folder
 
 
 def _commit(settings: LocalTeacher) -> str:
