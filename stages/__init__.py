@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
@@ -36,7 +37,7 @@ def run(main: Callable[..., None], doc: str | None, argument: str | None = None)
             else:
                 main(stage, *arguments)
         sys.stdout.flush()  # here, where a full disk or a closed pipe can still be told
-    if f"stages.{name}" in sys.orig_argv and "RANK" not in os.environ:
+    if ("-m", f"stages.{name}") in pairwise(sys.orig_argv) and "RANK" not in os.environ:
         _leave()
 
 

@@ -20,6 +20,7 @@ from tests.toys import toy_model, toy_params, toy_tokenizer
 from tinyllm.models import chat
 from tinyllm.models.chat import in_template
 from tinyllm.models.loaded import loaded_model
+from tinyllm.models.plain_text import PlainText
 from tinyllm.student.build import load_checkpoint
 from tinyllm.student.folder import load_student, save_student
 from tinyllm.teachers.local.backend import Local
@@ -282,7 +283,7 @@ def test_a_chat_template_ends_or_is_refused(monkeypatch: pytest.MonkeyPatch, tem
     tokenizer = byte_tokenizer()
     tokenizer.chat_template = template
     with pytest.raises(ValueError) as error:
-        in_template(tokenizer, [{"role": "user", "content": "Which?"}])
+        in_template(PlainText(tokenizer), [{"role": "user", "content": "Which?"}])
     assert str(error.value) == expected
 
 

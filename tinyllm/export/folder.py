@@ -93,17 +93,16 @@ def check_lock(seed: int, params: Params) -> bool:
 def git_state() -> tuple[str | None, bool]:
     """Return the current commit, None where there is no git, and whether a tracked file differs from it."""
     try:
-        words: dict[str, Any] = {
-            "stdin": subprocess.DEVNULL,
-            "capture_output": True,
-            "encoding": "utf-8",
-            "errors": "replace",
-        }
-        head = subprocess.run(["git", "rev-parse", "HEAD"], **words)
+        head = _git("rev-parse", "HEAD")
         if head.returncode:
             return None, False
-        command = ["git", "--no-optional-locks", "status", "--porcelain", "--untracked-files=no"]
-        listed = subprocess.run(command, **words, check=True)
+        listed = _git("--no-optional-locks", "status", "--porcelain", "--untracked-files=no")
+        listed.check_returncode()
     except FileNotFoundError:
         return None, False
     return head.stdout.strip(), bool(listed.stdout)
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["git", *arguments]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from tinyllm.teachers.server.loop import PausingLoop
+from tinyllm.teachers.server.connections import PausingLoop
 
 
 def test_the_clock_stands_still_between_two_runs() -> None:
