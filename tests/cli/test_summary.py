@@ -28,7 +28,7 @@ WHOLE = """\
 accuracy  84.2% of 1,600 test questions, mean of 3 seeds
           95% interval 81.6 to 86.4, over questions and seeds
 guessing  25.0% for a random option
-          25.2% for the text, or the place among the options, that is right most often
+          25.2% for the text, or the place among the options, that is right most often in the test set (known only in hindsight)
 teachers  signs 48.5%, care not examined (their own answers to the test questions)
 result    The students are shown to be better than guessing: their whole interval lies above it.
 page      report/index.html
@@ -36,7 +36,7 @@ page      report/index.html
 FREE = """\
 accuracy  31.2% of 40 test questions, one seed
           95% interval 18.0 to 48.0, over questions
-guessing  18.0% for the text that is right most often; a free text has no other guess
+guessing  18.0% for the text that is right most often in the test set (known only in hindsight); a free text has no other guess
 teachers  none; learnt from answers alone
 result    The students are not shown to be better than guessing: it lies within their interval or above it.
 page      report/index.html is not there yet; `dvc repro` makes it"""
@@ -101,6 +101,32 @@ def test_a_guess_at_the_end_of_the_interval_is_not_beaten() -> None:
         told = summary({**SCORE, "majority": majority}, {}, has_page=True)
         assert ("are shown to be better" in told, "are not shown" in told) == (beaten, not beaten)
     assert "are not shown" in summary({**SCORE, "chance": 0.82}, {}, has_page=True)
+
+
+def test_a_teacher_that_could_not_be_read_has_no_accuracy() -> None:
+    exams: dict[str, dict] = {
+        "garbled": {"examined": True, "accuracy": None, "questions": 12, "answered": 0, "unparsable": 12},
+        "old": {"examined": True, "accuracy": 0.0, "questions": 12, "answered": 0, "failed": 12},
+        "half": {"examined": True, "accuracy": 0.25, "questions": 12, "answered": 6, "unparsable": 6},
+    }
+    (line,) = [line for line in summary(SCORE, exams, has_page=True).splitlines() if line.startswith("teachers")]
+    assert line == (
+        "teachers  garbled 12 of 12 answers could not be read, old 12 of 12 answers could not be read, "
+        "half 25.0% (6 of 12 answers could not be read) (their own answers to the test questions)"
+    )
+
+
+@pytest.mark.parametrize("page", [None, "<html>a page of another run</html>"])
+def test_a_page_that_is_not_of_this_run_is_said_to_be(
+    finished: Path, capsys: pytest.CaptureFixture[str], page: str | None
+) -> None:
+    (finished / "report/page.json").write_text("{}")
+    (finished / "report/index.html").unlink()
+    if page:
+        (finished / "report/index.html").write_text(page)
+    main(["summary"])
+    told = "page      report/index.html is missing or of another run; `tinyllm page` makes it"
+    assert capsys.readouterr().out.splitlines()[-1] == told
 
 
 @pytest.mark.parametrize("path", ["metrics/score.json", "metrics/exam/care.json"])

@@ -38,8 +38,11 @@ def test_runs_are_compared_by_score_and_train_alone() -> None:
     }
     committed = {"cache": False}  # in git, so that a clone has them without DVC's cache
     assert counts == {
+        "report": {"persist": True},  # never from DVC's run cache, which has no page
         "metrics/questions.json": committed,
         "metrics/query/${item}.json": committed,
         "metrics/exam/${item}.json": committed,
         "metrics/corpus.json": committed,
+        **{f"metrics/used/{name}.json": committed for name in ("download", "assemble", "score", "report")},
+        **{f"metrics/used/{name}/${{item}}.json": committed for name in ("query", "exam", "train")},
     }

@@ -202,11 +202,50 @@ def test_the_students_own_accuracy_stands_beside_that_of_all_seeds(
     text = written(exported_params(), seed)
     assert f"| this student (seed {seed}), interval over questions | {accuracy} | {low} to {high} |" in text
     assert "| mean of 2 seeds, interval over questions and seeds | 62.5 | 20.0 to 90.0 |" in text
-    assert "| a guess at random | 50.0 | |\n| always the most frequent answer | 75.0 | |" in text
+    often = (
+        "the text, or the place among the options, that is right most often in the test set (known only in hindsight)"
+    )
+    assert f"| a guess at random | 50.0 | |\n| always {often} | 75.0 | |" in text
     assert "| teacher bob, answering itself | 80.0 | 70.0 to 90.0 |" in text
     assert "teacher ann, answering itself" not in text  # it was not examined
     assert "equals the right option in 50.0% and no option in 12.5%" in text
     assert "it had 50.0%" in text and "A student of 210,304 parameters" in text
+
+
+NULL = {"accuracy": None, "accuracy_low": None, "accuracy_high": None}
+
+
+@pytest.mark.parametrize(
+    ("exam", "row"),
+    [
+        (
+            {**NULL, "questions": 12, "answered": 0, "unparsable": 12},
+            "| teacher bob, answering itself | 12 of 12 answers could not be read | |",
+        ),
+        (
+            {**NULL, "questions": 12, "answered": 0, "failed": 5, "declined": 7},
+            "| teacher bob, answering itself | 5 of 12 answers could not be read, 7 of 12 questions declined | |",
+        ),
+        (
+            {
+                "accuracy": 0.0,
+                "accuracy_low": 0.0,
+                "accuracy_high": 0.2,
+                "questions": 12,
+                "answered": 0,
+            },  # of older code
+            "| teacher bob, answering itself | 12 of 12 answers could not be read | |",
+        ),
+        (
+            {"accuracy": 0.25, "accuracy_low": 0.1, "accuracy_high": 0.5, "questions": 12, "answered": 9},
+            "| teacher bob, answering itself: 3 of 12 answers could not be read | 25.0 | 10.0 to 50.0 |",
+        ),
+    ],
+)
+def test_a_teacher_that_could_not_be_read_has_no_accuracy_on_the_card(exam: dict[str, Any], row: str) -> None:
+    write_json("metrics/exam/bob.json", {"examined": True, **exam})
+    text = written(exported_params())
+    assert [line for line in text.splitlines() if line.startswith("| teacher bob,")] == [row]
 
 
 def test_a_student_that_may_as_well_guess_is_said_to() -> None:

@@ -17,7 +17,7 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from tests.runs import PREDICTIONS, SEEDS, TEACHERS, TEST, TRAIN, put_run, toy_results
+from tests.runs import PREDICTIONS, SEEDS, TEACHERS, TEST, TRAIN, put_records, put_run, toy_results
 from tests.toys import SIZES, toy_model, toy_params, toy_questions, toy_tokenizer
 from tinyllm.evaluation.calibration import calibrate
 from tinyllm.models.loaded import LoadedModel, loaded_model
@@ -341,6 +341,8 @@ def put_project(run: Path, student: LoadedModel, teachers: tuple[str, ...] = TEA
 
 def report_stage(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(run)
+    put_records(Path())
+    monkeypatch.chdir(run)
     monkeypatch.setattr(sys, "argv", ["report.py"])
     runpy.run_path(str(ROOT / "stages/report.py"), run_name="__main__")
 
@@ -364,13 +366,14 @@ def test_the_stage_writes_the_page_and_its_figures_the_same_every_time(
     assert written[0] == written[1]
     drawn = [
         "accuracy",
-        "calibration",
         "confusion",
         *(f"{kind}_{t}" for kind in ("kept", "loss", "words") for t in TEACHERS),
     ]
-    assert sorted(written[0]) == sorted(["index.html", "loss_answer.svg", *(f"{name}.svg" for name in drawn)])
+    assert sorted(written[0]) == sorted(
+        ["index.html", "page.json", "loss_answer.svg", *(f"{name}.svg" for name in drawn)]
+    )
     assert str(run).encode() not in b"".join(written[0].values())
-    assert capsys.readouterr().out.splitlines() == ["report/index.html: 7 questions, 10 figures"] * 2
+    assert capsys.readouterr().out.splitlines() == ["report/index.html: 7 questions, 9 figures"] * 2
     told = {q["id"]: q.get("explanations") for q in shown(written[0]["index.html"].decode())}
     asked = write_rationales(student, TEST, TEACHERS, toy_params(student__max_target_tokens=8))
     assert told == {q.id: list(asked[q.id].values()) for q in TEST} | {q.id: None for q in TRAIN}
@@ -397,7 +400,7 @@ def test_without_teachers_the_stage_needs_no_student(
     put_project(run, student, teachers=())
     shutil.rmtree(run / "models")
     report_stage(run, monkeypatch)
-    assert capsys.readouterr().out == "report/index.html: 7 questions, 4 figures\n"
+    assert capsys.readouterr().out == "report/index.html: 7 questions, 3 figures\n"
 
 
 def test_a_missing_input_ends_the_stage_in_one_line_and_leaves_the_old_page(

@@ -110,7 +110,7 @@ def test_axes_have_round_values() -> None:
 def test_every_figure_is_a_file_that_stands_alone() -> None:
     figures = draw(toy_report())
     kinds = [f"{kind}_{teacher}" for teacher in TEACHERS for kind in ("kept", "words", "loss")]
-    assert set(figures) == {"accuracy", "confusion", "calibration", "loss_answer", *kinds}
+    assert set(figures) == {"accuracy", "confusion", "loss_answer", *kinds}
     for name, drawn in figures.items():
         file = standalone(drawn)
         root = ElementTree.fromstring(file)

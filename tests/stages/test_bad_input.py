@@ -487,7 +487,7 @@ TEACHERS = [
     case(
         "a query before download",
         "query ann",
-        "data/questions/train.jsonl: no such file",
+        "data/questions/train.jsonl: no such file; run dvc repro download",
     ),
     case(
         "a recorded teacher without a file",
@@ -535,7 +535,7 @@ TEACHERS = [
     case(
         "a teacher in the params that was not asked",
         "assemble",
-        "data/rationales/ann.jsonl: no such file",
+        "data/rationales/ann.jsonl: no such file; run dvc repro query",
         before=("download",),
     ),
     case(
@@ -556,7 +556,7 @@ STUDENTS = [
         "seed 7 is not in train.seeds, which has 1",
         before=WHOLE,
     ),
-    case("no corpus", "train 1", "data/corpus/train.jsonl: no such file", before=("download",)),
+    case("no corpus", "train 1", "data/corpus/train.jsonl: no such file; run dvc repro assemble", before=("download",)),
     case(
         "a folder that is no checkpoint",
         "train 1",
@@ -757,9 +757,9 @@ def as_process(
     [
         ("download", {"own/valid.jsonl": None}, "error: own/valid.jsonl: no such file\n"),
         ("query anne", {}, "error: anne is not in the registry `teachers`; it has ann, ben, eve\n"),
-        ("assemble", {}, "error: data/questions/train.jsonl: no such file\n"),
+        ("assemble", {}, "error: data/questions/train.jsonl: no such file; run dvc repro download\n"),
         ("train 7", {}, "error: seed 7 is not in train.seeds, which has 1\n"),
-        ("score", {}, "error: data/questions/test.jsonl: no such file\n"),
+        ("score", {}, "error: data/questions/test.jsonl: no such file; run dvc repro download\n"),
     ],
 )
 def test_a_process_prints_its_line_and_exits_with_status_1(

@@ -24,7 +24,8 @@ from tinyllm.corpus.assemble import audit_question
 from tinyllm.corpus.audit import find_fault
 from tinyllm.datasets.hub import load_hub
 from tinyllm.datasets.load import load_set
-from tinyllm.evaluation.metrics import chance, confusion_rows, majority, summarise_exam, summarise_predictions
+from tinyllm.evaluation.exams import summarise_exam
+from tinyllm.evaluation.metrics import chance, confusion_rows, majority, summarise_predictions
 from tinyllm.experiments.compare import compare
 from tinyllm.experiments.runs import parse_run
 from tinyllm.models.loaded import LoadedModel, loaded_model

@@ -70,6 +70,21 @@ def test_repro_runs_every_stage_once_and_then_none(first_run: tuple[Clone, str])
     assert not clone.git("status", "--porcelain")
 
 
+PAGE = "from tinyllm.cli.main import main; main(['page'])"
+
+
+def test_the_page_is_made_anew_and_changes_nothing_that_is_kept(first_run: tuple[Clone, str]) -> None:
+    clone, _ = first_run
+    page, kept = clone.folder / "report/index.html", clone.folder / "report/page.json"
+    before = kept.read_bytes()
+    page.write_text("of another day", encoding="utf-8")
+    assert "Data and pipelines are up to date." in clone.dvc("status")
+    assert "without a control" in clone.run(sys.executable, "-c", PAGE)
+    head = clone.git("rev-parse", "--short", "HEAD").strip()
+    assert f"commit {head}</p>" in page.read_text(encoding="utf-8") and kept.read_bytes() == before
+    assert "Data and pipelines are up to date." in clone.dvc("status") and not clone.git("status", "--porcelain")
+
+
 def test_the_results_are_what_the_readme_says_they_are(first_run: tuple[Clone, str]) -> None:
     clone, _ = first_run
     score = clone.json("metrics/score.json")

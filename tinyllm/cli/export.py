@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tinyllm.cli.parsers import Commands
 from tinyllm.params.load import load_params
-from tinyllm.project import known_seed
+from tinyllm.project import STUDENTS, check_student, known_seed
 from tinyllm.provenance import check_run
 
 
@@ -28,7 +28,8 @@ def run(arguments: argparse.Namespace) -> None:
     from tinyllm.export import export  # brings torch
 
     params = load_params()
-    check_run()
     seed = known_seed(arguments.seed, params)
+    check_student(STUDENTS / str(seed))
+    check_run()
     export(arguments.folder, seed, params)
     print(f"{arguments.folder}: the student of seed {seed}, with its card README.md; read it before you pass it on")

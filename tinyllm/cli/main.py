@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from tinyllm.cli import ask, cache, check, compare, cost, estimate, export, summary, sweep, table
+from tinyllm.cli import ask, cache, check, compare, cost, estimate, export, page, summary, sweep, table
 from tinyllm.console import guard_terminal, report_errors
 
-COMMANDS = (check, estimate, cost, cache, summary, compare, sweep, table, ask, export)  # in the order of `--help`
+COMMANDS = (check, estimate, cost, cache, summary, page, compare, sweep, table, ask, export)  # in the order of `--help`
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from tinyllm.cli.parsers import Commands
 from tinyllm.console import columns
+from tinyllm.evaluation.exams import exam_in_words
 from tinyllm.evaluation.guessing import beats_guessing
-from tinyllm.evaluation.wording import percent
+from tinyllm.evaluation.wording import MAJORITY, MAJORITY_TEXT, percent
 from tinyllm.params.load import load_params
 from tinyllm.provenance.records import REMEDY, find_fault
 from tinyllm.records.jsonl import read_json
+from tinyllm.report.saved import SAVED, page_is_current
 
 SCORE = Path("metrics/score.json")
 EXAMS = Path("metrics/exam")
@@ -38,16 +40,17 @@ def run(arguments: argparse.Namespace) -> None:
     score = _read(SCORE)
     if fault := find_fault():
         print(f"not of this run: {fault}; {REMEDY}\n")
-    print(summary(score, {name: _read(EXAMS / f"{name}.json") for name in teachers}, PAGE.is_file()))
+    print(summary(score, {name: _read(EXAMS / f"{name}.json") for name in teachers}, PAGE.is_file(), _is_old()))
 
 
-def summary(score: Mapping[str, float], exams: Mapping[str, Mapping[str, float]], has_page: bool) -> str:
+def summary(score: Mapping[str, float], exams: Mapping[str, Mapping], has_page: bool, is_old: bool = False) -> str:
     """Return the lines of the summary.
 
     Args:
         score: metrics/score.json
         exams: by teacher its metrics/exam/TEACHER.json
         has_page: whether the report is there
+        is_old: whether the page is missing or of another run than report/page.json
     """
     several = score["seeds"] > 1
     seeds = f"mean of {score['seeds']} seeds" if several else "one seed"
@@ -60,7 +63,7 @@ def summary(score: Mapping[str, float], exams: Mapping[str, Mapping[str, float]]
         *_guessing(score),
         ["teachers", _teachers(exams)],
         ["result", _result(score)],
-        ["page", str(PAGE) if has_page else f"{PAGE} is not there yet; `dvc repro` makes it"],
+        ["page", _page(has_page, is_old)],
     ]
     return columns(rows)
 
@@ -68,18 +71,15 @@ def summary(score: Mapping[str, float], exams: Mapping[str, Mapping[str, float]]
 def _guessing(score: Mapping[str, float]) -> list[list[str]]:
     most = percent(score["majority"])
     if not score["chance"]:
-        return [["guessing", f"{most}% for the text that is right most often; a free text has no other guess"]]
+        return [["guessing", f"{most}% for {MAJORITY_TEXT}; a free text has no other guess"]]
     return [
         ["guessing", f"{percent(score['chance'])}% for a random option"],
-        ["", f"{most}% for the text, or the place among the options, that is right most often"],
+        ["", f"{most}% for {MAJORITY}"],
     ]
 
 
-def _teachers(exams: Mapping[str, Mapping[str, float]]) -> str:
-    accuracies = [
-        f"{name} {percent(exam['accuracy'])}%" if exam["examined"] else f"{name} not examined"
-        for name, exam in exams.items()
-    ]
+def _teachers(exams: Mapping[str, Mapping]) -> str:
+    accuracies = [f"{name} {exam_in_words(exam)}" for name, exam in exams.items()]
     return (
         f"{', '.join(accuracies)} (their own answers to the test questions)"
         if accuracies
@@ -91,6 +91,16 @@ def _result(score: Mapping[str, float]) -> str:
     if beats_guessing(score):
         return "The students are shown to be better than guessing: their whole interval lies above it."
     return "The students are not shown to be better than guessing: it lies within their interval or above it."
+
+
+def _page(has_page: bool, is_old: bool) -> str:
+    if is_old:
+        return f"{PAGE} is missing or of another run; `tinyllm page` makes it"
+    return str(PAGE) if has_page else f"{PAGE} is not there yet; `dvc repro` makes it"
+
+
+def _is_old() -> bool:
+    return (PAGE.parent / SAVED).is_file() and not page_is_current(PAGE.parent)
 
 
 def _read(path: Path) -> dict[str, float]:

@@ -1,9 +1,9 @@
-"""What predictions and exams come to: accuracy, exact match, what guessing scores, and who is confused with whom."""
+"""What predictions come to: accuracy, exact match, what guessing scores, and who is confused with whom."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -22,14 +22,22 @@ def chance(questions: Sequence[Question]) -> float:
 
 
 def majority(questions: Sequence[Question]) -> float:
-    """The accuracy of always giving the most frequent answer: its text where every question has the same options, else
-    its position; of free-text questions the text as it is compared."""
-    same = len({frozenset(question.choices) for question in questions}) == 1
+    """The accuracy of always giving the answer that is right most often in these questions, known only in hindsight.
+
+    It is a text where every question has the same options, else a place among them; of free-text questions the text as it is
+    compared.
+    """
+    same = same_options(questions)
     answers = Counter(
         normal_answer(question.gold) if question.free else question.gold if same else question.answer
         for question in questions
     )
     return max(answers.values()) / len(questions)
+
+
+def same_options(questions: Sequence[Question]) -> bool:
+    """Whether all questions have the same options, in any order; free text has none, and they are the same."""
+    return len({frozenset(question.choices) for question in questions}) == 1
 
 
 def summarise_predictions(
@@ -67,21 +75,6 @@ def without_texts(predictions: Sequence[Sequence[dict]]) -> bool:
     return predictions[0][0]["text"] is None
 
 
-def ratios(accuracy: float, parameters: int, exams: Mapping[str, Mapping]) -> dict[str, float]:
-    """Return the student's accuracy and size as shares of each teacher's, where these are known and not 0.
-
-    Args:
-        exams: by teacher its metrics/exam/TEACHER.json
-    """
-    shares = {}
-    for teacher, exam in exams.items():
-        if exam.get("accuracy"):
-            shares[f"accuracy_to_{teacher}"] = round(accuracy / exam["accuracy"], 4)
-        if exam.get("parameters"):
-            shares[f"size_to_{teacher}"] = float(f"{parameters / exam['parameters']:.4g}")
-    return shares
-
-
 def confusion_rows(questions: Sequence[Question], predictions: Sequence[Sequence[dict]]) -> list[tuple[str, str]]:
     """Return (gold, chosen) of every prediction: the options' texts where all questions share them, else their letters.
 
@@ -90,7 +83,7 @@ def confusion_rows(questions: Sequence[Question], predictions: Sequence[Sequence
     """
     if questions[0].free:
         return [pair for rows in predictions for pair in _text_pairs(questions, rows)]
-    same = len({frozenset(question.choices) for question in questions}) == 1
+    same = same_options(questions)
     pairs = []
     for rows in predictions:
         for question, row in zip(questions, rows, strict=True):
@@ -110,31 +103,3 @@ def _text_pairs(questions: Sequence[Question], rows: Sequence[dict]) -> list[tup
     golds = [normal_answer(question.gold) for question in questions]
     texts = [gold if row["matched"] else normal_answer(row["text"]) for gold, row in zip(golds, rows, strict=True)]
     return [(gold, text if text in golds else OTHER) for gold, text in zip(golds, texts, strict=True)]
-
-
-def summarise_exam(rows: Sequence[dict], parameters: float | None) -> dict:
-    """Return metrics/exam/TEACHER.json; accuracy counts a question without a readable answer as wrong.
-
-    Args:
-        rows: of `grade`
-        parameters: of the teacher, where they are known
-    """
-    right = np.array([[row["choice"] == row["gold"] for row in rows]])
-    low, high = accuracy_interval(right)
-    statuses = [row["status"] for row in rows]
-    counts = {status: statuses.count(status) for status in sorted(set(statuses) - {"ok"})}
-    return {
-        "examined": True,
-        "accuracy": round(float(right.mean()), 4),
-        "accuracy_low": round(low, 4),
-        "accuracy_high": round(high, 4),
-        "questions": len(rows),
-        "answered": statuses.count("ok"),
-        **counts,
-        **({} if parameters is None else {"parameters": parameters}),
-    }
-
-
-def not_examined(parameters: float | None) -> dict:
-    """Return the metrics of a teacher that cannot answer, such as a recorded one."""
-    return {"examined": False, **({} if parameters is None else {"parameters": parameters})}

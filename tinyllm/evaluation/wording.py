@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+# What `majority` is, in words, wherever it is shown.
+MAJORITY = (
+    "the text, or the place among the options, that is right most often in the test set (known only in hindsight)"
+)
+MAJORITY_TEXT = "the text that is right most often in the test set (known only in hindsight)"  # of free text
 LEAST_P = 0.0001  # a smaller p value is only said to be smaller
 
 

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tinyllm.experiments.grid import Cell
+from tinyllm.experiments.locked import leaves
 from tinyllm.params.load import PATH
 from tinyllm.params.yaml_file import parse_yaml
 from tinyllm.records.reading import read_text
@@ -105,7 +105,7 @@ def _changed(baselines: set[str]) -> dict[str, set[str]]:
     by_text: dict[str | None, set[str]] = {here: set()}  # most are the folder's own, word by word
     for text in texts.values():
         if text not in by_text:
-            then, now = (_leaves(parse_yaml(params or "{}", str(PATH))) for params in (text, here))
+            then, now = (leaves(parse_yaml(params or "{}", str(PATH))) for params in (text, here))
             by_text[text] = {key for key in then.keys() & now.keys() if then[key] != now[key]}
     return {baseline: by_text[text] for baseline, text in texts.items()}
 
@@ -116,12 +116,6 @@ def _uses(cell: Cell, key: str) -> bool:
     if section == "teachers":
         return rest.partition(".")[0] in cell.params.corpus.teachers and key not in cell.overrides
     return section != "runtime" and key not in cell.overrides
-
-
-def _leaves(values: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(values, dict) or not values:
-        return {prefix.rstrip("."): values}
-    return {key: leaf for name, value in values.items() for key, leaf in _leaves(value, f"{prefix}{name}.").items()}
 
 
 def command(cell: Cell) -> list[str]:

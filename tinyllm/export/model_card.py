@@ -13,9 +13,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ruamel.yaml import YAML
 
 from tinyllm.console import as_json, printable
+from tinyllm.evaluation.exams import measured, missing_answers
 from tinyllm.evaluation.guessing import best_guess
 from tinyllm.evaluation.intervals import accuracy_interval
-from tinyllm.evaluation.wording import percent
+from tinyllm.evaluation.wording import MAJORITY, MAJORITY_TEXT, percent
 from tinyllm.export.loading import named, saved_alone
 from tinyllm.export.terms import data_terms, licence, licence_note, teacher_terms
 from tinyllm.params.schema import RELEASED, Params, alpha
@@ -67,7 +68,7 @@ def gather(seed: int, params: Params) -> dict[str, Any]:
     Raises:
         ValueError: a file is missing; the message says which stage writes it.
     """
-    score, training = _read("metrics/score.json", "score"), _read(f"metrics/train/{seed}.json", "train")
+    score, training = read_json("metrics/score.json"), read_json(f"metrics/train/{seed}.json")
     voices = [name for name in params.corpus.teachers if alpha(params.loss, name) > 0]
     believed = (
         params.loss.kd > 0
@@ -84,6 +85,7 @@ def gather(seed: int, params: Params) -> dict[str, Any]:
         "score": score,
         "own": own,
         "guess": best_guess(score),
+        "majority": MAJORITY_TEXT if own["free"] else MAJORITY,
         "trained": params.train.epochs > 0,
         "teachers": teachers,
         "voices": voices,
@@ -91,7 +93,7 @@ def gather(seed: int, params: Params) -> dict[str, Any]:
         "data": {
             "what": _data(params),
             "terms": data_terms(dataset),
-            "counts": _read("metrics/questions.json", "download"),
+            "counts": read_json("metrics/questions.json"),
         },
         "licence": licence_note(params, [teacher["name"] for teacher in teachers]),
         "example": FREE_EXAMPLE if own["free"] else _example(dataset),
@@ -132,7 +134,8 @@ def _teacher(name: str, params: Params) -> dict[str, Any]:
     what, terms = teacher_terms(name, params)
     path = Path(f"metrics/exam/{name}.json")
     exam = read_json(path) if path.is_file() else {"examined": False}
-    return {"name": name, "weight": alpha(params.loss, name), "what": what, "terms": terms, "exam": exam}
+    judged = {"exam": exam, "measured": measured(exam), "missing": missing_answers(exam)}
+    return {"name": name, "weight": alpha(params.loss, name), "what": what, "terms": terms, **judged}
 
 
 def _data(params: Params) -> str:
@@ -166,14 +169,11 @@ class Own(TypedDict):
 
 
 def _own_accuracy(seed: int) -> Own:
-    if not PREDICTIONS.is_file():
-        raise ValueError(f"{PREDICTIONS}: no such file; run dvc repro score")
-    import numpy as np  # not needed to say what is missing
-
-    questions = read_questions(TEST)
-    by_seed = parse_predictions(read_jsonl(PREDICTIONS), questions, str(PREDICTIONS))
+    by_seed = parse_predictions(read_jsonl(PREDICTIONS), questions := read_questions(TEST), str(PREDICTIONS))
     if seed not in by_seed:
         raise ValueError(f"{PREDICTIONS}: no row of seed {seed}; run dvc repro score")
+    import numpy as np  # not needed to say what is missing
+
     rows = by_seed[seed]
     right = np.array([[is_right(row) for row in rows]])  # (1, questions)
     low, high = accuracy_interval(right)
@@ -205,12 +205,6 @@ def _shown_params(params: Params) -> dict[str, Any]:
     if student.model is not None:
         rows["student.model"] = named(student.model)
     return rows
-
-
-def _read(path: str, stage: str) -> dict:
-    if not Path(path).is_file():
-        raise ValueError(f"{path}: no such file; run dvc repro {stage}")
-    return read_json(path)
 
 
 def _cell(text: str) -> str:

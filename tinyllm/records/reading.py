@@ -7,6 +7,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from tinyllm.records.made_by import remedy
+
 MB = 1 << 20
 LARGEST = 64 * MB  # bytes of a line, or of a file that is read as a whole
 MOST_USELESS = 100_000  # lines in a row that are blank, or that are no JSON object
@@ -66,7 +68,7 @@ def open_binary(path: Path | str) -> Iterator[BinaryIO]:
         try:
             file = opened.enter_context(open(path, "rb"))
         except FileNotFoundError:
-            raise ValueError(f"{path}: no such file") from None
+            raise ValueError(f"{path}: no such file{remedy(path)}") from None
         except IsADirectoryError:
             raise ValueError(f"{path}: is a folder, not a file") from None
         try:

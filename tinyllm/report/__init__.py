@@ -7,6 +7,17 @@ from tinyllm.report.contents import explained, gather, voices
 from tinyllm.report.figures import draw
 from tinyllm.report.page import render
 from tinyllm.report.run_files import read_results
+from tinyllm.report.saved import read_report, save_report
 from tinyllm.report.svg import standalone
 
-__all__ = ["draw", "explained", "gather", "read_results", "render", "standalone", "voices"]
+__all__ = [
+    "draw",
+    "explained",
+    "gather",
+    "read_report",
+    "read_results",
+    "render",
+    "save_report",
+    "standalone",
+    "voices",
+]

@@ -9,16 +9,19 @@ from math import inf
 from statistics import median
 
 from tinyllm.evaluation.calibration import Calibration, calibrate
-from tinyllm.evaluation.metrics import confusion_rows, told_apart
+from tinyllm.evaluation.exams import measured, missing_answers
+from tinyllm.evaluation.metrics import confusion_rows, same_options, told_apart
 from tinyllm.records.exact_match import is_number
 from tinyllm.records.predictions import is_right, probabilities
 from tinyllm.records.questions import Question
+from tinyllm.report.empty_talk import empty_talk, says_nothing
 from tinyllm.report.gathered import Confusion, Lengths, Report, TeacherRow
 from tinyllm.report.run_files import Rationale, Results
 
 MOST_QUESTIONS = 2000  # on the page; of more, a sample, so that the page stays a file that can be sent
 MOST_TEST = 1500  # of them from test, where train has questions to fill the rest
 MOST_EXPLAINED = 20  # test questions that the student explains
+FEW_ANSWERS = 100  # of fewer, a calibration says more of chance than of the student
 BINS = 20  # of a histogram of lengths
 EXAMPLES = 2  # questions whose rationales are all kept
 EXAMPLES_REFUSED = 3  # questions of which a rationale is quarantined, each for another reason
@@ -34,7 +37,8 @@ def gather(
     Args:
         explanations: of the first seed's student, by test question id and teacher; {} for none
     """
-    questions = [*_shown_test(results, explanations), *_shown_train(results)]
+    empty = empty_talk(explanations)
+    questions = [*_shown_test(results, explanations, empty), *_shown_train(results)]
     return {
         "dataset": dataset,
         "teachers": list(results.rationales),
@@ -49,9 +53,12 @@ def gather(
         "free": results.test[0].free,
         "confusion": _confusion(results),
         "calibration": _calibration(results),
+        "answers": sum(map(len, results.predictions.values())),
+        "majority": _majority(results),
         "lengths": _lengths(results.rationales),
         "examples": _examples(questions, list(results.rationales)),
         "whole": {"train": len(results.train), "test": len(results.test)},
+        "explained": _explained(explanations, empty),
         "questions": questions,
     }
 
@@ -79,9 +86,11 @@ def _accuracy(rows: Sequence[dict]) -> float:
 def _teacher_row(name: str, results: Results) -> TeacherRow:
     exam = results.exam.get(name, {})
     row: TeacherRow = {"name": name}
-    if "accuracy" in exam:
+    if measured(exam):
         row["accuracy"] = exam["accuracy"]
         row["accuracy_low"], row["accuracy_high"] = exam["accuracy_low"], exam["accuracy_high"]
+    if missing := missing_answers(exam):
+        row["missing"] = missing
     if "parameters" in exam:
         row["parameters"], row["ratio"] = int(exam["parameters"]), exam["parameters"] / _parameters(results)
     return row
@@ -106,9 +115,20 @@ def _by_number(label: str) -> tuple[float, str]:
 
 
 def _calibration(results: Results) -> Calibration | None:
-    """Free text has no options, and so no probabilities of them."""
+    """Free text has no options, and so no probabilities of them; of few answers a calibration is noise."""
     rows = [row for rows in results.predictions.values() for row in rows]
-    return None if results.test[0].free else calibrate(rows)
+    return None if results.test[0].free or len(rows) < FEW_ANSWERS else calibrate(rows)
+
+
+def _majority(results: Results) -> str:
+    if results.test[0].free or same_options(results.test):
+        return "the answer that is right most often in the test set"
+    return "the place among the options that is right most often in the test set"
+
+
+def _explained(explanations: Mapping[str, Mapping[str, str]], empty: Mapping[str, Mapping[str, str]]) -> dict[str, int]:
+    reasons = Counter(reason for by_teacher in empty.values() for reason in by_teacher.values())
+    return {"all": sum(map(len, explanations.values())), **dict(sorted(reasons.items()))}
 
 
 def _lengths(rationales: Mapping[str, Sequence[Rationale]]) -> Lengths:
@@ -152,8 +172,13 @@ def _shown_train(results: Results) -> list[dict]:
     return shown
 
 
-def _shown_test(results: Results, explanations: Mapping[str, Mapping[str, str]]) -> list[dict]:
-    """Test questions with `answers`, one for each seed, and, where it was asked, `explanations`, one or None a teacher."""
+def _shown_test(
+    results: Results, explanations: Mapping[str, Mapping[str, str]], empty: Mapping[str, Mapping[str, str]]
+) -> list[dict]:
+    """Test questions with `answers`, one for each seed, and, where it was asked, `explanations`, one or None a teacher.
+
+    `empty` is there where an explanation says nothing: for each teacher why, or None.
+    """
     n, most = len(results.test), max(MOST_TEST, MOST_QUESTIONS - len(results.train))
     always = [i for i, question in enumerate(results.test) if question.id in explanations]
     shown = []
@@ -162,12 +187,14 @@ def _shown_test(results: Results, explanations: Mapping[str, Mapping[str, str]])
         plain["answers"] = [_answer(rows[i]) for rows in results.predictions.values()]
         if i in always:
             plain["explanations"] = [explanations[results.test[i].id].get(teacher) for teacher in results.rationales]
+        if why := empty.get(results.test[i].id):
+            plain["empty"] = [why.get(teacher) for teacher in results.rationales]
         shown.append(plain)
     return shown
 
 
 def _answer(row: dict) -> dict[str, object]:
-    """The choice, the options' probabilities, and the generated text where that is not the choice.
+    """The choice, the options' probabilities, and the generated text where that is not the choice; `empty` is why it is none.
 
     Of a free-text question: whether the text is right, and the text.
     """
@@ -175,7 +202,10 @@ def _answer(row: dict) -> dict[str, object]:
         return {"right": row["matched"], "wrote": row["text"]}
     answer: dict[str, object] = {"choice": row["choice"], "p": [round(p, 3) for p in probabilities(row["scores"])]}
     silent = row["text"] is None or row["matched"] == row["choice"]
-    return answer if silent else answer | {"wrote": row["text"]}
+    if silent:
+        return answer
+    why = says_nothing(row["text"])
+    return answer | {"wrote": row["text"]} | ({"empty": why} if why else {})
 
 
 def _examples(questions: Sequence[dict], teachers: Sequence[str]) -> list[str]:

@@ -64,7 +64,7 @@ def accuracy(report: Report) -> Markup:
     parts += [text(0, bottom + 18, "0%", "muted"), text(WIDTH, bottom + 18, "100%", "muted", "end")]
     for place, mark in enumerate(marks):
         y, weight, style = 42 * place + 30, "strong" if mark.is_student else "", "dot" if mark.is_student else "other"
-        parts.append(line(x(0), y, x(1), y, "rule"))
+        parts.append(line(0, y, WIDTH, y, "rule"))  # as wide as a dot at 0% or 100%
         parts += [line(x(share), y - 4, x(share), y + 4, "rule") for share in (0, 0.25, 0.5, 0.75, 1)]
         if not report["free"]:
             chance = x(report["score"]["chance"])
@@ -72,7 +72,8 @@ def accuracy(report: Report) -> Markup:
         parts.append(text(8, y - 15, shorten(mark.label, 36), weight))
         parts.append(text(WIDTH - 8, y - 15, percent(mark.accuracy), weight, "end"))
         if mark.interval:
-            parts.append(line(x(mark.interval[0]), y, x(mark.interval[1]), y, "interval"))
+            low, high = (min(max(end, 0), 1) for end in mark.interval)
+            parts.append(line(x(low), y, x(high), y, "interval"))
         if mark.is_student:
             parts += [line(x(share), y - 5, x(share), y + 5, "seed") for share in report["by_seed"].values()]
         parts.append(circle(x(mark.accuracy), y, 6 if mark.is_student else 5, style))
@@ -84,9 +85,11 @@ def _marks(report: Report) -> list[Mark]:
     score = report["score"]
     marks = [Mark("student", score["accuracy"], (score["accuracy_low"], score["accuracy_high"]), True)]
     for row in report["teacher_rows"]:
-        if "accuracy" in row:
-            marks.append(Mark(row["name"], row["accuracy"], (row["accuracy_low"], row["accuracy_high"])))
-    marks.append(Mark("always the most frequent answer", score["majority"]))
+        if "accuracy" in row:  # none of a teacher that could not be read
+            interval = (row["accuracy_low"], row["accuracy_high"]) if "accuracy_low" in row else None
+            marks.append(Mark(row["name"], row["accuracy"], interval))
+    what = "place" if "place" in report["majority"] else "answer"
+    marks.append(Mark(f"most frequent {what}, in hindsight", score["majority"]))
     if not report["free"]:  # nobody guesses a free text
         marks.append(Mark("chance", score["chance"]))
     return marks
@@ -129,7 +132,8 @@ def kept(teacher: str, counts: Kept) -> Markup:
     for place, (label, n, style) in enumerate(rows):
         y = 24 + 22 * place
         parts.append(text(left - 8, y + 13, shorten(label.replace("_", " "), 22), "", "end"))
-        parts.append(rectangle(left, y + 2, max(x(n), 1), 15, style))
+        if n:
+            parts.append(rectangle(left, y + 2, max(x(n), 1), 15, style))
         parts.append(text(left + x(n) + 6, y + 13, f"{n:,} · {percent(n / total)}", "muted"))
     says = f"{teacher}, of {total} train rationales: " + ", ".join(f"{label} {n}" for label, n, _ in rows)
     return drawing(WIDTH, 28 + 22 * len(rows), says, parts)
@@ -179,7 +183,9 @@ def confusion(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> Markup:
             share = n / max(sum(counts[place]), 1)
             x, y = left + size * column, top + height * place
             parts.append(rectangle(x + 1, y + 1, size - 2, height - 2, "cell", max(share, 0.04)))
-            if size >= 36:
+            if not sum(counts[place]):  # no question has this gold answer: nothing is a share of it
+                parts.append(text(x + size / 2, y + height / 2 + 4, "–", "muted", "middle"))
+            elif size >= 36:
                 style = "plain strong" if column == place else "plain"
                 parts.append(text(x + size / 2, y + height / 2 + 4, f"{share:.0%}", style, "middle"))
     right = sum(counts[i][i] for i in range(len(labels)))

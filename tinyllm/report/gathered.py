@@ -19,6 +19,7 @@ class TeacherRow(TypedDict):
     accuracy_high: NotRequired[float]
     parameters: NotRequired[int]
     ratio: NotRequired[float]  # its size in students
+    missing: NotRequired[str]  # how many of its answers could not be read, in words
 
 
 class Confusion(TypedDict):
@@ -59,8 +60,11 @@ class Report(TypedDict):
     corpus: dict  # metrics/corpus.json
     free: bool  # of free text
     confusion: Confusion | None  # None where answers are not told apart
-    calibration: Calibration | None  # free text has none
+    calibration: Calibration | None  # free text has none, and few answers
+    answers: int  # to test questions, over all seeds
+    majority: str  # what is right most often in the test set, in words
     lengths: Lengths
     examples: list[str]  # ids of train questions to read first
     whole: dict[str, int]  # questions by split
+    explained: dict[str, int]  # the student's explanations: all, and those that say nothing by why
     questions: list[dict[str, object]]  # the page's JSON: of test and train, a sample where there are many

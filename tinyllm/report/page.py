@@ -16,20 +16,30 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from tinyllm.records.surroundings import Control, Origin
 from tinyllm.report.figures import percent
 from tinyllm.report.gathered import Report
+from tinyllm.report.saved import digest
 from tinyllm.report.svg import PALETTE, stylesheet
+from tinyllm.report.verdict import verdict
 
 FOLDER = Path(__file__).parent
 UNSAFE = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"})  # in JSON these stand in strings only
 
 
-def render(report: Report, figures: Mapping[str, Markup]) -> str:
+def render(
+    report: Report,
+    figures: Mapping[str, Markup],
+    origin: Origin | None = None,
+    control: Control | None = None,
+) -> str:
     """Return the page.
 
     Args:
         report: of `report.gather`
         figures: of `figures.draw`
+        origin: of `experiments.find_origin`; None where nobody looked
+        control: of `experiments.find_control`; None where nobody looked
     """
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
@@ -43,6 +53,9 @@ def render(report: Report, figures: Mapping[str, Markup]) -> str:
     script = "\n" + (FOLDER / "report.js").read_text(encoding="utf-8")
     return environment.get_template("report.html").render(
         report=report,
+        digest=digest(report),
+        origin=origin,
+        verdict=verdict(report, control),
         figures=figures,
         policy=policy(style, script),
         style=Markup(style),

@@ -87,15 +87,29 @@ function card(q, pattern) {
   if (q.context) asked.append(make("p", "context", ...marked(q.context, pattern)));
   asked.append(make("p", "asked", ...marked(q.question, pattern)));
   const node = make("article", "", asked, make("div", "scroll", q.choices.length ? options(q, pattern) : free(q, pattern)));
-  for (const [i, answer] of (q.answers || []).entries()) {
-    if (q.choices.length && "wrote" in answer) node.append(make("p", "note wide", `Seed ${data.seeds[i]} writes `, make("q", "", answer.wrote)));
-  }
+  if (q.choices.length) node.append(...written(q.answers || []));
   if (q.rationales) node.append(make("div", "voices wide", ...q.rationales.map((pair, i) => voice(i, pair, pattern))));
   if (q.explanations) {
     node.append(make("p", "note wide", `Asked to explain, the student of seed ${data.seeds[0]} writes`));
-    node.append(make("div", "voices wide", ...q.explanations.flatMap((text, i) => text === null ? [] : [explanation(i, text, pattern)])));
+    const why = q.empty || [];
+    const boxes = say => q.explanations.flatMap((text, i) => text === null || !say(i) ? [] : [explanation(i, text, pattern)]);
+    node.append(make("div", "voices wide", ...boxes(i => !why[i])));
+    node.append(...folded(boxes(i => why[i]), why, "explanation", "voices"));
   }
   return node;
+}
+
+// What each seed wrote where that is none of the options; texts that say nothing are folded away.
+function written(answers) {
+  const notes = answers.map((answer, i) => make("p", "note wide", `Seed ${data.seeds[i]} writes `, make("q", "", answer.wrote || "")));
+  const said = notes.filter((_, i) => "wrote" in answers[i] && !answers[i].empty);
+  return [...said, ...folded(notes.filter((_, i) => answers[i].empty), answers.map(answer => answer.empty), "written answer")];
+}
+
+function folded(nodes, why, what, style = "") {
+  if (!nodes.length) return [];
+  const told = `${nodes.length} ${what}${nodes.length === 1 ? " says" : "s say"} nothing: ${[...new Set(why.filter(Boolean))].join(", ")}`;
+  return [make("details", "wide", make("summary", "", told), make("div", style, ...nodes))];
 }
 
 function head(q) {
@@ -144,9 +158,12 @@ function bet(q, answer, i) {
   const chosen = answer.choice === i;
   const mark = chosen ? (i === q.gold ? "✓ " : "✗ ") : "";
   const style = chosen ? (i === q.gold ? "p chosen right" : "p chosen wrong") : "p";
+  const cell = make("td", style, `${mark}${(100 * answer.p[i]).toFixed(0)}%`);
+  if (answer.p[i] < 0.03) return cell; // a bar of a pixel is a speck
   const bar = make("i");
   bar.style.width = `${Math.round(100 * answer.p[i])}%`;
-  return make("td", style, `${mark}${(100 * answer.p[i]).toFixed(0)}%`, bar);
+  cell.append(bar);
+  return cell;
 }
 
 function voice(i, [status, text], pattern) {

@@ -45,17 +45,17 @@ def read_results(teachers: Sequence[str], seeds: Sequence[int], root: Path = Pat
     Raises:
         ValueError: a file is missing or damaged, or tells of other questions than the rest; the message says what to run.
     """
-    train, test = (read_questions(_there(root / f"data/questions/{split}.jsonl", "download")) for split in TOLD)
+    train, test = (read_questions(root / f"data/questions/{split}.jsonl") for split in TOLD)
     exams = {teacher: root / f"metrics/exam/{teacher}.json" for teacher in teachers}
     return Results(
         train=train,
         test=test,
         rationales=_read_rationales(root, train, teachers),
         predictions=_read_predictions(root / "data/predictions.jsonl", test, seeds),
-        curves={seed: read_curve(_there(root / f"metrics/loss/{seed}.tsv", "train")) for seed in seeds},
-        training={seed: read_json(_there(root / f"metrics/train/{seed}.json", "train")) for seed in seeds},
-        corpus=read_json(_there(root / "metrics/corpus.json", "assemble")),
-        score=read_json(_there(root / "metrics/score.json", "score")),
+        curves={seed: read_curve(root / f"metrics/loss/{seed}.tsv") for seed in seeds},
+        training={seed: read_json(root / f"metrics/train/{seed}.json") for seed in seeds},
+        corpus=read_json(root / "metrics/corpus.json"),
+        score=read_json(root / "metrics/score.json"),
         exam={teacher: read_json(path) for teacher, path in exams.items() if path.exists()},
     )
 
@@ -79,18 +79,12 @@ def read_curve(path: Path) -> dict[str, list[tuple[int, float]]]:
     return curve
 
 
-def _there(path: Path, stage: str) -> Path:
-    if not path.exists():
-        raise ValueError(f"{path}: no such file; run dvc repro {stage}")
-    return path
-
-
 def _read_rationales(root: Path, train: Sequence[Question], teachers: Sequence[str]) -> dict[str, list[Rationale]]:
     """Take what is used from the corpus and the rest from the quarantine: together they hold every verdict."""
     corpus, quarantine = root / "data/corpus/train.jsonl", root / "data/quarantine.jsonl"
-    used = {row["id"]: row["targets"] for row in read_jsonl(_there(corpus, "assemble"))}
+    used = {row["id"]: row["targets"] for row in read_jsonl(corpus)}
     refused: dict[tuple[str, str], dict] = {}  # of several samples the first
-    for refusal in read_jsonl(_there(quarantine, "assemble")):
+    for refusal in read_jsonl(quarantine):
         refused.setdefault((refusal["teacher"], refusal["id"]), refusal)
     by_teacher: dict[str, list[Rationale]] = {teacher: [] for teacher in teachers}
     for question in train:
@@ -108,7 +102,7 @@ def _read_rationales(root: Path, train: Sequence[Question], teachers: Sequence[s
 
 
 def _read_predictions(path: Path, test: Sequence[Question], seeds: Sequence[int]) -> dict[int, list[dict]]:
-    by_seed = parse_predictions(read_jsonl(_there(path, "score")), test, str(path))
+    by_seed = parse_predictions(read_jsonl(path), test, str(path))
     for seed in seeds:
         if seed not in by_seed:
             raise ValueError(f"{path}: no row of seed {seed}; run dvc repro score")
