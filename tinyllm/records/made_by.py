@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 WRITTEN = (  # the first that fits
-    ("download", r"data/questions/\w+\.jsonl|data/recorded/.+|data/bad_rows\.jsonl|metrics/questions\.json|metrics/used/download\.json"),
+    ("download", r"data/(questions/\w+|bad_rows)\.jsonl|data/recorded/.+|metrics/(questions|used/download)\.json"),
     ("query", r"data/rationales/[^/]+\.jsonl|metrics/(used/)?query/[^/]+\.json"),
     ("exam", r"(data|metrics|metrics/used)/exam/[^/]+\.jsonl?"),
-    ("assemble", r"data/corpus/.+|data/quarantine\.jsonl|metrics/corpus\.json|metrics/used/assemble\.json"),
+    ("assemble", r"data/corpus/.+|data/quarantine\.jsonl|metrics/(corpus|used/assemble)\.json"),
     ("train", r"models/student/.+|metrics/(used/)?train/[^/]+\.json|metrics/loss/[^/]+\.tsv"),
     ("score", r"data/predictions\.jsonl|data/confusion\.csv|metrics/(used/)?score\.json"),
     ("report", r"report/[^/]+|metrics/used/report\.json"),
