@@ -69,6 +69,7 @@ def test_all_that_is_written_adds_up(folder: Path, capsys: pytest.CaptureFixture
         "data/corpus/valid.jsonl",
         "data/quarantine.jsonl",
         "metrics/corpus.json",
+        "metrics/used/assemble.json",
     ]
     assert [row["id"] for row in corpus] == [row["id"] for row in read_jsonl(TRAIN)]
     assert metrics["rows"] == {"train": 200, "valid": 2}

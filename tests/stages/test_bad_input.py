@@ -633,7 +633,8 @@ STUDENTS = [
     case(
         "a loss that is not finite",
         "train 1",
-        "step ...: the loss is not finite; lower train.learning_rate",
+        "the model: the student scores its options nan, nan, which is no finite number; "
+        "set score.precision to fp32, or train it with a lower train.learning_rate",
         params={"train.learning_rate": 1e30, "train.epochs": 20, "train.warmup": 0.0, "train.schedule": "constant"},
         before=WHOLE,
     ),
