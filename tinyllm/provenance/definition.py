@@ -11,7 +11,7 @@ from typing import Any
 from tinyllm.params.yaml_file import read_yaml
 
 DVC_FILE = Path("dvc.yaml")
-WITHOUT_RESULT = "runtime"  # the section that must not change a result
+OWN = Path(__file__).parents[2] / DVC_FILE  # of a stage by hand, in a folder that has none
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,6 @@ class Definition:
 def read_definition(stage: str, item: str | None, values: Mapping[str, Any]) -> Definition:
     """Return what dvc.yaml says of a stage.
 
-    Where there is no dvc.yaml, as for a stage by hand in a bare folder, the stage uses every section but `runtime`.
-
     Args:
         item: of a foreach
         values: what params.yaml holds, which dvc.yaml may name in ${...}
@@ -35,9 +33,7 @@ def read_definition(stage: str, item: str | None, values: Mapping[str, Any]) -> 
     Raises:
         ValueError: dvc.yaml cannot be read, or has no such stage.
     """
-    if not DVC_FILE.is_file():
-        return Definition((), tuple(name for name in values if name != WITHOUT_RESULT), ())
-    stages = (read_yaml(DVC_FILE) or {}).get("stages") or {}
+    stages = (read_yaml(DVC_FILE if DVC_FILE.is_file() else OWN) or {}).get("stages") or {}
     if stage not in stages:
         raise ValueError(f"{DVC_FILE}: has no stage {stage}; it has {', '.join(stages)}")
     definition = stages[stage].get("do", stages[stage])
