@@ -11,6 +11,8 @@ import pytest
 from tests.dvc_project import git
 from tests.runs import toy_results
 from tinyllm.cli.main import main
+from tinyllm.params.yaml_file import read_yaml
+from tinyllm.provenance.records import stages_of, write_record
 from tinyllm.report.contents import gather
 from tinyllm.report.saved import page_is_current, save_report
 
@@ -55,6 +57,8 @@ def test_before_anything_was_asked_nothing_has_been_paid(fresh: Path, capsys: py
 
 def test_the_page_is_made_from_what_is_kept(fresh: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_report(fresh / "report", gather(toy_results(), "toy", {}))
+    for stage in stages_of(read_yaml(Path("params.yaml"))):
+        write_record(stage, {})
     assert not page_is_current(fresh / "report")
     main(["page"])
     assert capsys.readouterr().out == "report/index.html: 7 questions, without a control\n"

@@ -82,13 +82,12 @@ def test_a_run_is_told_in_a_few_lines(finished: Path, capsys: pytest.CaptureFixt
         ),
     ],
 )
-def test_old_numbers_do_not_pass_for_new(
-    finished: Path, capsys: pytest.CaptureFixture[str], fault: Callable[[], object], said: str
-) -> None:
+def test_old_numbers_do_not_pass_for_new(finished: Path, fault: Callable[[], object], said: str) -> None:
     fault()
-    main(["summary"])
+    with pytest.raises(SystemExit) as stop:
+        main(["summary"])
     remedy = "run dvc repro, with --force where it finds nothing to do"
-    assert capsys.readouterr().out == f"not of this run: {said}; {remedy}\n\n{WHOLE}"
+    assert stop.value.code == f"error: not of this run: {said}; {remedy}"
 
 
 def test_free_text_without_teachers_is_told_too() -> None:

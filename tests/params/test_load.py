@@ -180,7 +180,7 @@ PACKED = {
         (
             {"corpus.teachers": "teachers:\n  - sings"},
             "corpus.teachers",
-            "corpus.teachers: sings is not in the registry `teachers`; it has signs, notes",
+            "corpus.teachers: sings is not in the registry `teachers`; it has signs, notes; did you mean signs?",
         ),
         (
             {"corpus.teachers": "teachers:\n  - signs\n  - signs"},

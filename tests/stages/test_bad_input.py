@@ -260,7 +260,7 @@ PARAMS = [
     case(
         "a teacher that the registry lacks",
         "assemble",
-        "params.yaml:N: corpus.teachers: anne is not in the registry `teachers`; it has ann, ben, eve",
+        "params.yaml:N: corpus.teachers: anne is not in the registry `teachers`; it has ann, ben, eve; did you mean ann?",
         params={"corpus.teachers": ["anne"]},
     ),
     case(
@@ -278,7 +278,7 @@ PARAMS = [
         "a teacher who cannot read the set",
         "download",
         "params.yaml:N: corpus.teachers: eve (backend expert) has nothing to say on data.dataset jsonl; "
-        "name teachers with backend recorded, or none with -S 'corpus.teachers=[]'",
+        "name teachers with backend recorded, local or server, or none with -S 'corpus.teachers=[]'",
         params={"corpus.teachers": ["eve"]},
     ),
     case(

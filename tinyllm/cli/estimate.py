@@ -7,6 +7,7 @@ import argparse
 from tinyllm.cli.parsers import Commands
 from tinyllm.console import columns
 from tinyllm.params.load import load_params
+from tinyllm.provenance.records import stage_fault
 from tinyllm.records.questions import read_questions
 from tinyllm.teachers.estimate import estimate
 from tinyllm.teachers.open import open_live
@@ -22,6 +23,8 @@ def add_parser(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Print a line for each live teacher of the corpus and stage that asks it."""
     params = load_params()
+    if fault := stage_fault("download"):
+        raise ValueError(f"{fault}; run dvc repro download")
     splits = {split: read_questions(f"data/questions/{split}.jsonl") for split in ("train", "valid", "test")}
     live = [name for name in params.corpus.teachers if params.teachers[name].backend in ("local", "server")]
     if not live:

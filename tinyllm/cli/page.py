@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tinyllm.cli.parsers import Commands
 from tinyllm.experiments import find_control, find_origin
+from tinyllm.provenance import check_run
 from tinyllm.records.files import atomic_write
 from tinyllm.report import draw, read_report, render
 
@@ -27,9 +28,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Write the page of the run in this folder.
 
     Raises:
-        ValueError: the stage `report` has not run.
+        ValueError: the stage `report` has not run, or what it shows is of other params.
     """
     report = read_report(REPORT)
+    check_run()
     page = render(report, draw(report), find_origin(), control := find_control())
     with atomic_write(REPORT / "index.html") as file:
         file.write(page)

@@ -34,12 +34,12 @@ def run(arguments: argparse.Namespace) -> None:
     """Print the summary of the run in this folder.
 
     Raises:
-        ValueError: the run is not finished.
+        ValueError: the run is not finished, or its numbers are of other params.
     """
     teachers = load_params().corpus.teachers
     score = _read(SCORE)
     if fault := find_fault():
-        print(f"not of this run: {fault}; {REMEDY}\n")
+        raise ValueError(f"not of this run: {fault}; {REMEDY}")
     print(summary(score, {name: _read(EXAMS / f"{name}.json") for name in teachers}, PAGE.is_file(), _is_old()))
 
 

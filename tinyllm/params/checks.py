@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from tinyllm.params.schema import RECORDED, RELEASED, Hub, LocalTeacher, Params, ServerTeacher, Student, Teacher
@@ -75,7 +76,7 @@ def _check_teachers(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
         if times > 1:
             yield where, f"{name} stands {times} times; teachers must differ"
         if name not in known:
-            yield where, f"{name} is not in the registry `teachers`; it has {', '.join(known)}"
+            yield where, f"{name} is not in the registry `teachers`; it has {', '.join(known)}{_meant(name, known)}"
         elif not _can_read(params.teachers[name].backend, params.data.dataset):
             yield (
                 where,
@@ -168,6 +169,11 @@ def _can_read(backend: str, dataset: str) -> bool:
     return backend in ("local", "server") or (backend == "expert") == (dataset == "casebook")
 
 
+def _meant(name: str, known: Sequence[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
 def _advice(params: Params) -> str:
     dataset = params.data.dataset
     if dataset == "casebook":
@@ -176,4 +182,4 @@ def _advice(params: Params) -> str:
         return "the released sets have -S 'corpus.teachers=[flan_t5_xl,llama2_chat_7b]'"
     if dataset in RECORDED:
         return f"name recorded teachers of it with -S 'corpus.teachers=[...]': {', '.join(RECORDED[dataset])}"
-    return "name teachers with backend recorded, or none with -S 'corpus.teachers=[]'"
+    return "name teachers with backend recorded, local or server, or none with -S 'corpus.teachers=[]'"

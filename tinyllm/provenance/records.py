@@ -70,6 +70,13 @@ def find_fault(root: Path = Path()) -> str:
     return ""
 
 
+def stage_fault(stage: str) -> str:
+    """Return how a stage that has run here used other params than params.yaml has now; "" where it did not, or has not run."""
+    path = record_path(stage)
+    fault = fault_of(read_json(path), read_yaml(PATH)) if path.is_file() else ""
+    return f"{path}: {fault}" if fault else ""
+
+
 def metrics_fault(root: Path, stage: str, record: Mapping[str, Any]) -> str:
     """Return how a stage's metrics differ from its record: they name its digest where DVC shows them; "" where they agree."""
     kind, _, item = stage.partition("@")
