@@ -67,6 +67,7 @@ def serving() -> Iterator[str]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/v1"
     server.shutdown()
+    server.server_close()
 
 
 def reproduce(
@@ -164,7 +165,8 @@ def test_no_edit_at_any_moment_makes_the_record_lie(
         refused = 0
         for number in range(EDITS):
             set_params(
-                clone.folder, {key: values[number % 2], "train.warmup": chance.random() / 2, "prompt.seed": number}
+                clone.folder,
+                {key: values[number % 2], "train.warmup": chance.random() / 2, "prompt.instruction": f"Try {number}."},
             )
             other = {key: values[(number + 1) % 2]}
             kill = chance.random() < 0.3
