@@ -316,7 +316,7 @@ def python(*arguments: str, folder: Path = ROOT) -> str:
 
 
 def test_data_stages_run_without_torch(tmp_path: Path) -> None:
-    for name in ("stages", "tinyllm", "params.yaml"):
+    for name in ("stages", "tinyllm", "params.yaml", "dvc.yaml"):
         (tmp_path / name).symlink_to(ROOT / name)
     for stage, *arguments in (["download"], ["query", "signs"], ["query", "care"], ["assemble"]):
         out = python("-c", RUN_WHOLE, f"stages.{stage}", *arguments, folder=tmp_path)

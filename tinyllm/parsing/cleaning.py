@@ -18,7 +18,7 @@ _NEXT_LINE = re.compile(
       | [#*_>\ \t]{0,9}(?:user|human|student|assistant|system|me)[*_]*:
       | (?<=\n)\#(?:[ \t]++|\n)(?!\#)(?!\**(?:step|hint|explanation|rationale|reasoning|analysis|answer|final|conclusion)\b)
       | (?!\#{4}[ \t]*[^\s\#][^\n\#]{0,80}\s*\Z)\#{2,}[ \t]*+\**(?:next\ |new\ )?(?:questions?|q\b|problem|exercise|chapter
-            |example\ \d|instruction|input|user|human|options|choices|\d+\W*\n)
+            |example\ \d|instruction|input|user|human|options|choices|\d+\W*\n\s*\S)
       | (?:answer:\s*)?(?:```|\\(?:begin|end)\{)
       | (?<=\n)</?(?:code|pre)\b
     )

@@ -127,7 +127,7 @@ class Server:
             try:
                 yield from scheduler.send(len(prompts), reserve)
             finally:
-                loop.run_until_complete(scheduler.cancel())
+                scheduler.cancel()
 
     def load_key(self) -> None:
         """Read the key, right before something is asked.

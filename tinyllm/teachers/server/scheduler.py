@@ -113,13 +113,16 @@ class RequestScheduler:
             if charged := sent.charged + more:
                 yield sent.index, Failure("timeout", "no reply to any prompt", charged)
 
-    async def cancel(self) -> None:
+    def cancel(self) -> None:
         """Drop what is under way."""
-        self._cancelled = True  # a note that is due would else stop the loop in the midst of this
+        self._cancelled = True  # before the loop runs: a note that is due would else stop it in the midst of this
         for task in self._under_way:
-            task.remove_done_callback(self._note)
             task.cancel()
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+        async def ended() -> None:
+            await asyncio.gather(*self._under_way, return_exceptions=True)
+
+        self._loop.run_until_complete(ended())
 
     def _open_lanes(self) -> list[Lane]:
         return [lane for lane in self._lanes if lane.end is None]
@@ -176,9 +179,11 @@ class RequestScheduler:
             due = max(wait, ready - now)
         due = min(due, self._first.due(now))
         timer = None if math.isinf(due) else self._loop.call_later(due, self._loop.stop)
-        self._loop.run_forever()
-        if timer:
-            timer.cancel()
+        try:
+            self._loop.run_forever()
+        finally:
+            if timer:
+                timer.cancel()
 
     def _judge(self, sent: Sent, outcome: Outcome) -> Generation | Failure | None:
         """Return what became of a prompt, or None while it may still be answered."""
