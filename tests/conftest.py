@@ -1,7 +1,7 @@
 """What holds for every test: a process computes on one thread, for as many processes run as there are cores.
 
-Hypothesis draws the same examples each time, so that a commit passes or fails by what it holds. To look for more, raise a test's
-`max_examples`.
+Hypothesis draws the same examples each time, so that a commit passes or fails by what it holds. To look for more, raise
+`max_examples` of a test.
 """
 
 from __future__ import annotations
