@@ -22,7 +22,8 @@ from tokenizers import ByteLevelBPETokenizer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from tinyllm.datasets.release import load_questions
-from tinyllm.params.schema import LocalTeacher, Runtime
+from tinyllm.params.schema import Runtime
+from tinyllm.params.teacher_entries import LocalTeacher
 from tinyllm.records.questions import Question, input_text
 from tinyllm.teachers.local.backend import Local
 from tinyllm.teachers.protocol import Generation, Prompt

@@ -19,7 +19,8 @@ from statistics import median
 
 from tests.endpoint import running
 from tinyllm.params.load import load_params
-from tinyllm.params.schema import Price, Prompting, ServerTeacher
+from tinyllm.params.schema import Prompting
+from tinyllm.params.teacher_entries import Price, ServerTeacher
 from tinyllm.records.questions import Question
 from tinyllm.teachers.live import CachedTeacher
 from tinyllm.teachers.protocol import Generation, Prompt

@@ -11,7 +11,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast,
 
 from tests.toys import toy_questions
 from tinyllm.params.load import load_params
-from tinyllm.params.schema import LocalTeacher, Runtime
+from tinyllm.params.schema import Runtime
+from tinyllm.params.teacher_entries import LocalTeacher
 from tinyllm.records.questions import input_text
 
 PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tinyllm.params.schema import Params, Section, Train
+from tinyllm.params.schema import Params, Train
+from tinyllm.params.value_types import Section
 from tinyllm.provenance import stage_run
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -23,7 +23,7 @@ from tinyllm.datasets.release import (
     parse_rationales,
     split_context,
 )
-from tinyllm.params.schema import RELEASED
+from tinyllm.params.teacher_entries import RELEASED
 from tinyllm.records.questions import Question
 from tinyllm.records.same_question import question_key
 

@@ -14,7 +14,7 @@ from tinyllm.datasets.download import OTHERS, Asset, mirror, read_others
 from tinyllm.datasets.load import load_public, recorded_teachers
 from tinyllm.export.terms import data_terms, teacher_terms
 from tinyllm.params.load import load_params
-from tinyllm.params.schema import RECORDED, RecordedTeacher
+from tinyllm.params.teacher_entries import RECORDED, RecordedTeacher
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from tests.hostile_texts import TERMINAL, obeyed
 from tinyllm.experiments.grid import read_table
 from tinyllm.params.load import load_params
-from tinyllm.params.schema import Ascii, Place, Text
+from tinyllm.params.value_types import Ascii, Place, Text
 from tinyllm.params.yaml_file import DEEPEST, LARGEST, parse_yaml
 
 OWN = (Path(__file__).resolve().parents[2] / "params.yaml").read_text(encoding="utf-8")

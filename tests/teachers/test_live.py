@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tinyllm.params.schema import Price, Prompting
+from tinyllm.params.schema import Prompting
+from tinyllm.params.teacher_entries import Price
 from tinyllm.records.questions import Question
 from tinyllm.records.rationales import TeacherOutput
 from tinyllm.teachers.cache.store import ResponseCache

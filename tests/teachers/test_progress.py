@@ -10,7 +10,7 @@ import time
 import pytest
 
 from tinyllm import console
-from tinyllm.params.schema import Price
+from tinyllm.params.teacher_entries import Price
 from tinyllm.teachers.budget import Budget
 from tinyllm.teachers.progress import query_progress
 from tinyllm.teachers.protocol import Failure, Generation

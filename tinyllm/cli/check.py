@@ -11,7 +11,8 @@ from tinyllm.datasets import load_set, refuse_bad, stop_at_bad, without_question
 from tinyllm.datasets.download import mirror
 from tinyllm.models.source import Source, check_folder, check_weights, student_source, teacher_source
 from tinyllm.params.load import load_params
-from tinyllm.params.schema import PUBLIC, LocalTeacher, Params, ServerTeacher, alpha
+from tinyllm.params.schema import Params, alpha
+from tinyllm.params.teacher_entries import PUBLIC, LocalTeacher, ServerTeacher
 from tinyllm.project import cache_path, check_writable
 from tinyllm.teachers.open import recorded_source
 from tinyllm.teachers.server.client import Server

@@ -23,7 +23,8 @@ from tinyllm.datasets.rows import (
     with_context,
 )
 from tinyllm.params.checks import name_fault
-from tinyllm.params.schema import PUBLIC, RELEASED, Data, Take
+from tinyllm.params.schema import Data, Take
+from tinyllm.params.teacher_entries import PUBLIC, RELEASED
 from tinyllm.records.questions import Question, describe_kind
 from tinyllm.records.rationales import check_rationales
 from tinyllm.records.same_question import question_key

@@ -14,7 +14,7 @@ from pathlib import Path
 from tinyllm.console import progress
 from tinyllm.datasets.download import fetch, read_manifest
 from tinyllm.datasets.rows import BadRow, sift, split_context
-from tinyllm.params.schema import RELEASED
+from tinyllm.params.teacher_entries import RELEASED
 from tinyllm.records.jsonl import read_json_list, read_jsonl
 from tinyllm.records.questions import Question, collapse_whitespace, option_letter
 from tinyllm.records.reading import read_text

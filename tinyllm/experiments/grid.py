@@ -16,7 +16,8 @@ from pydantic import Field, ValidationError
 
 from tinyllm.console import printable
 from tinyllm.params.load import PATH, check_values, first_causes, in_lines, load_params, sentence
-from tinyllm.params.schema import Params, Section
+from tinyllm.params.schema import Params
+from tinyllm.params.value_types import Section
 from tinyllm.params.yaml_file import read_yaml
 
 Overrides = dict[str, Any]  # a dotted key of params.yaml and its value there

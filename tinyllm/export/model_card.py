@@ -19,7 +19,8 @@ from tinyllm.evaluation.intervals import accuracy_interval
 from tinyllm.evaluation.wording import MAJORITY, MAJORITY_TEXT, percent
 from tinyllm.export.loading import named, saved_alone
 from tinyllm.export.terms import data_terms, licence, licence_note, teacher_terms
-from tinyllm.params.schema import RELEASED, Params, alpha
+from tinyllm.params.schema import Params, alpha
+from tinyllm.params.teacher_entries import RELEASED
 from tinyllm.records.jsonl import read_json, read_jsonl
 from tinyllm.records.predictions import is_right, parse_predictions
 from tinyllm.records.questions import read_questions

@@ -10,7 +10,8 @@ from tinyllm.datasets.download import OTHERS
 from tinyllm.datasets.release import LLAMA_NOTE, TERMS
 from tinyllm.datasets.strong import RECORDINGS
 from tinyllm.export.loading import named
-from tinyllm.params.schema import RELEASED, Params
+from tinyllm.params.schema import Params
+from tinyllm.params.teacher_entries import RELEASED
 
 LICENCES = {"casebook": "mit", "obqa": "apache-2.0", "arc": "cc-by-sa-4.0", "piqa": "afl-3.0", "pubmedqa": "mit"}
 

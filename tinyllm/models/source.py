@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinyllm.params.schema import LocalTeacher, Student
+from tinyllm.params.schema import Student
+from tinyllm.params.teacher_entries import LocalTeacher
 from tinyllm.project import home_path
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from tinyllm.params.schema import RECORDED, RELEASED, Hub, LocalTeacher, Params, ServerTeacher, Student, Teacher
+from tinyllm.params.schema import Hub, Params, Student
+from tinyllm.params.teacher_entries import RECORDED, RELEASED, LocalTeacher, ServerTeacher, Teacher
 
 SCORING = ("expert", "local", "server")  # backends whose teachers tell how likely they find each option
 TEACHER_NAME = re.compile(  # a dot would break DVC's params; a task is called `answer`; files are called after teachers

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from tinyllm.params.checks import cross_checks
-from tinyllm.params.schema import Params, Section
+from tinyllm.params.schema import Params
+from tinyllm.params.value_types import Section
 from tinyllm.params.yaml_file import in_one_line, read_yaml
 
 PATH = Path("params.yaml")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinyllm.params.schema import Price
+from tinyllm.params.teacher_entries import Price
 from tinyllm.teachers.cache.ledger import Charge, Ledger
 
 PER = 1_000_000  # tokens that a price is of

@@ -13,7 +13,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tinyllm.params.schema import Price, Prompting
+from tinyllm.params.schema import Prompting
+from tinyllm.params.teacher_entries import Price
 from tinyllm.parsing import parse_question, parse_rationale
 from tinyllm.records.questions import Question
 from tinyllm.records.rationales import TeacherOutput

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tinyllm.casebook.rule_teachers import Expert
-from tinyllm.params.schema import Data, LocalTeacher, Params, ServerTeacher
+from tinyllm.params.schema import Data, Params
+from tinyllm.params.teacher_entries import LocalTeacher, ServerTeacher
 from tinyllm.project import cache_path
 from tinyllm.records.questions import Question, read_questions
 from tinyllm.records.rationales import TeacherOutput

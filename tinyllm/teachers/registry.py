@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from tinyllm.params.schema import LocalTeacher, Params, ServerTeacher
+from tinyllm.params.schema import Params
+from tinyllm.params.teacher_entries import LocalTeacher, ServerTeacher
 from tinyllm.project import home_path
 from tinyllm.teachers.open import open_backends
 

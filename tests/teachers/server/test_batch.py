@@ -14,7 +14,8 @@ from tests.asked import set_up, start
 from tests.batch_endpoint import serving
 from tests.endpoint import Endpoint, answer_to, running
 from tests.teachers.server.test_client import RUNTIME, SETTINGS
-from tinyllm.params.schema import Price, Prompting
+from tinyllm.params.schema import Prompting
+from tinyllm.params.teacher_entries import Price
 from tinyllm.records.jsonl import read_jsonl
 from tinyllm.records.questions import Question
 from tinyllm.teachers.cache.store import ResponseCache

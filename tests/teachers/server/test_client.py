@@ -20,7 +20,7 @@ import pytest
 
 from tests.endpoint import Endpoint, answer_to, running
 from tinyllm.params.load import load_params
-from tinyllm.params.schema import Price, ServerTeacher
+from tinyllm.params.teacher_entries import Price, ServerTeacher
 from tinyllm.teachers.protocol import Failure, Generation, Prompt
 from tinyllm.teachers.server import scheduler as sending
 from tinyllm.teachers.server.address import checked_url, proxy_of

@@ -17,7 +17,8 @@ from tests.asked import set_up, start
 from tests.endpoint import answer_to
 from tests.hostile import serving, written
 from tests.teachers.server.test_client import KEY, RUNTIME, SETTINGS
-from tinyllm.params.schema import Price, Prompting
+from tinyllm.params.schema import Prompting
+from tinyllm.params.teacher_entries import Price
 from tinyllm.records.jsonl import read_jsonl, write_jsonl
 from tinyllm.records.questions import Question
 from tinyllm.records.rationales import TeacherOutput

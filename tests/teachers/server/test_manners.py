@@ -16,7 +16,7 @@ import pytest
 
 from tests.manners import Manner, Reply, Request, chat, error, serving, whole
 from tinyllm.params.load import load_params
-from tinyllm.params.schema import Price, ServerTeacher
+from tinyllm.params.teacher_entries import Price, ServerTeacher
 from tinyllm.teachers.protocol import Failure, Generation, Prompt, Scored
 from tinyllm.teachers.server import scheduler
 from tinyllm.teachers.server.address import check_encrypted, is_loopback

@@ -16,7 +16,8 @@ from tests.manners import Manner, Reply, chat, serving
 from tests.teachers.server.test_client import KEY, RUNTIME, SETTINGS, ask, server
 from tests.teachers.server.test_manners import letters, score
 from tinyllm.cli.main import main
-from tinyllm.params.schema import Price, Prompting
+from tinyllm.params.schema import Prompting
+from tinyllm.params.teacher_entries import Price
 from tinyllm.records.questions import Question
 from tinyllm.teachers.cache.ledger import Charge, Run
 from tinyllm.teachers.cache.store import ResponseCache

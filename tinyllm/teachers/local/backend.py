@@ -18,7 +18,8 @@ from tinyllm.models.device import choose_device, within_memory
 from tinyllm.models.finite import FiniteLogits
 from tinyllm.models.loaded import LoadedModel
 from tinyllm.models.plain_text import PlainText
-from tinyllm.params.schema import LocalTeacher, Runtime
+from tinyllm.params.schema import Runtime
+from tinyllm.params.teacher_entries import LocalTeacher
 from tinyllm.teachers.local.checkpoint import context_tokens, load_teacher, open_teacher_checkpoint
 from tinyllm.teachers.local.decoding import NOT_FINITE, Encoded, LogitsProcessor, SeededSampling, StopCriterion
 from tinyllm.teachers.protocol import STOP, Failure, Generation, Prompt

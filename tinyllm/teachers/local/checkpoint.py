@@ -14,7 +14,7 @@ from tinyllm.models.checkpoint import Checkpoint, errors_start, load_weights, op
 from tinyllm.models.device import silence_library
 from tinyllm.models.loaded import LoadedModel, loaded_model
 from tinyllm.models.source import Source, teacher_source
-from tinyllm.params.schema import LocalTeacher
+from tinyllm.params.teacher_entries import LocalTeacher
 
 DESCRIBING = ("*.json", "*.jinja", "*.model", "*.tiktoken", "merges.txt", "vocab.txt")  # configuration and tokenizer
 

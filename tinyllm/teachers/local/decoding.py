@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from tinyllm.params.schema import LocalTeacher
+from tinyllm.params.teacher_entries import LocalTeacher
 from tinyllm.teachers.protocol import STOP
 
 LogitsProcessor = Callable[[Tensor, Tensor], Tensor]

@@ -14,7 +14,8 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tinyllm.params.schema import Runtime, ServerTeacher
+from tinyllm.params.schema import Runtime
+from tinyllm.params.teacher_entries import ServerTeacher
 from tinyllm.teachers.cache.batches import Batches, SentBatch
 from tinyllm.teachers.cache.entry import answer_key, canonical_json
 from tinyllm.teachers.protocol import Failure, Generation, Prompt, UnderWay

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tinyllm.console import one_line
-from tinyllm.params.schema import Runtime, ServerTeacher
+from tinyllm.params.schema import Runtime
+from tinyllm.params.teacher_entries import ServerTeacher
 from tinyllm.teachers.cache.entry import canonical_json
 from tinyllm.teachers.protocol import STOP, Failure, Generation, Prompt
 from tinyllm.teachers.server.address import check_encrypted, checked_url, proxy_of, proxy_passwords, request_address

@@ -11,7 +11,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tinyllm.params.schema import Runtime, ServerTeacher
+from tinyllm.params.schema import Runtime
+from tinyllm.params.teacher_entries import ServerTeacher
 from tinyllm.records.questions import LETTERS, option_letter
 from tinyllm.teachers.protocol import Failure, Generation, Prompt, Scored
 from tinyllm.teachers.server.client import Server

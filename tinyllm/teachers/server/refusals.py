@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
-from tinyllm.params.schema import ServerTeacher
+from tinyllm.params.teacher_entries import ServerTeacher
 from tinyllm.teachers.protocol import Failure
 from tinyllm.teachers.server.responses import Fatal, Outcome, Retryable, Shown
 
