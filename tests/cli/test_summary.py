@@ -55,14 +55,24 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_json("metrics/score.json", {**SCORE, "params": digest_of({"data.dataset": "casebook"})})
     for name, exam in [*EXAMS.items(), ("dropped", EXAMS["signs"])]:
         write_json(f"metrics/exam/{name}.json", exam)
-    (tmp_path / "report").mkdir()
-    (tmp_path / "report/index.html").touch()
+    for path in ("report/index.html", "data/predictions.jsonl"):
+        (tmp_path / path).parent.mkdir()
+        (tmp_path / path).touch()
     return tmp_path
 
 
 def test_a_run_is_told_in_a_few_lines(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["summary"])
     assert capsys.readouterr().out == WHOLE
+
+
+def test_committed_numbers_do_not_pass_for_a_run_in_this_folder(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (finished / "data/predictions.jsonl").unlink()
+    main(["summary"])
+    note = "These are the committed numbers. In this folder nothing has run yet: `dvc repro` does it.\n"
+    assert capsys.readouterr().out == WHOLE + note
 
 
 @pytest.mark.parametrize(

@@ -253,9 +253,20 @@ PARAMS = [
     case(
         "an unknown backend",
         "query ann",
-        "params.yaml:N: teachers.ann: input tag 'oracle' found using 'backend' does not match any of the expected "
-        "tags: 'expert', 'recorded', 'local', 'server'",
+        "params.yaml:N: teachers.ann: backend is 'oracle'; allowed are expert, recorded, local, server",
         params={"teachers.ann": {"backend": "oracle"}},
+    ),
+    case(
+        "a misspelt backend",
+        "query ann",
+        "params.yaml:N: teachers.ann: backend is 'sever'; allowed are expert, recorded, local, server; did you mean server?",
+        params={"teachers.ann": {"backend": "sever"}},
+    ),
+    case(
+        "no backend",
+        "query ann",
+        "params.yaml:N: teachers.ann: has no backend; it says what kind of teacher this is",
+        params={"teachers.ann": {"forced": True}},
     ),
     case(
         "a teacher that the registry lacks",

@@ -37,10 +37,6 @@ def add_parser(commands: Commands) -> None:
     load.add_argument("file", type=Path, metavar="FILE.jsonl")
     load.set_defaults(run=load_answers)
     _add_forget(actions)
-    # the old name takes whatever follows it, options too; without `help` it stands in no list
-    renamed = commands.add_parser("answers", add_help=False, prefix_chars="\0")
-    renamed.add_argument("rest", nargs="*")
-    renamed.set_defaults(run=name_new_command)
 
 
 def _add_forget(actions: Commands) -> None:
@@ -117,10 +113,6 @@ def forget_answers(arguments: argparse.Namespace) -> None:
             _confirm(f"{path}: forget {found}?")
         print(f"{path}: {cache.forget(selection):,} answers forgotten; what they cost stays in `tinyllm cost`")
     print("a stage that is up to date asks for them only when it is forced: dvc repro --force query@TEACHER")
-
-
-def name_new_command(arguments: argparse.Namespace) -> None:
-    raise ValueError(f"`tinyllm answers` is now `tinyllm cache`; run {' '.join(['tinyllm cache', *arguments.rest])}")
 
 
 def _selection(arguments: argparse.Namespace, totals: Sequence[TeacherTotals]) -> Selection:

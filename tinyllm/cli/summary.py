@@ -18,6 +18,7 @@ from tinyllm.report.saved import SAVED, page_is_current
 
 SCORE = Path("metrics/score.json")
 EXAMS = Path("metrics/exam")
+PREDICTIONS = Path("data/predictions.jsonl")
 PAGE = Path("report/index.html")
 
 
@@ -41,6 +42,8 @@ def run(arguments: argparse.Namespace) -> None:
     if fault := find_fault():
         raise ValueError(f"not of this run: {fault}; {REMEDY}")
     print(summary(score, {name: _read(EXAMS / f"{name}.json") for name in teachers}, PAGE.is_file(), _is_old()))
+    if not PREDICTIONS.is_file():
+        print("These are the committed numbers. In this folder nothing has run yet: `dvc repro` does it.")
 
 
 def summary(score: Mapping[str, float], exams: Mapping[str, Mapping], has_page: bool, is_old: bool = False) -> str:

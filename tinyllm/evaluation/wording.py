@@ -11,8 +11,8 @@ LEAST_P = 0.0001  # a smaller p value is only said to be smaller
 
 
 def percent(share: float) -> str:
-    """Return a share in percent with one decimal, without the sign."""
-    return f"{100 * share:.1f}"
+    """Return a share in percent with one decimal, without the sign; one that metrics round to four digits reads the same."""
+    return f"{100 * round(share, 4):.1f}"
 
 
 def points(share: float) -> str:

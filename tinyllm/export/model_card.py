@@ -78,7 +78,7 @@ def gather(seed: int, params: Params) -> dict[str, Any]:
     dataset, own = params.data.dataset, _own_accuracy(seed)
     return {
         "front": _front(params, [teacher["name"] for teacher in teachers], own["free"]),
-        "title": f"TinyLLM student: {dataset}, seed {seed}",
+        "title": f"TinyLLM student: {_title(params)}, seed {seed}",
         "seed": seed,
         "parameters": f"{training['parameters']:,}",
         "valid_accuracy": training["valid_accuracy"],
@@ -137,6 +137,13 @@ def _teacher(name: str, params: Params) -> dict[str, Any]:
     exam = read_json(path) if path.is_file() else {"examined": False}
     judged = {"exam": exam, "measured": measured(exam), "missing": missing_answers(exam)}
     return {"name": name, "weight": alpha(params.loss, name), "what": what, "terms": terms, **judged}
+
+
+def _title(params: Params) -> str:
+    """Return the name of the set, if it is one that a title can hold; else that of its kind."""
+    data = params.data
+    place = {"jsonl": data.folder, "hub": data.hub.path}.get(data.dataset, data.dataset)
+    return name if re.fullmatch(r"[\w.-]+", name := Path(place).name) else data.dataset
 
 
 def _data(params: Params) -> str:
