@@ -13,13 +13,13 @@ from tinyllm.params.teacher_entries import LocalTeacher, ServerTeacher
 from tinyllm.project import cache_path
 from tinyllm.records.questions import Question, read_questions
 from tinyllm.records.rationales import TeacherOutput
+from tinyllm.teachers.batch.backend import BatchServer
 from tinyllm.teachers.cache.entry import canonical_json
 from tinyllm.teachers.cache.ledger import Run
 from tinyllm.teachers.live import CachedTeacher
 from tinyllm.teachers.metrics import Probabilities
 from tinyllm.teachers.protocol import Backend, Teacher
 from tinyllm.teachers.recorded import Recorded
-from tinyllm.teachers.server.batch import BatchServer
 from tinyllm.teachers.server.client import Server
 from tinyllm.teachers.server.option_letters import OptionLetters
 
