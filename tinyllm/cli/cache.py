@@ -76,9 +76,7 @@ def list_answers(arguments: argparse.Namespace) -> None:
 
 def save_answers(arguments: argparse.Namespace) -> None:
     """Write the cached answers, or those of one teacher, to a JSON-lines file."""
-    path = cache_path()
-    if not path.exists():
-        raise ValueError(f"{path}: no such file; there are no answers to export")
+    path = _existing("export")
     with ResponseCache(path) as cache:
         count = export_answers(cache, arguments.file, _wanted(cache.totals(), arguments.teacher))
     straight = writes_straight(arguments.file)  # into a pipe, say, that must hold nothing else
@@ -99,9 +97,7 @@ def load_answers(arguments: argparse.Namespace) -> None:
 
 def forget_answers(arguments: argparse.Namespace) -> None:
     """Delete the answers that the command line selects, once that is confirmed."""
-    path = cache_path()
-    if not path.exists():
-        raise ValueError(f"{path}: no such file; there are no answers to forget")
+    path = _existing("forget")
     with ResponseCache(path) as cache:
         selection = _selection(arguments, cache.totals())
         counts = cache.count(selection)
@@ -113,6 +109,13 @@ def forget_answers(arguments: argparse.Namespace) -> None:
             _confirm(f"{path}: forget {found}?")
         print(f"{path}: {cache.forget(selection):,} answers forgotten; what they cost stays in `tinyllm cost`")
     print("a stage that is up to date asks for them only when it is forced: dvc repro --force query@TEACHER")
+
+
+def _existing(purpose: str) -> Path:
+    path = cache_path()
+    if not path.exists():
+        raise ValueError(f"{path}: no such file; there are no answers to {purpose}")
+    return path
 
 
 def _selection(arguments: argparse.Namespace, totals: Sequence[TeacherTotals]) -> Selection:
