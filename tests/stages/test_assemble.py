@@ -186,7 +186,7 @@ def test_what_is_beyond_the_limit_is_written_before_it_is_refused(folder: Path) 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
-@pytest.mark.parametrize("order", ["asked", "other"])
+@pytest.mark.parametrize("order", ["asked", pytest.param("other", marks=pytest.mark.nightly)])
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path, order: str) -> None:
     peaks = []
     for rows in (1_000, 15_000):  # held in memory, the larger would take 50 MiB more

@@ -808,7 +808,13 @@ def test_a_file_that_cannot_be_replaced_stays_as_it_was(place: Place) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fits", [20_000, 400_000], ids=["not the vocabulary", "not the weights"])
+@pytest.mark.parametrize(
+    "fits",
+    [
+        pytest.param(20_000, id="not the vocabulary", marks=pytest.mark.nightly),
+        pytest.param(400_000, id="not the weights"),
+    ],
+)
 def test_a_student_that_cannot_be_written_leaves_no_folder(place: Place, fits: int) -> None:
     for stage in WHOLE:
         place.run(stage)

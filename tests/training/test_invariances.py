@@ -42,7 +42,7 @@ def test_sixteen_at_once_are_four_times_four(tmp_path: Path) -> None:
     assert_alike(whole, train(tmp_path / "split", runtime__batch_tokens=500))  # into four parts and more
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_sixteen_in_one_process_are_eight_in_each_of_two(tmp_path: Path) -> None:
     weights, curves = [], []
     for processes in (1, 2):

@@ -16,8 +16,8 @@ def percent(share: float) -> str:
 
 
 def points(share: float) -> str:
-    """Return a difference of two shares in percentage points, always with its sign."""
-    return f"{100 * share:+.1f}"
+    """Return a difference of two shares in percentage points, always with its sign; rounded as in `percent`."""
+    return f"{100 * round(share, 4):+.1f}"
 
 
 def p_value(p: float) -> str:
