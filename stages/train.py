@@ -35,7 +35,7 @@ def main(stage: StageRun, seed: str) -> None:
     train, valid = CorpusFile(INPUTS[0]), read_questions(INPUTS[1])
     cache = Path(os.environ.get("DVC_ROOT", ".")) / ".cache"
     with checkpoint_folder(cache, training_key(params, int(seed), INPUTS)) as work:
-        trained = train_student(params, int(seed), train, valid, work, stage.has_read_all)
+        trained = train_student(params, int(seed), train, valid, work, stage.has_read_all, cache)
         if not is_first():
             return
         folder = Path("models/student") / seed

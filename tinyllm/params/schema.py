@@ -188,6 +188,7 @@ class Runtime(Section):
     batch_tokens: Count
     processes: Count
     checkpoint_steps: Count
+    frozen_cache_gb: Weight = 0.0
     concurrency: Count
     deadline: Positive
     retries: Annotated[int, Field(ge=0)]

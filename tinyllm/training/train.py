@@ -22,6 +22,7 @@ from tinyllm.student.encoding import InputEncoder, TruncationCounts
 from tinyllm.training.arguments import training_arguments
 from tinyllm.training.distributed import is_first
 from tinyllm.training.examples import Example, Task, UnknownTokens, encode_corpus
+from tinyllm.training.frozen_states import frozen_states
 from tinyllm.training.loss_curve import LossCurve
 from tinyllm.training.objective import Objective
 from tinyllm.training.resume import last_checkpoint
@@ -57,6 +58,7 @@ def train_student(
     valid: Sequence[Question],
     work: Path,
     has_read_all: Callable[[], None] = lambda: None,
+    cache: Path | None = None,
 ) -> Trained:
     """Train one student from `seed` and return it as it was at its best look at valid.
 
@@ -67,6 +69,7 @@ def train_student(
         valid: the questions to measure accuracy on
         work: an existing folder for checkpoints and the tokenised rows
         has_read_all: called once the corpus is read, before the first step
+        cache: the project's folder for what may be deleted, where frozen layers' states are kept
     """
     if choose_device(params.runtime) == "cuda":
         # only a warning, since some kernels have no deterministic twin; the CPU's are deterministic as they are
@@ -87,7 +90,7 @@ def train_student(
     if not settings.epochs:
         move(model, choose_device(params.runtime))
         return Trained(model, _metrics([(0, judge(model))], 0, 1, cuts, unknown, len(samples), model), [])
-    trainer = _trainer(params, seed, work, model, tasks, samples, judge)
+    trainer = _trainer(params, seed, work, model, tasks, samples, judge, cache)
     last = last_checkpoint(work)
     if last:
         print(
@@ -115,13 +118,15 @@ def _trainer(
     tasks: Sequence[Task],
     samples: SampleFile,
     judge: Validator,
+    cache: Path | None,
 ) -> DistillationTrainer:
     names, weights = [task.name for task in tasks], [task.weight for task in tasks]
     if params.loss.kd:
         names, weights = [*names, SOFT_LABELS], [*weights, params.loss.kd]
     arguments = training_arguments(params, seed, work, len(samples))
+    frozen = frozen_states(model, cache, params.runtime.frozen_cache_gb, params.runtime.precision)
     return DistillationTrainer(
-        objective=Objective(model, torch.tensor(weights), params.score.normalize == "tokens"),
+        objective=Objective(model, torch.tensor(weights), params.score.normalize == "tokens", frozen),
         args=arguments,
         samples=samples,
         steps=StepCollator(
