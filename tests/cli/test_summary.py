@@ -53,6 +53,7 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for stage in stages_of(values):
         write_record(stage, {"data.dataset": "casebook"})
     write_json("metrics/score.json", {**SCORE, "params": digest_of({"data.dataset": "casebook"})})
+    write_json("metrics/corpus.json", {"rows": {"train": 400}})
     for name, exam in [*EXAMS.items(), ("dropped", EXAMS["signs"])]:
         write_json(f"metrics/exam/{name}.json", exam)
     (tmp_path / "report").mkdir()

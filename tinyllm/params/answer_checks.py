@@ -25,7 +25,7 @@ def check_answers(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
         yield (
             where,
             "is teachers, but no teacher of corpus.teachers answers without being shown the gold answer; allowed are live "
-            "teachers and recorded ones with forced: false (true, null and unknown count as shown); add one, or set it to gold",
+            "teachers and recorded ones with forced: false (null is unknown and counts as shown); add one, or set it to gold",
         )
     if corpus.soft_answers:
         yield from _check_soft_answers(params)
