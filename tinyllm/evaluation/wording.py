@@ -11,7 +11,7 @@ MAJORITY = (
 MAJORITY_TEXT = "the text that is right most often in the test set (known only in hindsight)"  # of free text
 LEAST_P = 0.0001  # a smaller p value is only said to be smaller
 CONTROLS = {  # by corpus.control
-    "shuffled": "each rationale that was learnt is another question's, by the same teacher",
+    "shuffled": "each rationale learnt is another question's, by the same teacher",
     "length": "in place of each rationale, as many words of other questions' rationales were learnt",
 }
 
@@ -43,7 +43,7 @@ def corpus_notes(corpus: Mapping) -> list[str]:
         counts = corpus["answers"]
         notes.append(f"Of train, {counts['labelled']:,} questions kept their gold answers.")
         if counts["made"]:
-            right = f"{percent(counts['made_right'])}% of its answers are right"
+            right = f"{percent(counts['made_right'])}% of these are right"
             notes.append(f"{counts['made']:,} others have the answer that the teachers voted for; {right}.")
         if counts["left_out"]:
             notes.append(f"{counts['left_out']:,} others were left out.")

@@ -71,9 +71,10 @@ def gather(seed: int, params: Params) -> dict[str, Any]:
     """
     score, training = read_json("metrics/score.json"), read_json(f"metrics/train/{seed}.json")
     voices = [name for name in params.corpus.teachers if alpha(params.loss, name) > 0]
+    made = params.corpus.answers == "teachers"  # then all teachers may have voted
     # every teacher's probabilities are learnt then, whatever the weight of its rationales
-    believed = params.loss.kd > 0 and params.corpus.option_probabilities
-    heard = believed or params.corpus.answers == "teachers"
+    believed = params.loss.kd > 0 and (params.corpus.option_probabilities or not (made and params.corpus.soft_answers))
+    heard = believed or made
     teachers = [_teacher(name, params) for name in (params.corpus.teachers if heard else voices)]
     dataset, own = params.data.dataset, _own_accuracy(seed)
     return {
