@@ -18,6 +18,7 @@ from tinyllm.params.load import load_params
 from tinyllm.params.schema import Params
 from tinyllm.records.questions import Question, parse_questions
 from tinyllm.records.rationales import TeacherOutput
+from tinyllm.teachers.estimate import estimate
 from tinyllm.teachers.labelled import gold_shown, unlabelled_ids
 from tinyllm.teachers.live import CachedTeacher
 from tinyllm.teachers.open import open_live, open_teacher, rationale_rows
@@ -64,6 +65,15 @@ def test_another_gold_answer_of_an_unlabelled_question_changes_no_prompt(tmp_pat
     assert len(unlabelled) == 3 and all(text.startswith("Choose one of the options.") for text in unlabelled)
     for text in asked:  # an example is one of the first three
         assert not any(block.startswith("Question:\nSay: ") for block in text.split("\n\n")[:-1])
+
+
+def test_an_estimate_counts_the_prompts_that_are_asked(tmp_path: Path) -> None:
+    backend, blind = Memory(), unlabelled_ids(TEN, 3)
+    settings = PLAIN.model_copy(update={"examples": 2})
+    live = CachedTeacher("memory", backend, tmp_path / "a.sqlite", settings, TEN, None, None, unlabelled=blind)
+    assert estimate(live, TEN, forced=True).calls == 6
+    live.complete(TEN)
+    assert estimate(live, TEN, forced=True).calls == 0
 
 
 def test_a_labelled_question_is_asked_as_ever(tmp_path: Path) -> None:
