@@ -108,6 +108,8 @@ NO_CONTROLS: list[dict[str, Any]] = [
     {"loss__alpha": 0.0, "data__dataset": "arc"},
     {"loss__alpha": 0.0, "loss__answer": 2.0},
     {"loss__alpha": 0.0, "code": "0ther"},
+    {"loss__alpha": 0.0, "corpus__answers": "teachers"},
+    {"corpus__teachers": [], "corpus__answers": "teachers"},
 ]
 
 
@@ -189,3 +191,16 @@ def test_stages_of_teachers_and_seeds_that_are_no_longer_in_use_do_not_count(pro
     used = locked_params(f"{text}  train@2:{old}")
     assert (used["train.epochs"], used["train.seeds"], used["data.take.train"]) == (4, [1], None)
     assert not answers_alone(used) and not is_control(text, text, used)
+
+
+def test_a_run_of_made_answers_is_no_control_of_itself_and_its_control_has_the_gold_ones_alone(
+    project: Experiments,
+) -> None:
+    voted = lock(TAUGHT, loss__alpha=0.0, corpus__answers="teachers")
+    (project.folder / "dvc.lock").write_text(voted, encoding="utf-8")
+    found = find_control()
+    assert (found["state"], found["command"]) == (
+        "none",
+        "dvc exp run --temp -n answers -S loss.alpha=0.0 -S corpus.answers=gold",
+    )
+    assert is_control(lock(ALONE, loss__alpha=0.0, corpus__answers="gold"), voted, locked_params(voted))

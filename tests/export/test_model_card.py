@@ -298,3 +298,17 @@ def test_a_missing_file_is_named_with_its_stage(run: Path, path: str, stage: str
     (run / path).unlink()
     with pytest.raises(ValueError, match=f"^{path}: no such file; run dvc repro {stage}$"):
         written(exported_params())
+
+
+def test_a_card_says_that_a_run_is_a_control_and_whose_answers_were_learnt(run: Path) -> None:
+    plain = written(exported_params(loss__alpha=0.0))
+    answers = {"labelled": 1, "unlabelled": 2, "made": 2, "left_out": 0, "made_right": 0.5}
+    write_json(run / "metrics/corpus.json", {"control": "shuffled", "answers": answers})
+    params = exported_params(loss__alpha=0.0, corpus__answers="teachers", data__labelled=1)
+    text = written(params)
+    assert "control" not in plain and "teacher ann" not in plain
+    assert "This run is a control of what rationales teach: each rationale learnt is another question's" in text
+    assert "2 others have the answer that the teachers voted for; 50.0% of these are right." in text
+    assert (
+        "teacher bob, answering itself" in text
+    )  # the terms of those who voted apply, whatever their rationales count

@@ -16,7 +16,7 @@ from tinyllm.console import as_json, printable
 from tinyllm.evaluation.exams import measured, missing_answers
 from tinyllm.evaluation.guessing import best_guess
 from tinyllm.evaluation.intervals import accuracy_interval
-from tinyllm.evaluation.wording import MAJORITY, MAJORITY_TEXT, percent
+from tinyllm.evaluation.wording import MAJORITY, MAJORITY_TEXT, corpus_notes, percent
 from tinyllm.export.loading import named, saved_alone
 from tinyllm.export.terms import data_terms, licence, licence_note, teacher_terms
 from tinyllm.params.schema import Params, alpha
@@ -71,10 +71,11 @@ def gather(seed: int, params: Params) -> dict[str, Any]:
     """
     score, training = read_json("metrics/score.json"), read_json(f"metrics/train/{seed}.json")
     voices = [name for name in params.corpus.teachers if alpha(params.loss, name) > 0]
-    believed = (
-        params.loss.kd > 0
-    )  # every teacher's probabilities are learnt then, whatever the weight of its rationales
-    teachers = [_teacher(name, params) for name in (params.corpus.teachers if believed else voices)]
+    made = params.corpus.answers == "teachers"  # then all teachers may have voted
+    # every teacher's probabilities are learnt then, whatever the weight of its rationales
+    believed = params.loss.kd > 0 and (params.corpus.option_probabilities or not (made and params.corpus.soft_answers))
+    heard = believed or made
+    teachers = [_teacher(name, params) for name in (params.corpus.teachers if heard else voices)]
     dataset, own = params.data.dataset, _own_accuracy(seed)
     return {
         "front": _front(params, [teacher["name"] for teacher in teachers], own["free"]),
@@ -91,6 +92,7 @@ def gather(seed: int, params: Params) -> dict[str, Any]:
         "teachers": teachers,
         "voices": voices,
         "believed": believed,
+        "notes": corpus_notes(read_json("metrics/corpus.json")),
         "data": {
             "what": _data(params),
             "terms": data_terms(dataset),

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from tinyllm.params.answer_checks import check_answers
 from tinyllm.params.schema import Hub, Params, Student
 from tinyllm.params.teacher_entries import RECORDED, RELEASED, LocalTeacher, ServerTeacher, Teacher
 
@@ -30,6 +31,7 @@ def cross_checks(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
     """Yield (keys, sentence) for every value that contradicts another."""
     yield from _check_teachers(params)
     yield from _check_option_probabilities(params)
+    yield from check_answers(params)
     for seed, times in Counter(params.train.seeds).items():
         if times > 1:
             yield ("train", "seeds"), f"{seed} stands {times} times; seeds must differ"
@@ -154,7 +156,7 @@ def _check_option_probabilities(params: Params) -> Iterable[tuple[tuple[str, ...
     corpus, kd = params.corpus, params.loss.kd
     if kd and not corpus.teachers:
         yield ("loss", "kd"), f"is {kd}, but corpus.teachers is empty; name teachers to learn from, or set it to 0.0"
-    elif kd and not corpus.option_probabilities:
+    elif kd and not corpus.option_probabilities and not (corpus.answers == "teachers" and corpus.soft_answers):
         yield ("loss", "kd"), f"is {kd}, but corpus.option_probabilities is false; set that to true, or loss.kd to 0.0"
     for name in corpus.teachers if corpus.option_probabilities else ():
         if name in params.teachers and params.teachers[name].backend not in SCORING:

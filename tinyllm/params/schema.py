@@ -73,6 +73,7 @@ class Data(Section):
     drop_leaks: bool
     on_bad_row: Literal["stop", "drop"] = "stop"
     split_context: bool = False
+    labelled: Count | None = None
     take: Take
     casebook: Casebook
     folder: Place
@@ -102,6 +103,10 @@ class Corpus(Section):
     option_probabilities: bool
     thinking: Literal["drop", "keep"]
     max_quarantined: Share
+    answers: Literal["gold", "teachers"] = "gold"
+    min_agreement: Share = 0.0
+    soft_answers: bool = False
+    control: Literal["none", "shuffled", "length"] = "none"
     audit: Audit
 
 
