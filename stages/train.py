@@ -3,7 +3,8 @@
 Reads   data/corpus/train.jsonl, data/questions/valid.jsonl
 Writes  models/student/SEED/ (a Hugging Face folder), metrics/train/SEED.json, metrics/loss/SEED.tsv
 
-A training that was cut off goes on from its last checkpoint, under .cache/train. DVC runs it; by hand: python -m stages.train 1
+A training that was cut off goes on from its last checkpoint, under .cache/train. `learnable` keeps what it measured under
+.cache/learnable. DVC runs it; by hand: python -m stages.train 1
 """
 
 import os
@@ -35,7 +36,7 @@ def main(stage: StageRun, seed: str) -> None:
     train, valid = CorpusFile(INPUTS[0]), read_questions(INPUTS[1])
     cache = Path(os.environ.get("DVC_ROOT", ".")) / ".cache"
     with checkpoint_folder(cache, training_key(params, int(seed), INPUTS)) as work:
-        trained = train_student(params, int(seed), train, valid, work, stage.has_read_all)
+        trained = train_student(params, int(seed), train, valid, work, stage.has_read_all, cache / "learnable")
         if not is_first():
             return
         folder = Path("models/student") / seed

@@ -30,6 +30,13 @@ def cross_checks(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
     """Yield (keys, sentence) for every value that contradicts another."""
     yield from _check_teachers(params)
     yield from _check_option_probabilities(params)
+    yield from _check_learnable(params)
+    if params.train.match != "none" and not params.corpus.teachers:
+        yield (
+            ("train", "match"),
+            f"is {params.train.match}, but corpus.teachers is empty, so that there is nothing to match; name the teachers "
+            "of the run it is compared with and set loss.alpha to 0.0, or set it to none",
+        )
     for seed, times in Counter(params.train.seeds).items():
         if times > 1:
             yield ("train", "seeds"), f"{seed} stands {times} times; seeds must differ"
@@ -163,6 +170,23 @@ def _check_option_probabilities(params: Params) -> Iterable[tuple[tuple[str, ...
                 f"is true, but {name} (backend {params.teachers[name].backend}) cannot tell how likely it finds an option; "
                 f"backends that can: {', '.join(SCORING)}",
             )
+
+
+def _check_learnable(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
+    corpus, student = params.corpus, params.student
+    if corpus.selection != "learnable":
+        return
+    if student.origin == "scratch":
+        yield (
+            ("corpus", "selection"),
+            "is learnable, but student.origin is scratch, and a new student finds all texts alike; "
+            "train a hub or local student, or use all",
+        )
+    if corpus.samples == "all":
+        yield (
+            ("corpus", "samples"),
+            "is all, but corpus.selection is learnable, which keeps so many of a teacher's; give a number, or select all",
+        )
 
 
 def _can_read(backend: str, dataset: str) -> bool:

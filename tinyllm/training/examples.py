@@ -53,6 +53,7 @@ class Example:
     labels: np.ndarray  # (T,) int32
     weight: float = 1.0  # of its tokens' losses, beside that of its task
     shared: int = 0  # tokens at the prompt's head that all tasks of the question read together; 0 is each by itself
+    alternatives: tuple[np.ndarray, ...] = ()  # (T,) int32 each, which an epoch may learn in place of the labels
 
     @property
     def decoder_length(self) -> int:
@@ -67,24 +68,39 @@ class Example:
         return np.concatenate([np.full(len(self.prompt) - 1, IGNORED, dtype=np.int32), self.labels])
 
 
+def targets_of(row: dict, task: str, most: int | None) -> list[str]:
+    """Return what a row has to learn under a task: its target, then the alternatives.
+
+    Args:
+        most: that are taken of them; None is all
+    """
+    return [row["targets"][task], *row.get("alternatives", {}).get(task, ())][:most]
+
+
 def encode_corpus(
-    rows: Sequence[dict], tasks: Sequence[Task], reader: InputEncoder
+    rows: Sequence[dict], tasks: Sequence[Task], reader: InputEncoder, most: int | None = 1
 ) -> tuple[list[list[Example]], TruncationCounts]:
     """Tokenise all rows together: a list of examples a question, one for each task it has a target for.
 
     A task of weight 0 is left out altogether, so that `loss.alpha=0.0` costs no more than a corpus without teachers.
+
+    Args:
+        most: targets of a task; None is all that a row has
     """
     cuts = TruncationCounts()
     questions: list[list[Example]] = [[] for _ in rows]
     for index, task in enumerate(tasks):
         learnt = [i for i, row in enumerate(rows) if task.weight > 0 and task.name in row["targets"]]
         readings = reader.questions(task.prefix, [(rows[i]["context"], rows[i]["input"]) for i in learnt], cuts)
-        targets = reader.targets([rows[i]["targets"][task.name] for i in learnt], cuts)
-        for i, reading, target in zip(learnt, readings, targets, strict=True):
+        texts = [targets_of(rows[i], task.name, most) for i in learnt]
+        targets = iter(reader.targets([text for several in texts for text in several], cuts))
+        for i, reading, several in zip(learnt, readings, texts, strict=True):
+            target, *others = [next(targets) for _ in several]
             # with a shared encoder all tasks read the same, and keep it once
             source = questions[i][0].source if reader.shared and questions[i] else reading.source
             weight = rows[i].get("weights", {}).get(task.name, 1.0)
-            questions[i].append(Example(index, source, reading.prompt, target, weight, reading.shared))
+            example = Example(index, source, reading.prompt, target, weight, reading.shared, tuple(others))
+            questions[i].append(example)
     return questions, cuts
 
 
@@ -111,7 +127,8 @@ class UnknownTokens:
         if self.id is None:
             return
         for example in examples:
-            for side, ids in (("inputs", example.source), ("inputs", example.prompt), ("targets", example.labels)):
+            targets = [("targets", ids) for ids in (example.labels, *example.alternatives)]
+            for side, ids in (("inputs", example.source), ("inputs", example.prompt), *targets):
                 self.tokens[side] += len(ids)
                 self.unknown[side] += int(np.count_nonzero(ids == self.id))
 

@@ -21,11 +21,12 @@ from tinyllm.student.build import new_student
 from tinyllm.student.encoding import InputEncoder, TruncationCounts
 from tinyllm.training.arguments import training_arguments
 from tinyllm.training.distributed import is_first
-from tinyllm.training.examples import Example, Task, UnknownTokens, encode_corpus
+from tinyllm.training.examples import Example, Task, UnknownTokens, targets_of
 from tinyllm.training.loss_curve import LossCurve
 from tinyllm.training.objective import Objective
 from tinyllm.training.resume import last_checkpoint
 from tinyllm.training.sample_file import SampleFile, write_samples
+from tinyllm.training.samples.plan import SamplePlan
 from tinyllm.training.step_collator import StepCollator, TrainingSample
 from tinyllm.training.trainer import DistillationTrainer, Progress
 from tinyllm.training.validation import Validator
@@ -57,6 +58,7 @@ def train_student(
     valid: Sequence[Question],
     work: Path,
     has_read_all: Callable[[], None] = lambda: None,
+    likelihoods: Path | None = None,
 ) -> Trained:
     """Train one student from `seed` and return it as it was at its best look at valid.
 
@@ -67,6 +69,7 @@ def train_student(
         valid: the questions to measure accuracy on
         work: an existing folder for checkpoints and the tokenised rows
         has_read_all: called once the corpus is read, before the first step
+        likelihoods: the folder that keeps what the untrained student finds likely; None keeps nothing
     """
     if choose_device(params.runtime) == "cuda":
         # only a warning, since some kernels have no deterministic twin; the CPU's are deterministic as they are
@@ -74,36 +77,39 @@ def train_student(
     set_seed(seed)
     student, settings = params.student, params.train
     tasks = tasks_of(params.corpus.teachers, params.loss, student.answer_prefix, student.rationale_prefix)
-    texts = vocabulary_texts(train, tasks) if student.origin == "scratch" else []
+    plan = SamplePlan(params, seed, tasks)
+    texts = vocabulary_texts(train, plan.vocabulary_tasks, plan.most) if student.origin == "scratch" else []
     with tempfile.TemporaryDirectory(dir=work) as folder:
         model = new_student(student, settings.dropout, texts, Path(folder))
     reader = InputEncoder(student, model)
     cuts, unknown = TruncationCounts(), UnknownTokens(model.plain_text.unknown_id)
-    samples = _written(_encode_blocks(train, tasks, reader, params, cuts, unknown), work)
+    plan.prepare(model, likelihoods)
+    samples = _written(_encode_blocks(train, plan, reader, params, cuts, unknown), work, plan.several)
     if is_first() and (note := unknown.note()):
         print(note, flush=True)
     judge = Validator(valid, reader, params)
     has_read_all()
     if not settings.epochs:
         move(model, choose_device(params.runtime))
-        return Trained(model, _metrics([(0, judge(model))], 0, 1, cuts, unknown, len(samples), model), [])
-    trainer = _trainer(params, seed, work, model, tasks, samples, judge)
+        metrics = _metrics([(0, judge(model))], 0, 1, cuts, unknown, len(samples), model)
+        return Trained(model, metrics | plan.metrics(0), [])
+    trainer = _trainer(params, seed, work, model, tasks, samples, judge, plan.steps())
     last = last_checkpoint(work)
     if last:
         print(
             f"going on after step {last.name.removeprefix('checkpoint-')}, from a training that was cut off", flush=True
         )
     trainer.train(resume_from_checkpoint=str(last) if last else None)
-    steps, steps_per_epoch = trainer.state.global_step, trainer.state.max_steps / settings.epochs
+    steps, steps_per_epoch = trainer.state.global_step, -(-len(samples) // settings.batch_size)
     trainer.load_best()
     metrics = _metrics(trainer.looks, steps, steps_per_epoch, cuts, unknown, len(samples), model)
-    return Trained(model, metrics, trainer.curve.rows(steps))
+    return Trained(model, metrics | plan.metrics(steps), trainer.curve.rows(steps))
 
 
-def _written(blocks: Iterable[Sequence[TrainingSample]], work: Path) -> SampleFile:
+def _written(blocks: Iterable[Sequence[TrainingSample]], work: Path, alternatives: bool) -> SampleFile:
     """Write the samples to this process's file, and return it."""
     path = work / f"samples-{os.environ.get('RANK', '0')}.arrow"
-    write_samples(path, blocks)
+    write_samples(path, blocks, alternatives)
     return SampleFile(path)
 
 
@@ -115,11 +121,12 @@ def _trainer(
     tasks: Sequence[Task],
     samples: SampleFile,
     judge: Validator,
+    steps: int | None,
 ) -> DistillationTrainer:
     names, weights = [task.name for task in tasks], [task.weight for task in tasks]
     if params.loss.kd:
         names, weights = [*names, SOFT_LABELS], [*weights, params.loss.kd]
-    arguments = training_arguments(params, seed, work, len(samples))
+    arguments = training_arguments(params, seed, work, len(samples), steps)
     return DistillationTrainer(
         objective=Objective(model, torch.tensor(weights), params.score.normalize == "tokens"),
         args=arguments,
@@ -135,11 +142,14 @@ def _trainer(
     )
 
 
-def vocabulary_texts(rows: Iterable[dict], tasks: Sequence[Task]) -> list[str]:
+def vocabulary_texts(rows: Iterable[dict], tasks: Sequence[Task], most: int | None = 1) -> list[str]:
     """Return what a scratch student's vocabulary is learnt from: questions, answers, the rationales and prefixes in use.
 
     A prefix counts once a question: spelt letter by letter, it would look to the student like any word it does not know.
     Of more than VOCABULARY_ROWS rows every second is taken, of more than twice as many every fourth, and so on.
+
+    Args:
+        most: rationales of a teacher and question; None is all
     """
     questions: list[str] = []
     targets: set[str] = set()
@@ -149,7 +159,7 @@ def vocabulary_texts(rows: Iterable[dict], tasks: Sequence[Task]) -> list[str]:
         targets.update(row["targets"])
         if number % stride:
             continue
-        rationales = [row["targets"][name] for name in teachers if name in row["targets"]]
+        rationales = [text for name in teachers if name in row["targets"] for text in targets_of(row, name, most)]
         questions.append("\n".join([row["context"], row["input"], row["targets"]["answer"], *rationales]))
         if len(questions) > VOCABULARY_ROWS:
             questions, stride = questions[::2], stride * 2
@@ -159,7 +169,7 @@ def vocabulary_texts(rows: Iterable[dict], tasks: Sequence[Task]) -> list[str]:
 
 def _encode_blocks(
     rows: Iterable[dict],
-    tasks: Sequence[Task],
+    plan: SamplePlan,
     reader: InputEncoder,
     params: Params,
     cuts: TruncationCounts,
@@ -168,10 +178,10 @@ def _encode_blocks(
     """Yield the samples of every BLOCK_ROWS rows; what was cut is added to `cuts`, what is not known to `unknown`."""
     unread = iter(rows)
     while block := list(islice(unread, BLOCK_ROWS)):
-        examples, block_cuts = encode_corpus(block, tasks, reader)
+        examples, block_cuts = plan.encode(block, reader)
         cuts.add(block_cuts)
         unknown.add([example for question in examples for example in question])
-        yield with_soft_labels(block, examples, reader, params.student.answer_prefix, len(tasks), params.loss.kd)
+        yield with_soft_labels(block, examples, reader, params.student.answer_prefix, len(plan.tasks), params.loss.kd)
 
 
 def with_soft_labels(

@@ -31,6 +31,7 @@ from tinyllm.training.loss import weighted_loss
 from tinyllm.training.loss_curve import LossCurve
 from tinyllm.training.objective import Objective
 from tinyllm.training.sample_file import SampleFile
+from tinyllm.training.samples.alternatives import DrawnSamples
 from tinyllm.training.step_collator import Part, Step, StepCollator, to_device
 
 Judge = Callable[[LoadedModel], float]  # of a student: its accuracy on valid
@@ -75,10 +76,15 @@ class DistillationTrainer(Trainer):
     def get_train_dataloader(self) -> DataLoader:
         """Every process gets every step's questions, and the collator takes its share: no question is dropped or doubled."""
         length = -(-len(self.samples) // self.batch_size)  # of an epoch, in steps
-        order = EpochOrder(len(self.samples), self.args.seed, lambda: self.state.global_step // length)
+
+        def epoch() -> int:
+            return self.state.global_step // length
+
+        order = EpochOrder(len(self.samples), self.args.seed, epoch)
+        drawn = DrawnSamples(self.samples, self.curve.tasks, self.args.seed, epoch)
         batches = BatchSampler(order, self.batch_size, drop_last=False)
         # the Trainer looks into a batch for keys, and finds none of those that it knows
-        return DataLoader(self.samples, batch_sampler=batches, collate_fn=lambda part: {"step": self.steps(part)})
+        return DataLoader(drawn, batch_sampler=batches, collate_fn=lambda part: {"step": self.steps(part)})
 
     def training_step(
         self, model: nn.Module, inputs: Mapping[str, object], num_items_in_batch: object = None
