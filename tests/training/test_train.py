@@ -152,6 +152,13 @@ def test_seeds_of_one_checkpoint_differ_in_the_order_of_the_questions(tokenizer:
     assert same_weights(first, again) and not same_weights(first, other)
 
 
+def test_the_first_step_of_a_checkpoint_has_its_dropout(tokenizer: Any, tmp_path: Path) -> None:
+    save_student(loaded_model(toy_model(tokenizer), tokenizer), tmp_path / "start", max_new_tokens=4)
+    start = {"student__origin": "local", "student__model": str(tmp_path / "start"), "train__epochs": 1}
+    first = [run(tmp_path / str(p), train__dropout=p, **start).curve[0] for p in (0.0, 0.5)]
+    assert [row["step"] for row in first] == [1, 1] and first[0]["loss"] != first[1]["loss"]
+
+
 @pytest.mark.slow
 def test_alpha_zero_is_training_without_teachers(tmp_path: Path) -> None:
     silent = run(tmp_path / "a", loss__alpha=0.0)

@@ -94,6 +94,7 @@ def train_student(
         metrics = _metrics([(0, judge(model))], 0, 1, cuts, unknown, len(samples), model)
         return Trained(model, metrics | plan.metrics(0), [])
     trainer = _trainer(params, seed, work, model, tasks, samples, judge, plan.steps())
+    model.wrapped.train()  # a checkpoint is loaded without its dropout, and what wraps it here would not tell
     last = last_checkpoint(work)
     if last:
         print(
