@@ -26,6 +26,7 @@ from tinyllm.training.loss_curve import LossCurve
 from tinyllm.training.objective import Objective
 from tinyllm.training.resume import last_checkpoint
 from tinyllm.training.sample_file import SampleFile, write_samples
+from tinyllm.training.samples.match import every_rationale
 from tinyllm.training.samples.plan import SamplePlan
 from tinyllm.training.step_collator import StepCollator, TrainingSample
 from tinyllm.training.trainer import DistillationTrainer, Progress
@@ -76,8 +77,11 @@ def train_student(
         torch.use_deterministic_algorithms(True, warn_only=True)
     set_seed(seed)
     student, settings = params.student, params.train
-    tasks = tasks_of(params.corpus.teachers, params.loss, student.answer_prefix, student.rationale_prefix)
-    plan = SamplePlan(params, seed, tasks)
+    tasks, arm = (
+        tasks_of(params.corpus.teachers, loss, student.answer_prefix, student.rationale_prefix)
+        for loss in (params.loss, every_rationale(params.loss))
+    )
+    plan = SamplePlan(params, seed, tasks, arm)
     texts = vocabulary_texts(train, plan.vocabulary_tasks, plan.most) if student.origin == "scratch" else []
     with tempfile.TemporaryDirectory(dir=work) as folder:
         model = new_student(student, settings.dropout, texts, Path(folder))

@@ -171,14 +171,15 @@ def test_alternatives_have_the_ids_that_they_have_as_targets(model: LoadedModel)
     examples, cuts = encode_corpus(ROWS, TASKS, reader, 2)
     alone = {}
     for place in (0, 1):
-        rows = [
-            row | {"targets": {name: targets_of(row, name, None)[place:][:1] for name in ("ann", "bob") if name in row}}
-            for row in ROWS
-        ]
-        for row, original in zip(rows, ROWS, strict=True):
-            several = {name: targets_of(original, name, None) for name in original["targets"] if name != "answer"}
-            row["targets"] = {name: texts[place] for name, texts in several.items() if place < len(texts)}
-        alone[place] = encode_corpus(rows, TASKS, reader)
+        several = [{name: targets_of(row, name, 2) for name in row["targets"] if name != "answer"} for row in ROWS]
+        alone[place] = encode_corpus(
+            [
+                row | {"targets": {name: each[place] for name, each in texts.items() if place < len(each)}}
+                for row, texts in zip(ROWS, several, strict=True)
+            ],
+            TASKS,
+            reader,
+        )
     for question, first, second in zip(examples, alone[0][0], alone[1][0], strict=True):
         rationales = [example for example in question if example.task]
         assert [example.labels.tolist() for example in rationales] == [example.labels.tolist() for example in first]

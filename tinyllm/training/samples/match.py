@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
+from tinyllm.params.schema import Loss
 from tinyllm.training.examples import Example, Task
 from tinyllm.training.trainer import EpochOrder
 
 ROUNDING = 1e-6  # tokens; a mean over several rationales is no whole number
 
 
-def full_weight(tasks: Sequence[Task]) -> list[Task]:
-    """Return the tasks of the training to be matched, in which every one weighs something."""
-    return [task if task.weight > 0 else Task(task.name, task.prefix, 1.0) for task in tasks]
+def every_rationale(loss: Loss) -> Loss:
+    """Return the weights of the training to be matched, in which no teacher weighs nothing."""
+    return loss.model_copy(update={"alpha": 1.0, "teacher_alpha": {}})
 
 
-def without_weight(tasks: Sequence[Task]) -> list[Task]:
-    """Return the tasks with a weight for those that have none, and none for the others: what the control leaves out."""
-    return [Task(task.name, task.prefix, 0.0 if task.weight > 0 else 1.0) for task in tasks]
+def left_out(tasks: Sequence[Task], arm: Sequence[Task]) -> list[Task]:
+    """Return the tasks with a weight for those alone that weigh something in `arm`, which is to be matched, and not here."""
+    return [replace(other, weight=0.0) if task.weight > 0 else other for task, other in zip(tasks, arm, strict=True)]
 
 
 def tokens_read(examples: Sequence[Example]) -> float:
@@ -48,15 +50,16 @@ class Match:
         self.own = array("d")  # tokens of each question that is learnt from, in the file's order
         self.arm_questions, self.arm_tokens = 0, 0.0
 
-    def add(self, learnt: Sequence[Sequence[Example]], left_out: Sequence[Sequence[Example]]) -> None:
+    def add(self, learnt: Sequence[Sequence[Example]], not_learnt: Sequence[Sequence[Example]]) -> None:
         """Count some questions more.
 
         Args:
             learnt: of each question the examples that the training learns
-            left_out: those of tasks that weigh nothing here
+            not_learnt: those of the tasks that are left out
         """
-        for own, others in zip(learnt, left_out, strict=True):
-            self.own.append(tokens_read(own))
+        for own, others in zip(learnt, not_learnt, strict=True):
+            if own:
+                self.own.append(tokens_read(own))
             self.arm_questions += bool(own or others)
             self.arm_tokens += tokens_read([*own, *others])
 

@@ -12,7 +12,7 @@ from tinyllm.params.schema import Params, most_rationales
 from tinyllm.student.encoding import InputEncoder, TruncationCounts
 from tinyllm.training.examples import Example, Task, encode_corpus
 from tinyllm.training.samples.learnable import LearnableSelection
-from tinyllm.training.samples.match import Match, full_weight, without_weight
+from tinyllm.training.samples.match import Match, left_out
 
 
 class SamplePlan:
@@ -20,10 +20,11 @@ class SamplePlan:
 
     Args:
         tasks: with their weights in this training
+        arm: with those of the training that learns every rationale, which this one may have to match
     """
 
-    def __init__(self, params: Params, seed: int, tasks: Sequence[Task]) -> None:
-        self.params, self.tasks = params, tasks
+    def __init__(self, params: Params, seed: int, tasks: Sequence[Task], arm: Sequence[Task]) -> None:
+        self.params, self.tasks, self.arm = params, tasks, arm
         self.most = most_rationales(params.corpus)
         self.several = self.most != 1
         settings = params.train
@@ -37,7 +38,7 @@ class SamplePlan:
 
         Where a training is to match another one they are that one's, so that a token is the same for both.
         """
-        return full_weight(self.tasks) if self.match else self.tasks
+        return self.arm if self.match else self.tasks
 
     def prepare(self, model: LoadedModel, likelihoods: Path | None) -> None:
         """Take the student as it begins, which is asked what it finds likely where `learnable` is selected."""
@@ -52,8 +53,8 @@ class SamplePlan:
         """Return the examples of each row, and what did not fit."""
         examples, cuts = self._encoded(rows, self.tasks, reader)
         if self.match:
-            left_out, _ = self._encoded(rows, without_weight(self.tasks), reader)
-            self.match.add(examples, left_out)
+            not_learnt, _ = self._encoded(rows, left_out(self.tasks, self.arm), reader)
+            self.match.add(examples, not_learnt)
         self.rationales += sum(
             1 + len(example.alternatives) for question in examples for example in question if example.task
         )
