@@ -65,6 +65,7 @@ def mistakes(folder: Path, text: str) -> list[str]:
     return [line.removeprefix(f"{path}:") for line in lines]
 
 
+BEHIND = "target: rationale_then_answer"
 SCORED = {"corpus.option_probabilities": "option_probabilities: true"}
 ENDPOINT = """notes:
   backend: server
@@ -221,6 +222,29 @@ PACKED = {
             {"loss.kd": "kd: 0.5"},
             "loss.kd",
             "loss.kd: is 0.5, but corpus.option_probabilities is false; set that to true, or loss.kd to 0.0",
+        ),
+        (
+            {"student.target": "target: answer"},
+            "student.target",
+            "student.target: found 'answer'; allowed is 'multitask', 'rationale_then_answer' or 'answer_then_rationale'",
+        ),
+        (
+            {"student.target": BEHIND, "corpus.teachers": "teachers: []"},
+            "student.target",
+            "student.target: is rationale_then_answer, but no teacher has a weight above 0; "
+            "name one in corpus.teachers and raise loss.alpha, or set it to multitask",
+        ),
+        (
+            {"student.target": BEHIND, "loss.teacher_alpha": "teacher_alpha:\n  signs: 0.0"},
+            "student.target",
+            "student.target: is rationale_then_answer, but no teacher has a weight above 0; "
+            "name one in corpus.teachers and raise loss.alpha, or set it to multitask",
+        ),
+        (
+            {"student.target": BEHIND, "loss.kd": "kd: 0.5", **SCORED},
+            "loss.kd",
+            "loss.kd: is 0.5, but a student with student.target rationale_then_answer never answers under "
+            "student.answer_prefix; set it to 0.0, or student.target to answer_then_rationale",
         ),
         (
             {"corpus.selection": "selection: learnable"},
@@ -469,6 +493,26 @@ def test_a_number_is_read_however_it_is_written(tmp_path: Path, written: str, ex
     path = tmp_path / "params.yaml"
     path.write_text(put(TEXT, "train.learning_rate", f"learning_rate: {written}"), encoding="utf-8")
     assert load_params(path).train.learning_rate == expected
+
+
+def test_a_file_from_before_there_were_targets_means_the_papers(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(put(TEXT, "student.target", ""), encoding="utf-8")
+    assert load_params(path).student.target == "multitask"
+
+
+def test_targets_do_with_what_they_need(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    for target, others in [
+        ("rationale_then_answer", {"loss.alpha": "alpha: 0.0", "loss.teacher_alpha": "teacher_alpha:\n  signs: 0.1"}),
+        ("answer_then_rationale", {"loss.kd": "kd: 0.5", **SCORED}),
+        ("answer_then_rationale", {"corpus.teachers": "teachers: []"}),
+    ]:
+        text = put(TEXT, "student.target", f"target: {target}")
+        for key, new in others.items():
+            text = put(text, key, new)
+        path.write_text(text, encoding="utf-8")
+        assert load_params(path).student.target == target
 
 
 def test_values_cannot_be_changed_once_read(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from tinyllm.training.objective import Objective
 from tinyllm.training.step_collator import StepCollator, TrainingSample
 from tinyllm.training.train import Trained, tasks_of, train_student, vocabulary_texts
 from tinyllm.training.trainer import DistillationTrainer
+from tinyllm.training.validation import Judgement
 
 TRAIN, VALID = toy_questions(16, seed=1, split="train"), toy_questions(30, seed=2, split="valid")
 ROWS = toy_rows(TRAIN, "ann", "bob")
@@ -104,7 +105,7 @@ def trainer(model: LoadedModel, folder: Path) -> DistillationTrainer:
         args=TrainingArguments(output_dir=str(folder), use_cpu=True, report_to="none"),
         samples=[],
         steps=steps(model, 1),
-        judge=lambda model: 0.0,
+        judge=lambda model: Judgement(0.0, {}),
         curve=LossCurve([task.name for task in TASKS]),
         patience=1,
         batch_size=16,

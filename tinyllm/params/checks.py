@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from tinyllm.params.schema import Hub, Params, Student
+from tinyllm.params.schema import Hub, Params, Student, alpha
 from tinyllm.params.teacher_entries import RECORDED, RELEASED, LocalTeacher, ServerTeacher, Teacher
 
 SCORING = ("expert", "local", "server")  # backends whose teachers tell how likely they find each option
@@ -41,6 +41,7 @@ def cross_checks(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
         if times > 1:
             yield ("train", "seeds"), f"{seed} stands {times} times; seeds must differ"
     yield from _check_student(params.student)
+    yield from _check_target(params)
     yield from _check_tuning(params.student)
     student = params.student
     if "{teacher}" not in student.rationale_prefix and len(params.corpus.teachers) > 1:
@@ -140,6 +141,24 @@ def _check_student(student: Student) -> Iterable[tuple[tuple[str, ...], str]]:
         yield ("student", "gguf_file"), f"is {student.gguf_file}, but student.origin is scratch; leave it empty"
     if student.chat:
         yield ("student", "chat"), "is true, but a scratch student has no chat template; set it to false"
+
+
+def _check_target(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
+    """A student that answers behind a teacher's rationale alone has no other way to an answer."""
+    if params.student.target != "rationale_then_answer":
+        return
+    if not any(alpha(params.loss, name) > 0 for name in params.corpus.teachers):
+        yield (
+            ("student", "target"),
+            "is rationale_then_answer, but no teacher has a weight above 0; name one in corpus.teachers "
+            "and raise loss.alpha, or set it to multitask",
+        )
+    if params.loss.kd:
+        yield (
+            ("loss", "kd"),
+            f"is {params.loss.kd}, but a student with student.target rationale_then_answer never answers under "
+            "student.answer_prefix; set it to 0.0, or student.target to answer_then_rationale",
+        )
 
 
 def _check_tuning(student: Student) -> Iterable[tuple[tuple[str, ...], str]]:

@@ -144,6 +144,7 @@ class Student(Section):
     lora: Lora
     soft_prompt: SoftPrompt
     upper: Upper
+    target: Literal["multitask", "rationale_then_answer", "answer_then_rationale"] = "multitask"
     shared_encoder: bool
     chat: bool
     response: str

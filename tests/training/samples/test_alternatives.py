@@ -193,7 +193,7 @@ def test_a_vocabulary_is_learnt_from_as_many_rationales_as_are_learnt() -> None:
     row["alternatives"] = {"ann": ["yak", "gnu"]}
     tasks = [Task("answer", "predict: ", 1.0), Task("ann", "as ann: ", 0.5)]
     for most, words in ((1, "zebra"), (2, "zebra\nyak"), (None, "zebra\nyak\ngnu")):
-        assert vocabulary_texts([row], tasks, most) == [f"\nred?\nred\n{words}", "predict: ", "as ann: "]
+        assert vocabulary_texts([row], tasks, most=most) == [f"\nred?\nred\n{words}", "predict: ", "as ann: "]
 
 
 def test_unknown_tokens_of_alternatives_count() -> None:
@@ -206,7 +206,11 @@ def test_unknown_tokens_of_alternatives_count() -> None:
 # --- whole runs -----------------------------------------------------------------------------------------------------
 
 
-def test_an_epoch_with_alternatives_is_one_on_the_texts_that_it_draws(start: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["multitask", "answer_then_rationale", "rationale_then_answer"])
+def test_an_epoch_with_alternatives_is_one_on_the_texts_that_it_draws(
+    start: dict[str, Any], tmp_path: Path, target: str
+) -> None:
+    start = start | {"student__target": target}
     several = run(tmp_path / "several", corpus__samples="all", train__epochs=1, **start)
     drawn = []
     for row in ROWS:

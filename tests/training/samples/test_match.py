@@ -184,9 +184,19 @@ def test_a_teacher_that_alone_weighs_nothing_counts_too(tmp_path: Path) -> None:
     assert trained.metrics["steps"] > 3
 
 
-@pytest.mark.parametrize("match", ["steps", "tokens"])
-def test_where_every_rationale_weighs_something_a_match_changes_nothing(tmp_path: Path, match: str) -> None:
-    plain, matched = run(tmp_path / "plain"), run(tmp_path / "matched", train__match=match)
+@pytest.mark.parametrize(
+    ("match", "target"),
+    [("steps", "multitask"), ("tokens", "answer_then_rationale"), ("tokens", "rationale_then_answer")],
+)
+def test_where_every_rationale_weighs_something_a_match_changes_nothing(
+    tmp_path: Path, match: str, target: str
+) -> None:
+    rows = [ROWS[0] | {"targets": {"answer": ROWS[0]["targets"]["answer"]}}, *ROWS[1:]]  # behind no rationale no answer
+    changes = {"student__target": target, "train__epochs": 1}
+    plain, matched = (
+        run(tmp_path / "plain", rows, **changes),
+        run(tmp_path / "matched", rows, train__match=match, **changes),
+    )
     assert same_weights(plain, matched) and plain.curve == matched.curve
     assert matched.metrics == plain.metrics | {"tokens": matched.metrics["tokens"]}
 
