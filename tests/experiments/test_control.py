@@ -19,6 +19,7 @@ USED: dict[str, Any] = {
     "loss": {"answer": 1.0, "alpha": 0.5, "teacher_alpha": {}, "kd": 0.0},
     "train": {"seeds": [1, 2, 3], "epochs": 4},
     "score": {"normalize": "none"},
+    "student": {"target": "rationale_then_answer"},
 }
 QUESTIONS_TEXT = lines(question_rows(40))
 TAUGHT = lines(prediction_rows(question_rows(40), lambda seed, i: i % 10 != seed))  # 90%
@@ -53,7 +54,9 @@ def lock(predictions: str, code: str = "c0de", **changes: Any) -> str:
             f"train@{seed}": {
                 "cmd": "x",
                 "deps": room,
-                "params": {"params.yaml": {**loss, "train.epochs": values["train"]["epochs"]}},
+                "params": {
+                    "params.yaml": {**loss, "train.epochs": values["train"]["epochs"], "student": values["student"]}
+                },
             }
             for seed in seeds
         },
@@ -97,6 +100,7 @@ CONTROLS: list[dict[str, Any]] = [
     {"loss__alpha": 0.0},
     {"corpus__teachers": []},
     {"loss__alpha": 0.5, "loss__teacher_alpha": {"ann": 0.0, "bob": 0.0}},
+    {"loss__alpha": 0.0, "student__target": "multitask"},  # what it writes under a teacher's prefix shapes none either
     {"loss__alpha": 0.0, "corpus__selection": "helpful"},  # what only teachers bring in shapes no control
 ]
 NO_CONTROLS: list[dict[str, Any]] = [
@@ -183,6 +187,13 @@ def test_the_command_switches_off_every_weight_and_takes_a_free_name(
     loss: dict[str, Any], names: list[str], command: str
 ) -> None:
     assert control_command(leaves({"loss": USED["loss"] | loss}), names) == command
+
+
+def test_the_control_of_a_student_that_answers_behind_rationales_answers_by_itself() -> None:
+    command = "dvc exp run --temp -n answers -S loss.alpha=0.0"
+    for target, more in [("rationale_then_answer", " -S student.target=multitask"), ("answer_then_rationale", "")]:
+        used = leaves({"loss": USED["loss"], "student": {"target": target}})
+        assert control_command(used, []) == f"{command}{more}"
 
 
 def test_stages_of_teachers_and_seeds_that_are_no_longer_in_use_do_not_count(project: Experiments) -> None:

@@ -269,6 +269,36 @@ def test_a_value_cannot_break_out_of_its_table() -> None:
     assert '| student.answer_prefix | `"a\\|b\'<b>\\n"` |' in text
 
 
+@pytest.mark.parametrize(
+    ("target", "learnt", "limit"),
+    [
+        (
+            "multitask",
+            "at the same time on the\nanswers and on rationales of 2 teachers, each as a task of its own, told apart by",
+            "It is written apart from the answer, may contradict it",
+        ),
+        (
+            "rationale_then_answer",
+            "on rationales of 2 teachers, each with the answer behind it as one text, told apart by",
+            "It is written before the answer, may contradict it",
+        ),
+        (
+            "answer_then_rationale",
+            "at the same time on the\nanswers and on rationales of 2 teachers, each with the answer before it as one text, "
+            "told apart by",
+            "It is written apart from the answer, may contradict it",
+        ),
+    ],
+)
+def test_how_the_rationales_were_learnt_is_told(target: str, learnt: str, limit: str) -> None:
+    text = written(exported_params(student__target=target))
+    assert f"(https://arxiv.org/abs/2402.04616)), {learnt} the input's prefix." in text and limit in text
+    assert f"| student.target | `{target}` |" in text
+    behind = target == "rationale_then_answer"
+    assert ("`The answer is`" in text) == behind == ("tokenizer('explain as ann: ' + text" in text)
+    assert ("With the prefix `explain as {teacher}: ` in place of" in text) != behind
+
+
 # --- how it came about ----------------------------------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ from tinyllm.records.reading import read_text
 from tinyllm.records.surroundings import Control, State
 
 LOCK = Path("dvc.lock")
-OF_TEACHERS = ("corpus.", "teachers.", "prompt.", "loss.alpha", "loss.teacher_alpha", "loss.kd")
+OF_TEACHERS = ("corpus.", "teachers.", "prompt.", "loss.alpha", "loss.teacher_alpha", "loss.kd", "student.target")
 NAME = "answers"
 
 
@@ -94,8 +94,12 @@ def control_command(used: Mapping[str, Any], names: Collection[str]) -> str:
     numbered = (NAME if number == 1 else f"{NAME}-{number}" for number in range(1, len(names) + 2))
     name = next(name for name in numbered if name not in names)
     weights = [key for key, value in used.items() if key.startswith(("loss.teacher_alpha.", "loss.kd")) and value]
-    gold = ["-S corpus.answers=gold"] if used.get("corpus.answers") == "teachers" else []
-    return " ".join([f"dvc exp run --temp -n {name}", *(f"-S {key}=0.0" for key in ["loss.alpha", *weights]), *gold])
+    changes = [f"{key}=0.0" for key in ["loss.alpha", *weights]]
+    if used.get("student.target") == "rationale_then_answer":  # such a student cannot learn without rationales
+        changes.append("student.target=multitask")
+    if used.get("corpus.answers") == "teachers":
+        changes.append("corpus.answers=gold")
+    return " ".join([f"dvc exp run --temp -n {name}", *(f"-S {change}" for change in changes)])
 
 
 def _shared(used: Mapping[str, Any]) -> dict[str, Any]:

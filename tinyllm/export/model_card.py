@@ -24,6 +24,7 @@ from tinyllm.params.teacher_entries import RELEASED
 from tinyllm.records.jsonl import read_json, read_jsonl
 from tinyllm.records.predictions import is_right, parse_predictions
 from tinyllm.records.questions import read_questions
+from tinyllm.student.target_text import LEAD
 
 PREDICTIONS = Path("data/predictions.jsonl")
 TEST = Path("data/questions/test.jsonl")
@@ -40,6 +41,11 @@ TUNED = {
     "merged": " Only low-rank adapters of its layers were trained (LoRA); they are merged into its weights.",
     "lora": " Only low-rank adapters of its layers were trained (LoRA), and they alone are in this folder.",
     "prompt": " Only the vectors before its input were trained (a soft prompt), and they alone are in this folder.",
+}
+LEARNT = {  # by student.target, how a rationale is learnt
+    "multitask": "each as a task of its own",
+    "rationale_then_answer": "each with the answer behind it as one text",
+    "answer_then_rationale": "each with the answer before it as one text",
 }
 FREE_EXAMPLE = {"text": "Which colour has a ripe lemon?"}
 EXAMPLE = {"text": "Which of these is a colour?", "choices": ["red", "seven"]}  # other sets' are their makers'
@@ -91,6 +97,12 @@ def gather(seed: int, params: Params) -> dict[str, Any]:
         "trained": params.train.epochs > 0,
         "teachers": teachers,
         "voices": voices,
+        "learnt": LEARNT[params.student.target],
+        "behind": (behind := params.student.target == "rationale_then_answer"),
+        "asked": params.student.rationale_prefix.replace("{teacher}", voices[0])
+        if behind
+        else params.student.answer_prefix,
+        "lead": LEAD,
         "believed": believed,
         "notes": corpus_notes(read_json("metrics/corpus.json")),
         "data": {

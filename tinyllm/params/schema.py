@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tinyllm.params.teacher_entries import Other, Released, Teacher
-from tinyllm.params.value_types import Ascii, Count, Place, Positive, Section, Seed, Share, Text, Weight
+from tinyllm.params.value_types import Ascii, Count, CountOrAll, Place, Positive, Section, Seed, Share, Text, Weight
 
 
 class Take(Section):
@@ -99,7 +99,8 @@ class Audit(Section):
 
 class Corpus(Section):
     teachers: tuple[str, ...]
-    selection: Literal["all", "best", "helpful"]
+    selection: Literal["all", "best", "helpful", "learnable"]
+    samples: CountOrAll = 1
     option_probabilities: bool
     thinking: Literal["drop", "keep"]
     max_quarantined: Share
@@ -148,6 +149,7 @@ class Student(Section):
     lora: Lora
     soft_prompt: SoftPrompt
     upper: Upper
+    target: Literal["multitask", "rationale_then_answer", "answer_then_rationale"] = "multitask"
     shared_encoder: bool
     chat: bool
     response: str
@@ -178,6 +180,7 @@ class Train(Section):
     eval_every: Count
     patience: Count
     threads: Count
+    match: Literal["none", "steps", "tokens"] = "none"
 
 
 class Score(Section):
@@ -215,3 +218,8 @@ class Params(Section):
 def alpha(loss: Loss, teacher: str) -> float:
     """The weight of one teacher's rationale."""
     return float(loss.teacher_alpha.get(teacher, loss.alpha))
+
+
+def most_rationales(corpus: Corpus) -> int | None:
+    """How many of a teacher's rationales of a question are learnt from; None is all that passed the audit."""
+    return None if corpus.samples == "all" else corpus.samples
