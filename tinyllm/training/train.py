@@ -28,9 +28,9 @@ from tinyllm.training.frozen_states import frozen_states
 from tinyllm.training.loss_curve import LossCurve
 from tinyllm.training.objective import Objective
 from tinyllm.training.resume import last_checkpoint
-from tinyllm.training.sample_file import SampleFile, write_samples
 from tinyllm.training.samples.match import every_rationale
 from tinyllm.training.samples.plan import SamplePlan
+from tinyllm.training.samples.sample_file import SampleFile, write_samples
 from tinyllm.training.step_collator import StepCollator, TrainingSample
 from tinyllm.training.trainer import DistillationTrainer, Progress
 from tinyllm.training.validation import Judge, Look, best_look, open_judge

@@ -29,8 +29,8 @@ from tinyllm.student.folder import errors_name
 from tinyllm.training.loss import weighted_loss
 from tinyllm.training.loss_curve import LossCurve
 from tinyllm.training.objective import Objective
-from tinyllm.training.sample_file import SampleFile
 from tinyllm.training.samples.alternatives import DrawnSamples
+from tinyllm.training.samples.sample_file import SampleFile
 from tinyllm.training.step_collator import Part, Step, StepCollator, to_device
 from tinyllm.training.validation import Judge, Look, best_look
 

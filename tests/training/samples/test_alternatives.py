@@ -19,8 +19,8 @@ from tinyllm.student.encoding import InputEncoder
 from tinyllm.student.folder import save_student
 from tinyllm.training.examples import Example, Task, UnknownTokens, encode_corpus, targets_of
 from tinyllm.training.loss_curve import LossCurve
-from tinyllm.training.sample_file import SampleFile, write_samples
 from tinyllm.training.samples.alternatives import DrawnSamples, draw
+from tinyllm.training.samples.sample_file import SampleFile, write_samples
 from tinyllm.training.step_collator import StepCollator, TrainingSample
 from tinyllm.training.train import Trained, train_student, vocabulary_texts
 

@@ -174,7 +174,7 @@ def test_a_new_adapter_is_the_student_without_one(tokenizer: Any, tmp_path: Path
 
 def run(folder: Path, rows: list[dict], cache: Path | None = None, seed: int = 1, **changes: Any) -> Trained:
     folder.mkdir(exist_ok=True)
-    return train_student(toy_params(**changes), seed, rows, VALID, folder, likelihoods=cache)
+    return train_student(toy_params(**changes), seed, rows, VALID, folder, cache=cache)
 
 
 def same_weights(first: Trained, second: Trained) -> bool:
@@ -221,4 +221,6 @@ def test_a_training_learns_what_its_student_found_likeliest_before_the_first_ste
 
     again = run(tmp_path / "again", ROWS, tmp_path / "cache", seed=2, corpus__selection="learnable", **changes)
     assert again.metrics["rationales_measured"] == measured
-    assert len(list((tmp_path / "cache").iterdir())) == (2 if samples == 1 else 1)  # another seed measures nothing
+    assert len(list((tmp_path / "cache/learnable").iterdir())) == (
+        2 if samples == 1 else 1
+    )  # another seed measures nothing

@@ -10,7 +10,7 @@ from dataclasses import replace
 from torch.utils.data import Dataset
 
 from tinyllm.training.examples import Example
-from tinyllm.training.sample_file import SampleFile
+from tinyllm.training.samples.sample_file import SampleFile
 from tinyllm.training.step_collator import TrainingSample
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from tinyllm.training import sample_file
 from tinyllm.training.batching import collate
 from tinyllm.training.examples import Example
-from tinyllm.training.sample_file import SampleFile, write_samples
+from tinyllm.training.samples import sample_file
+from tinyllm.training.samples.sample_file import SampleFile, write_samples
 from tinyllm.training.step_collator import TrainingSample
 
 
