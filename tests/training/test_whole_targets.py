@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.toys import toy_params, toy_questions, toy_rows
+from tinyllm.student.folder import save_student
 from tinyllm.student.target_text import join
 from tinyllm.student.voices import ask_voices
 from tinyllm.training import validation
@@ -100,9 +101,7 @@ def test_no_voice_writes_further_than_the_longest_target(tmp_path: Path, monkeyp
 def test_a_question_without_a_rationale_teaches_nothing(tmp_path: Path) -> None:
     silent = [row | {"targets": {"answer": row["targets"]["answer"]}} for row in toy_rows(toy_questions(4, 3, "more"))]
     sizes = {"student__origin": "local", "student__model": str(tmp_path / "start")}
-    from tinyllm.student.folder import save_student  # the same student and vocabulary for both
-
-    save_student(run(tmp_path / "first", train__epochs=0).model, tmp_path / "start", 4)
+    save_student(run(tmp_path / "first", train__epochs=0).model, tmp_path / "start", 4)  # a vocabulary for both
     with_them = run(tmp_path / "a", rows=[*ROWS[:8], *silent, *ROWS[8:]], **BEHIND, **sizes)
     without = run(tmp_path / "b", **BEHIND, **sizes)
     assert with_them.metrics["questions"] == 16 and same_weights(with_them, without)
@@ -125,6 +124,7 @@ def test_a_corpus_without_any_rationale_is_refused(tmp_path: Path) -> None:
 # --- a training that was cut off ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_training_that_was_cut_off_ends_as_an_undisturbed_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], target: str
