@@ -212,6 +212,6 @@ def test_a_run_of_made_answers_is_no_control_of_itself_and_its_control_has_the_g
     found = find_control()
     assert (found["state"], found["command"]) == (
         "none",
-        "dvc exp run --temp -n answers -S loss.alpha=0.0 -S corpus.answers=gold",
+        "dvc exp run --temp -n answers -S loss.alpha=0.0 -S student.target=multitask -S corpus.answers=gold",
     )
     assert is_control(lock(ALONE, loss__alpha=0.0, corpus__answers="gold"), voted, locked_params(voted))
