@@ -11,7 +11,7 @@ from scipy.stats import binomtest, nct
 from scipy.stats import t as student
 
 from benchmarks.comparisons import Setting, intervals, rejections
-from tinyllm.evaluation.paired_tests import difference, holm, majority_answers, mcnemar
+from tinyllm.evaluation.paired_tests import difference, equivalence, holm, majority_answers, mcnemar
 
 
 def columns(both: int, first: int, second: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
@@ -95,6 +95,61 @@ def test_seeds_that_gain_alike_tell_more_than_seeds_that_do_not() -> None:
     alike = np.array([np.arange(200) < 30] * 3)
     unlike = np.array([np.arange(200) < n for n in (0, 30, 60)])
     assert difference(base, alike, paired=True).low > 0 > difference(base, unlike, paired=True).low
+
+
+# --- equality -------------------------------------------------------------------------------------------------------
+
+
+def slow_tost(control: np.ndarray, other: np.ndarray, within: float) -> tuple[float, float, float]:
+    """The larger p value of two one-sided tests, and the 90% interval, of paired seeds, summed up one by one."""
+    seeds, n = control.shape
+    gains = [[int(other[s, i]) - int(control[s, i]) for i in range(n)] for s in range(seeds)]
+    by_question = [sum(gains[s][i] for s in range(seeds)) / seeds for i in range(n)]
+    by_seed = [sum(row) / n for row in gains]
+    mean = sum(by_seed) / seeds
+    parts = [((sum((gain - mean) ** 2 for gain in by_question) + 1 / seeds) / (n - 1) / n, n - 1)]
+    if seeds > 1:
+        parts.append((sum((gain - mean) ** 2 for gain in by_seed) / (seeds - 1) / seeds, seeds - 1))
+    variance = sum(part for part, _ in parts)
+    freedom, error = variance**2 / sum(part**2 / known for part, known in parts), math.sqrt(variance)
+    too_low = student.sf((mean + within) / error, freedom)  # of a true difference of -within or less
+    too_high = student.cdf((mean - within) / error, freedom)  # of one of +within or more
+    low, high = student.interval(0.90, freedom, loc=mean, scale=error)
+    return max(too_low, too_high), low, high
+
+
+def test_two_one_sided_tests_of_one_seed_are_those_worked_out_by_hand() -> None:
+    # as above: mean 0.4, error 0.244949, 9 degrees of freedom; to the limit 0.9 there are 0.5, that is t 2.041241;
+    # t(0.95, 9) is 1.833113, times the error 0.449019
+    found = equivalence(difference(*columns(3, 1, 5, 1), paired=True), 0.9)
+    assert found.p == pytest.approx(0.035810, abs=1e-6)
+    assert (found.low, found.high) == pytest.approx((0.4 - 0.449019, 0.4 + 0.449019), abs=1e-6)
+
+
+@pytest.mark.parametrize("within", [0.1, 0.5, 0.95])
+@pytest.mark.parametrize("turned", [False, True])
+def test_two_one_sided_tests_are_those_of_the_slow_formula(within: float, turned: bool) -> None:
+    arms = (OTHER, CONTROL) if turned else (CONTROL, OTHER)
+    found = equivalence(difference(*arms, paired=True), within)
+    assert (found.p, found.low, found.high) == pytest.approx(slow_tost(*arms, within), abs=1e-12)
+
+
+def test_the_interval_of_ninety_lies_within_exactly_where_both_tests_reject() -> None:
+    rng = np.random.default_rng(7)
+    told = []
+    for _ in range(300):
+        control = rng.random((3, 150)) < 0.6
+        other = control ^ (rng.random((3, 150)) < 0.04)
+        found = equivalence(difference(control, other, paired=True), 0.03)
+        assert (found.p < 0.05) == (found.low > -0.03 and found.high < 0.03)
+        told.append(found.p < 0.05)
+    assert 30 < sum(told) < 270
+
+
+def test_equal_answers_are_equal_within_little_and_more_questions_show_less() -> None:
+    few, many = (difference(*columns(n, 0, 0, 0), paired=True) for n in (100, 1000))
+    assert equivalence(few, 0.01).p == pytest.approx(student.sf(0.01 / math.sqrt(1 / 9900), 99))
+    assert equivalence(few, 0.01).p > 0.05 > equivalence(many, 0.01).p
 
 
 def test_one_question_is_refused() -> None:

@@ -26,7 +26,7 @@ from tests.dvc_project import (
 )
 from tinyllm.cli.compare import add_parser, as_text
 from tinyllm.experiments.compare import compare
-from tinyllm.experiments.runs import parse_run
+from tinyllm.experiments.runs import Run, parse_run
 from tinyllm.provenance.records import stages_of, write_record
 from tinyllm.records.jsonl import write_json
 from tinyllm.records.questions import parse_questions
@@ -73,6 +73,7 @@ workspace against few: 12 questions, paired by question and seed
   difference   +52.8 points, 95% t interval over questions and seeds +{low} to +{high}, p {p}
   McNemar      p 0.0312, exact, of the seeds' majority answers: 6 right in workspace alone, 0 in few alone; blind to \
 other seeds
+  a seed       6.3 from wrong to right, 0.0 from right to wrong, mean of 3 seeds
   could show   a difference of {smallest} points (80% power at 5%, two-sided)
   workspace is better by 52.8 points ({low} to {high}).
 """
@@ -138,6 +139,138 @@ def test_a_difference_that_may_be_chance_is_not_told() -> None:
         "  No difference can be told: more is +8.3 points against few (-6.3 to +23.0); "
         "this test could have shown one of 20.5."
     )
+
+
+# --- equality and flips ---------------------------------------------------------------------------------------------
+
+
+def test_runs_that_differ_by_little_are_told_to_be_equal() -> None:
+    many = question_rows(400)
+    control = in_memory("control", many, lambda seed, i: i < 200)
+    other = in_memory("other", many, lambda seed, i: 2 <= i < 204)  # 2 lost and 4 won, the same in every seed
+    (pair,) = compare([control, other], within=3)["comparisons"]
+    # squares 6 - 400 * 0.005**2 = 5.99, and 1/3 for the answers added; variance 6.3233 / 399 / 400 = 3.9620e-5,
+    # error 0.00629446; on 399 degrees of freedom, seeds do not differ; t of 0.025 is 3.97177, t(0.95) is 1.648682
+    assert pair["equivalence"] == {
+        "within": 3,
+        "p": pytest.approx(student.sf(3.97177, 399), rel=1e-4),
+        "p_holm": pytest.approx(student.sf(3.97177, 399), rel=1e-4),
+        "low": pytest.approx(0.005 - 1.648682 * 0.00629446, abs=1e-7),
+        "high": pytest.approx(0.005 + 1.648682 * 0.00629446, abs=1e-7),
+    }
+    assert pair["verdict"] == (
+        "Equal within 3 points: other is +0.5 points against control (90% interval -0.5 to +1.5)."
+    )
+    assert "  within 3     p < 0.0001, two one-sided tests, 90% interval -0.5 to +1.5\n" in as_text(
+        compare([control, other], within=3)
+    )
+
+
+def test_a_small_difference_is_told_and_that_it_is_small() -> None:
+    many = question_rows(2000)
+    control = in_memory("control", many, lambda seed, i: i < 1000)
+    other = in_memory("other", many, lambda seed, i: i < 1010)
+    (pair,) = compare([other, control], within=1)["comparisons"]
+    # squares 10 - 2000 * 0.005**2 = 9.95, and 1/3; error sqrt(10.2833 / 1999 / 2000) = 0.0016038; t(0.95, 1999) = 1.645616
+    assert pair["verdict"] == (
+        "other is better by 0.5 points (0.2 to 0.8), and both are equal within 1 point (90% interval -0.8 to -0.2)."
+    )
+
+
+def test_what_is_neither_different_nor_equal_is_told_to_be_neither() -> None:
+    few = in_memory("few", TWELVE, lambda seed, i: i < 2 + seed)
+    more = in_memory("more", TWELVE, lambda seed, i: i < 3 + seed)
+    (pair,) = compare([few, more], within=2.5)["comparisons"]
+    assert pair["verdict"].startswith("No difference can be told: more is +8.3 points against few (")
+    assert pair["verdict"].endswith("one of 20.5. Nor are they shown to be equal within 2.5 points.")
+    assert "equivalence" not in compare([few, more])["comparisons"][0]
+
+
+def test_several_tests_of_equality_are_corrected_for_their_number() -> None:
+    many = question_rows(400)
+    control, near, far = (
+        in_memory(name, many, lambda seed, i, right=right: i < right)
+        for name, right in (("control", 200), ("near", 202), ("far", 206))
+    )
+    first, second = compare([control, far, near], within=3)["comparisons"]
+    assert second["equivalence"]["p"] < first["equivalence"]["p"] < 0.05
+    assert second["equivalence"]["p_holm"] == pytest.approx(2 * second["equivalence"]["p"])
+    assert first["equivalence"]["p_holm"] == pytest.approx(first["equivalence"]["p"])
+
+
+@pytest.mark.parametrize("points", ["0", "-1", "100", "nan", "two", "inf"])
+def test_points_that_are_none_are_refused(points: str) -> None:
+    told = f"--within: found '{points}'; allowed is a number of points above 0 and below 100"
+    assert refusal("few", "workspace", f"--within={points}") == told
+
+
+def test_flips_of_paired_seeds_are_counted_by_seed_and_of_others_by_every_pair() -> None:
+    one = in_memory("one", TWELVE, lambda seed, i: i < 3 + seed)  # 4, 5 and 6 right
+    two = in_memory("two", TWELVE, lambda seed, i: 2 <= i < 5)  # in every seed the same 3
+    (pair,) = compare([one, two])["comparisons"]
+    # lost: 0 and 1, and those from 5 on: 2, 2 and 3; won: 4 in seed 1 alone
+    assert pair["seed_flips"] == {"right_to_wrong": pytest.approx(7 / 3), "wrong_to_right": 1 / 3, "pairs": 3}
+    three = in_memory("three", TWELVE, lambda seed, i: 2 <= i < 3 + seed, seeds=(1, 2))  # 2 to 3, and 2 to 4
+    (pair,) = compare([one, three])["comparisons"]
+    # of 4, 5 and 6 right, against the first 2, 3 and 4 lost; against the second 2, 2 and 3, and 1 won
+    assert pair["seed_flips"] == {"right_to_wrong": 16 / 6, "wrong_to_right": 1 / 6, "pairs": 6}
+    assert "  a seed       0.2 from wrong to right, 2.7 from right to wrong, mean of 6 pairs of students\n" in as_text(
+        compare([one, three])
+    )
+
+
+def test_the_questions_whose_majority_answer_flipped_are_listed(project: Project, capsys) -> None:
+    project.commit("few", ASKED, lines(prediction_rows(TWELVE, lambda seed, i: i < 2 + seed)))  # 0 to 3 of most seeds
+    project.put(ASKED, lines(prediction_rows(TWELVE, lambda seed, i: seed != 1 and 3 <= i < 6)))
+    run_command("few", "workspace", "--flips", "--json")
+    (pair,) = json.loads(capsys.readouterr().out)["comparisons"]
+    assert (pair["mcnemar"]["only_control"], pair["mcnemar"]["only_other"]) == (3, 2)
+    found = [(flip["direction"], flip["id"], flip["control"], flip["other"]) for flip in pair["flips"]]
+    assert found == [
+        ("right_to_wrong", "q0000", "cause 0", "cause 1"),
+        ("right_to_wrong", "q0001", "cause 1", "cause 2"),
+        ("right_to_wrong", "q0002", "cause 2", "cause 3"),
+        ("wrong_to_right", "q0004", "cause 1", "cause 0"),
+        ("wrong_to_right", "q0005", "cause 2", "cause 1"),
+    ]
+    assert pair["flips"][3] | {"gold": "cause 0", "question": "Case 4?"} == pair["flips"][3]
+    run_command("few", "workspace", "--flips")
+    assert capsys.readouterr().out.endswith(
+        """
+  right in few, wrong in workspace, by the majority of seeds: 3
+  id     question  gold     few      workspace
+  q0000  Case 0?   cause 0  cause 0  cause 1
+  q0001  Case 1?   cause 1  cause 1  cause 2
+  q0002  Case 2?   cause 2  cause 2  cause 3
+
+  wrong in few, right in workspace, by the majority of seeds: 2
+  id     question  gold     few      workspace
+  q0004  Case 4?   cause 0  cause 1  cause 0
+  q0005  Case 5?   cause 1  cause 2  cause 1
+"""
+    )
+
+
+def free_run(name: str, written: dict[str, list[str]]) -> Run:
+    """A run in free text: by question's id what each seed wrote; the gold answer is 4."""
+    asked = [{"id": key, "question": f"{'How many are there? ' * 9}", "choices": [], "answer": "4"} for key in written]
+    rows = [
+        {"seed": seed, "id": key, "gold": "4", "choice": None, "scores": [], "text": text, "matched": text == "4"}
+        for key, texts in written.items()
+        for seed, text in enumerate(texts, start=1)
+    ]
+    return parse_run(name, parse_questions(asked, name), rows)
+
+
+def test_of_free_text_the_flips_show_what_most_seeds_wrote_and_no_line_is_wide() -> None:
+    one = free_run("one", {"a": ["4", "4", "3"], "b": ["7", "5", "5"], "c": ["4", "4", "4"]})
+    two = free_run("two", {"a": ["2", "4", "2"], "b": ["4", "\x1b[2J" + 99 * "x", "4"], "c": ["4", "1", "4"]})
+    compared = compare([one, two], flips=True)
+    found = [(flip["id"], flip["gold"], flip["control"], flip["other"]) for flip in compared["comparisons"][0]["flips"]]
+    assert found == [("a", "4", "4", "2"), ("b", "4", "5", "4")]
+    shown = as_text(compared).partition("by the majority of seeds")[2]
+    assert max(map(len, shown.splitlines())) < 120
+    assert re.search(r"^  a   How many are there\? How many are the\.\.\.  4     4    2$", shown, re.MULTILINE), shown
 
 
 def test_an_experiment_and_a_commit_are_found_by_name(project: Project, capsys) -> None:

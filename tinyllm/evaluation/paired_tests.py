@@ -1,4 +1,4 @@
-"""What can be said of two runs on the same questions: their difference over questions and seeds, McNemar, Holm."""
+"""What can be said of two runs on the same questions: their difference over questions and seeds, equality, McNemar, Holm."""
 
 from __future__ import annotations
 
@@ -19,6 +19,17 @@ class Difference:
     high: float
     p: float  # two-sided, of no difference
     smallest: float  # the true difference that is told from nothing in 80% of such tests
+    error: float  # of the mean: its standard error
+    freedom: float  # the degrees of freedom with which that is known
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """Whether a difference lies within so much of nothing, in either direction."""
+
+    p: float  # of a true difference of that much or more: the larger of the two one-sided tests' p values
+    low: float  # of the 90% interval, which lies within exactly where p is below 5%
+    high: float
 
 
 @dataclass(frozen=True)
@@ -83,7 +94,25 @@ def _difference(mean: float, variance: float, freedom: float) -> Difference:
         mean + quantile * error,
         2 * float(stdtr(freedom, -abs(mean) / error)) if error > 0 else float(mean == 0),
         error * float(nctdtrinc(freedom, 0.2, quantile)),
+        error,
+        freedom,
     )
+
+
+def equivalence(found: Difference, within: float) -> Equivalence:
+    """Return the two one-sided tests (TOST) of a difference: could it truly be `within` or more, in either direction?
+
+    Args:
+        within: a share above 0, as the difference is one and not in points
+
+    Source: Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15 (1987).
+    """
+    from scipy.special import stdtr, stdtrit
+
+    half = float(stdtrit(found.freedom, 0.95)) * found.error
+    room = within - abs(found.mean)  # to the nearer limit, which has the larger p value
+    p = float(stdtr(found.freedom, -room / found.error)) if found.error > 0 else float(room <= 0)
+    return Equivalence(p, found.mean - half, found.mean + half)
 
 
 def _variance(control: np.ndarray, other: np.ndarray, paired: bool) -> tuple[float, float]:

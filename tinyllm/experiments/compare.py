@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
 from tinyllm.evaluation.intervals import accuracy_interval
-from tinyllm.evaluation.paired_tests import difference, holm, majority_answers, mcnemar
+from tinyllm.evaluation.paired_tests import difference, equivalence, holm, majority_answers, mcnemar
 from tinyllm.evaluation.wording import percent, points
+from tinyllm.experiments.flips import Flip, SeedFlips, list_flips, seed_flips
 from tinyllm.experiments.runs import Run
 from tinyllm.records.questions import first_ids
 
@@ -38,6 +39,14 @@ class McNemar(Tested):
     only_other: int
 
 
+class Equivalence(Tested):
+    """Two one-sided tests: whether the difference lies within so much of nothing."""
+
+    within: float  # in points, as it was asked for
+    low: float  # of the 90% interval, in shares
+    high: float
+
+
 class Alone(TypedDict):
     """One run by itself, in shares."""
 
@@ -58,7 +67,10 @@ class Pair(TypedDict):
     paired_by: list[str]
     notes: list[str]
     difference: Difference
+    equivalence: NotRequired[Equivalence]  # where it was asked for
     mcnemar: McNemar
+    seed_flips: SeedFlips
+    flips: NotRequired[list[Flip]]  # where they were asked for
     verdict: str
 
 
@@ -70,8 +82,12 @@ class Comparison(TypedDict):
     comparisons: list[Pair]
 
 
-def compare(runs: Sequence[Run]) -> Comparison:
+def compare(runs: Sequence[Run], within: float | None = None, flips: bool = False) -> Comparison:
     """Return every run by itself, and every other against the first.
+
+    Args:
+        within: points; whether runs are equal within so many is tested, too
+        flips: list the questions whose majority answer flipped
 
     Raises:
         ValueError: two runs do not have the same questions; see `check_questions`.
@@ -79,12 +95,15 @@ def compare(runs: Sequence[Run]) -> Comparison:
     control, *others = runs
     for other in others:
         check_questions(control, other)
-    pairs = [_pair(control, other) for other in others]
-    for tests in ([pair["difference"] for pair in pairs], [pair["mcnemar"] for pair in pairs]):
+    pairs = [_pair(control, other, within) for other in others]
+    equal = [pair["equivalence"] for pair in pairs if "equivalence" in pair]
+    for tests in ([pair["difference"] for pair in pairs], [pair["mcnemar"] for pair in pairs], equal):
         for test, corrected in zip(tests, holm([test["p"] for test in tests]), strict=True):
             test["p_holm"] = corrected
-    for pair in pairs:
+    for pair, other in zip(pairs, others, strict=True):
         pair["verdict"] = verdict(pair, len(pairs))
+        if flips:
+            pair["flips"] = list_flips(control, other)
     return {"questions": len(control.questions), "runs": [_alone(run) for run in runs], "comparisons": pairs}
 
 
@@ -124,12 +143,12 @@ def _alone(run: Run) -> Alone:
     }
 
 
-def _pair(control: Run, other: Run) -> Pair:
+def _pair(control: Run, other: Run, within: float | None) -> Pair:
     """The p values are not corrected yet, and the verdict waits for that."""
     paired, several = control.seeds == other.seeds, max(len(control.seeds), len(other.seeds)) > 1
     gain = difference(control.right, other.right, paired)
     test = mcnemar(*(majority_answers(run.choices, run.scores) == control.gold for run in (control, other)))
-    return {
+    pair: Pair = {
         "control": control.name,
         "other": other.name,
         "paired_by": ["question", "seed"] if paired else ["question"],
@@ -144,8 +163,19 @@ def _pair(control: Run, other: Run) -> Pair:
             "p_holm": gain.p,
         },
         "mcnemar": {"only_control": test.only_control, "only_other": test.only_other, "p": test.p, "p_holm": test.p},
+        "seed_flips": seed_flips(control, other),
         "verdict": "",
     }
+    if within is not None:
+        equal = equivalence(gain, within / 100)
+        pair["equivalence"] = {
+            "within": within,
+            "low": equal.low,
+            "high": equal.high,
+            "p": equal.p,
+            "p_holm": equal.p,
+        }
+    return pair
 
 
 def _notes(control: Run, other: Run) -> list[str]:
@@ -177,19 +207,36 @@ def _same(control: Run, other: Run) -> bool:
 def verdict(pair: Pair, tests: int) -> str:
     """Return one sentence that says what can be concluded; of several comparisons, after Holm's correction."""
     gain, control, other = pair["difference"], pair["control"], pair["other"]
+    equal = pair.get("equivalence")
+    shown_equal = equal if equal and equal["p_holm"] < SIGNIFICANT else None
     if gain["p_holm"] < SIGNIFICANT:
         better, sign = (other, 1) if gain["value"] > 0 else (control, -1)
         low, high = sorted((sign * gain["low"], sign * gain["high"]))
         than = f" than {control if better == other else other}" if tests > 1 else ""
+        by = f"{better} is better{than} by {percent(sign * gain['value'])} points ({percent(low)} to {percent(high)})"
         return (
-            f"{better} is better{than} by {percent(sign * gain['value'])} points ({percent(low)} to {percent(high)})."
+            f"{by}, and both are equal within {in_points(shown_equal)} (90% interval {_ninety(shown_equal)})."
+            if shown_equal
+            else f"{by}."
         )
+    against = f"{other} is {points(gain['value'])} points against {control}"
+    if shown_equal:
+        return f"Equal within {in_points(shown_equal)}: {against} (90% interval {_ninety(shown_equal)})."
     several = f" among {tests} comparisons" if gain["p"] < SIGNIFICANT else ""
     return (
-        f"No difference can be told{several}: {other} is {points(gain['value'])} points against {control} "
-        f"({points(gain['low'])} to {points(gain['high'])}); "
+        f"No difference can be told{several}: {against} ({points(gain['low'])} to {points(gain['high'])}); "
         f"this test could have shown one of {percent(gain['smallest_shown'])}."
+        + (f" Nor are they shown to be equal within {in_points(equal)}." if equal else "")
     )
+
+
+def in_points(equal: Equivalence) -> str:
+    """Return how much counts as equal, in words."""
+    return f"{equal['within']:g} point{'' if equal['within'] == 1 else 's'}"
+
+
+def _ninety(equal: Equivalence) -> str:
+    return f"{points(equal['low'])} to {points(equal['high'])}"
 
 
 def seeds_in_words(seeds: Sequence[int]) -> str:

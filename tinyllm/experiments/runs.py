@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -48,6 +48,9 @@ class Run:
     seeds: tuple[int, ...]  # ascending
     choices: np.ndarray  # (seeds, questions)
     scores: list[np.ndarray]  # one (seeds, options) a question
+    texts: list[list[str]] = field(
+        default_factory=list
+    )  # what each seed wrote, a list a question; [] where there are options
 
     @property
     def gold(self) -> np.ndarray:
@@ -206,9 +209,11 @@ def parse_run(name: str, questions: Sequence[Question], rows: Sequence[dict]) ->
     """
     ordered = sorted(questions, key=lambda question: question.id)
     by_seed = parse_predictions(rows, ordered, PREDICTIONS)
-    choices, scores = [], []
+    choices, scores, texts = [], [], []
     for question, answers in zip(ordered, zip(*by_seed.values(), strict=True), strict=True):
         choices.append([int(row["matched"]) if question.free else row["choice"] for row in answers])
         neither = [0.0, 0.0]  # a tie of the seeds is wrong, as the lower one
         scores.append(np.array([neither if question.free else row["scores"] for row in answers], dtype=float))
-    return Run(name, ordered, tuple(by_seed), np.array(choices).T, scores)
+        if question.free:
+            texts.append([str(row.get("text") or "") for row in answers])
+    return Run(name, ordered, tuple(by_seed), np.array(choices).T, scores, texts)
