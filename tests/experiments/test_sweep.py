@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -121,6 +123,23 @@ def refusal(*options: str) -> str:
         given.run(given)
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+def test_a_cell_is_run_again_only_where_that_says_which_and_run(project: Path) -> None:
+    told = refusal("--run", "--again", "five, world")
+    assert re.fullmatch(r"--again five, world: is no cell of the table; did you mean \w+, world\?", told)
+    assert refusal("--again", "one, world") == "--again one, world: runs nothing without --run; add it"
+
+
+def test_a_result_that_is_not_committed_yet_does_not_stop_a_sweep(project: Path) -> None:
+    path = project / "experiments/results/toy/one-world-12345678.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{}", encoding="utf-8")
+    git(project, "add", "experiments")
+    git(project, "commit", "-q", "-m", "A result")
+    path.write_text("{ }", encoding="utf-8")
+    cell = read_table(Path("toy.yaml")).cells["", "one", "world"]
+    check_commit([cell])
 
 
 def table_with(row: str) -> Table:
@@ -241,7 +260,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped_and_a_failure_does_not_st
         private = [stat.S_IMODE(path.stat().st_mode) for path in (project / ".cache/sweep").iterdir()]
         assert private == [0o600, 0o600]
         assert len(git(project, "for-each-ref", "refs/exps").splitlines()) == 1
-        assert not git(project, "status", "--porcelain")
+        assert git(project, "status", "--porcelain") == "?? experiments/"  # the result of the one that ended
     (tmp_path / "go").touch()
     process = start(started, "sweep", "toy.yaml", "--run", "--jobs", "2")
     output = process.communicate(timeout=300)[0]
@@ -259,6 +278,27 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped_and_a_failure_does_not_st
     table = start(started, "table", "toy.yaml").communicate(timeout=60)[0]
     cells = [line.split(" | ")[:2] for line in table.splitlines() if line.startswith(("| one", "| two", "| three"))]
     assert [cell[1][:5].strip() for cell in cells] == ["25.0", "50.0", ""]
+
+    kept = sorted((project / "experiments/results/toy").iterdir())
+    assert [path.name[:-14] for path in kept] == ["four-world", "one-world", "two-world"]
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in kept]
+    assert [result["test"]["right"] for result in results] == [{"1": "11111111"}, {"1": "11000000"}, {"1": "11110000"}]
+    assert {result["commit"] for result in results} == {git(project, "rev-parse", "HEAD")}
+    assert all(0 < result["seconds"] < 300 for result in results)
+    git(project, "add", "experiments")
+    git(project, "commit", "-q", "-m", "Results")
+    for reference in git(project, "for-each-ref", "--format=%(refname)", "refs/exps").splitlines():
+        git(project, "update-ref", "-d", reference)
+    shutil.rmtree(project / ".dvc/cache")  # another machine has neither
+    assert start(started, "table", "toy.yaml").communicate(timeout=60)[0].splitlines()[:-1] == table.splitlines()[:-1]
+    output = start(started, "sweep", "toy.yaml", "--run", "--again", "four, world").communicate(timeout=60)[0]
+    assert [line.split(",")[0] for line in re.findall("^started .*$", output, re.MULTILINE)] == [
+        "started  three",
+        "started  four",
+    ], output
+    again = json.loads((project / "experiments/results/toy" / kept[0].name).read_text(encoding="utf-8"))
+    assert again["commit"] == git(project, "rev-parse", "HEAD") != results[0]["commit"]
+    assert again["test"] == results[0]["test"]
 
 
 @pytest.mark.slow

@@ -240,13 +240,18 @@ def test_a_result_that_the_cache_has_lost_is_told(project: Project, capsys: pyte
 # --- on valid -------------------------------------------------------------------------------------------------------
 
 
-def put_trained(project: Project, digest: str, trained: dict[int, tuple[float, int]]) -> None:
+def put_trained(
+    project: Project,
+    digest: str,
+    trained: dict[int, tuple[float, int]],
+    right: Callable[[int, int], bool] = lambda seed, i: i < 10,
+) -> None:
     """Leave an experiment with the metrics of each seed's training: accuracy on valid and the best epoch."""
     (project.folder / "metrics/train").mkdir(parents=True, exist_ok=True)
     for seed, (accuracy, epoch) in trained.items():
         text = json.dumps({"valid_accuracy": accuracy, "best_epoch": epoch})
         (project.folder / f"metrics/train/{seed}.json").write_text(text, encoding="utf-8")
-    put_experiment(project, digest, lambda seed, i: i < 10)
+    put_experiment(project, digest, right)
 
 
 def test_accuracy_on_valid_is_the_mean_over_seeds_and_test_is_not_read(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
+from difflib import get_close_matches
 from pathlib import Path
 
 from tinyllm.cli.parsers import Commands
 from tinyllm.evaluation.wording import percent
 from tinyllm.experiments.dvc_experiments import Result, find_results, git
 from tinyllm.experiments.grid import Cell, Table, read_table
+from tinyllm.experiments.results.found import find_all, keep
+from tinyllm.experiments.results.kept import folder_of
 from tinyllm.experiments.sweep import check_commit, default_jobs, distinct
 from tinyllm.experiments.table import valid_accuracy
 from tinyllm.experiments.workers import Ended, log_of, run_all
@@ -23,14 +26,22 @@ def add_parser(commands: Commands) -> None:
         "sweep",
         help="say which experiments of a table have no result yet, or run them",
         description="Say of every cell of a table whether it has a result; with --run, run those that have none. An "
-        "experiment is known by its overrides: tables that share one share its result.",
+        "experiment is known by its overrides: tables that share one share its result. Results are also kept in "
+        "experiments/results: commit them, and another machine goes on.",
     )
     parser.add_argument("file", type=Path, metavar="FILE.yaml", help="a table of experiments/")
     parser.add_argument(
         "--run", dest="run_now", action="store_true", help="run them now; interrupted, the next call goes on"
     )
     parser.add_argument(
-        "--jobs", type=_count, metavar="N", help="so many at once (default: one a GPU, or as many as the cores bear)"
+        "--again",
+        action="append",
+        default=[],
+        metavar="CELL",
+        help="with --run: also run this cell, although it has a result; `ROW, COLUMN` as this command prints it",
+    )
+    parser.add_argument(
+        "--jobs", type=count, metavar="N", help="so many at once (default: one a GPU, or as many as the cores bear)"
     )
     parser.add_argument("--valid", action="store_true", help="print accuracy on valid; test stays unseen")
     parser.set_defaults(run=run)
@@ -40,18 +51,24 @@ def run(arguments: argparse.Namespace) -> None:
     """Print every cell's state, and run what is missing where the command line asks for it.
 
     Raises:
-        ValueError: the table is faulty, the commit cannot be run from, or an experiment failed.
+        ValueError: the table or a result's file is faulty, the commit cannot be run from, or an experiment failed.
     """
     table = read_table(arguments.file)
     cells = distinct(table)
-    results = find_results(cells)
-    missing = [cell for cell in cells if cell.digest not in results]
+    again = _again(cells, arguments.again)
+    if again and not arguments.run_now:
+        raise ValueError(f"--again {arguments.again[0]}: runs nothing without --run; add it")
+    results, notes = find_all(cells, arguments.file)
+    missing = [cell for cell in cells if cell.digest not in results or cell.digest in again]
     if missing and arguments.run_now:
         check_commit(missing)
     accuracy = valid_accuracy if arguments.valid else _on_test
-    _print_states(table, results, accuracy)
+    _print_states(table, {digest: result for digest, result in results.items() if digest not in again}, accuracy)
+    for note in notes.values():
+        print(f"note     {note}")
     if arguments.run_now:
-        _run(missing, arguments.jobs or default_jobs(missing), accuracy)
+        _keep_old(cells, {d: r for d, r in results.items() if d not in notes and d not in again}, table)
+        _run(missing, arguments.jobs or default_jobs(missing), accuracy, table, again)
     elif missing:
         print(
             f"{len(missing)} of {len(cells)} experiments have no result; `tinyllm sweep {arguments.file} --run` runs them"
@@ -62,13 +79,27 @@ def _on_test(_: Cell, result: Result) -> float:
     return result.accuracy
 
 
-def _count(text: str) -> int:
+def _again(cells: Sequence[Cell], named: Sequence[str]) -> set[str]:
+    """The digests of the cells that are named by their titles or experiments.
+
+    Raises:
+        ValueError: no cell is.
+    """
+    known = {name: cell.digest for cell in cells for name in (cell.name, cell.title)}
+    for name in named:
+        if name not in known:
+            near = get_close_matches(name, known, n=1, cutoff=0.0)[0]
+            raise ValueError(f"--again {name}: is no cell of the table; did you mean {near}?")
+    return {known[name] for name in named}
+
+
+def count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 up")
     return int(text)
 
 
-def _print_states(table: Table, results: dict[str, Result], accuracy: Accuracy) -> None:
+def _print_states(table: Table, results: Mapping[str, Result], accuracy: Accuracy) -> None:
     for cell in table.cells.values():
         if result := results.get(cell.digest):
             commit = "" if result.current else f", of {result.baseline[:7]} and not of HEAD"
@@ -77,28 +108,49 @@ def _print_states(table: Table, results: dict[str, Result], accuracy: Accuracy) 
             print(f"missing  {cell.title}")
 
 
-def _run(cells: Sequence[Cell], jobs: int, accuracy: Accuracy) -> None:
-    """Run the cells, a line each as it starts and ends.
+def _keep_old(cells: Sequence[Cell], results: Mapping[str, Result], table: Table) -> None:
+    """Write the files of experiments that have none, such as those of a version before this one."""
+    for cell in cells:
+        result = results.get(cell.digest)
+        if result and result.commit and not result.kept and (fault := _keep(cell, result, table.path)):
+            print(f"note     {cell.title}: {fault}")
+
+
+def _keep(cell: Cell, result: Result, table: Path, seconds: float | None = None) -> str:
+    """Write the result's file; why that cannot be done, or "": the experiment counts all the same, on this machine."""
+    try:
+        keep(cell, result, table, seconds)
+    except ValueError as error:
+        return f"its result was not written: {error}"
+    return ""
+
+
+def _run(cells: Sequence[Cell], jobs: int, accuracy: Accuracy, table: Table, again: Collection[str]) -> None:
+    """Run the cells, a line each as it starts and ends; write the result of each.
 
     Raises:
         ValueError: some failed.
     """
     failed = 0
     commit = git("rev-parse", "HEAD").strip()
-    with closing(run_all(cells, commit, jobs)) as events:
+    with closing(run_all(cells, commit, jobs, again)) as events:
         for event in events:
             if isinstance(event, Cell):
                 print(f"started  {event.title}", flush=True)
                 continue
-            print(_ending(event, accuracy), flush=True)
+            print(ending(event, accuracy, table.path), flush=True)
             failed += event.fault is not None
     if failed:
         raise ValueError(f"{failed} of {len(cells)} experiments failed; the next call runs these again")
+    if cells:
+        print(f"the results are in {folder_of(table.path)}; commit them, and another machine goes on from there")
 
 
-def _ending(ended: Ended, accuracy: Accuracy) -> str:
+def ending(ended: Ended, accuracy: Accuracy, table: Path) -> str:
+    """Write the result of a cell that has ended, and return the line that says how it ended."""
     cell, minutes = ended.cell, f"{int(ended.seconds // 60)}:{int(ended.seconds % 60):02}"
     if ended.fault is not None:
         return f"failed   {cell.title} after {minutes}: {ended.fault} (all of it in {log_of(cell)})"
-    reached = accuracy(cell, find_results([cell])[cell.digest])
-    return f"done     {cell.title}: {percent(reached)}% in {minutes}"
+    result = find_results([cell])[cell.digest]
+    fault = _keep(cell, result, table, ended.seconds or None)
+    return f"done     {cell.title}: {percent(accuracy(cell, result))}% in {minutes}" + (f"; {fault}" if fault else "")

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from tinyllm.cli.parsers import Commands
 from tinyllm.console import as_json
-from tinyllm.experiments.dvc_experiments import find_results
 from tinyllm.experiments.grid import read_table
 from tinyllm.experiments.markdown import as_markdown, valid_markdown
-from tinyllm.experiments.runs import read_commits
+from tinyllm.experiments.results.found import find_all, scored
 from tinyllm.experiments.table import tabulate, tabulate_valid
 
 
@@ -18,7 +17,8 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "table",
         help="print a table of experiments",
-        description="Print a table in Markdown from the experiments that have a result; a cell that has none stays empty.",
+        description="Print a table in Markdown from the results that are here, in experiments/results or as experiments; a "
+        "cell that has none stays empty.",
     )
     parser.add_argument("file", type=Path, metavar="FILE.yaml", help="a table of experiments/")
     parser.add_argument(
@@ -32,15 +32,13 @@ def run(arguments: argparse.Namespace) -> None:
     """Print the table that the command line asks for.
 
     Raises:
-        ValueError: the table is faulty, or an experiment cannot be read.
+        ValueError: the table is faulty, or a result cannot be read.
     """
     table = read_table(arguments.file)
-    results = find_results(table.cells.values())
+    results, notes = find_all(table.cells.values(), arguments.file)
     if arguments.valid:
-        on_valid = tabulate_valid(table, results)
+        on_valid = tabulate_valid(table, results, list(notes.values()))
         print(as_json(on_valid, indent=2) if arguments.json else valid_markdown(on_valid))
         return
-    by_name = read_commits({result.name: result.commit for result in results.values()})
-    runs = {digest: by_name[result.name] for digest, result in results.items()}
-    on_test = tabulate(table, runs, results)
+    on_test = tabulate(table, scored(results), results, list(notes.values()))
     print(as_json(on_test, indent=2) if arguments.json else as_markdown(on_test))

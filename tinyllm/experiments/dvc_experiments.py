@@ -6,30 +6,35 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tinyllm.experiments.grid import Cell
 from tinyllm.experiments.locked import leaves
+from tinyllm.experiments.results.kept import Kept
 from tinyllm.params.load import PATH
 from tinyllm.params.yaml_file import parse_yaml
 from tinyllm.records.reading import read_text
 
 REFERENCE = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+-([0-9a-f]{8}))")
+CODE = ("dvc.yaml", "stages", "tinyllm")
+SCORE = "metrics/score.json"
 DVC = (sys.executable, "-m", "dvc")
-TARGET = "score"  # what a table shows; the report of each cell is not needed
 
 
 @dataclass(frozen=True)
 class Result:
-    """An experiment that has ended."""
+    """A cell that has ended: an experiment, a file of experiments/results, or both."""
 
-    name: str
-    commit: str
+    name: str  # of the experiment, or of the file where there is none
+    commit: str | None  # the experiment's own; None where there is none
     baseline: str  # the commit that it is of
     current: bool  # that commit is HEAD
-    accuracy: float
+    accuracy: float  # on test; on valid where the cell ends with its training
+    metrics: Mapping[str, Any]  # metrics/score.json, or metrics/train/SEED.json by seed
+    kept: Kept | None = None  # the file's
 
 
 def git(*arguments: str, folder: Path = Path()) -> str:
@@ -66,14 +71,34 @@ def find_results(cells: Iterable[Cell]) -> dict[str, Result]:
         if match and match[4] in wanted:
             experiments.append((match[4], match[3], commit, match[1] + match[2]))
     experiments.sort(key=lambda experiment: experiment[3] != head)
-    scores = read_blobs([f"{commit}:./metrics/score.json" for _, _, commit, _ in experiments])
+    texts = iter(
+        read_blobs(
+            [f"{commit}:./{path}" for digest, _, commit, _ in experiments for path in _metrics_of(wanted[digest])]
+        )
+    )
     changed = _changed({baseline for _, _, _, baseline in experiments})
     results: dict[str, Result] = {}
-    for (digest, name, commit, baseline), score in zip(experiments, scores, strict=True):
-        if digest in results or score is None or any(_uses(wanted[digest], key) for key in changed[baseline]):
+    for digest, name, commit, baseline in experiments:
+        cell = wanted[digest]
+        found = [next(texts) for _ in _metrics_of(cell)]
+        if digest in results or None in found or any(_uses(cell, key) for key in changed[baseline]):
             continue
-        results[digest] = Result(name, commit, baseline, baseline == head, json.loads(score)["accuracy"])
+        metrics, accuracy = _metrics(cell, [json.loads(text) for text in found if text is not None])
+        results[digest] = Result(name, commit, baseline, baseline == head, accuracy, metrics)
     return results
+
+
+def _metrics_of(cell: Cell) -> list[str]:
+    """The files that have an ended cell's metrics."""
+    return [f"metrics/train/{seed}.json" for seed in cell.params.train.seeds] if cell.target == "train" else [SCORE]
+
+
+def _metrics(cell: Cell, values: list[dict]) -> tuple[dict[str, Any], float]:
+    """A cell's metrics and its accuracy."""
+    if cell.target != "train":
+        return values[0], values[0]["accuracy"]
+    accuracies = [seed["valid_accuracy"] for seed in values]
+    return dict(zip(map(str, cell.params.train.seeds), values, strict=True)), sum(accuracies) / len(accuracies)
 
 
 def read_blobs(names: Sequence[str], folder: Path = Path()) -> list[str | None]:
@@ -95,6 +120,21 @@ def read_blobs(names: Sequence[str], folder: Path = Path()) -> list[str | None]:
         texts.append(rest[:size].decode("utf-8"))
         rest = rest[size + 1 :]
     return texts
+
+
+def same_code(commits: Sequence[str]) -> bool:
+    """Whether commits are all known here and have the same pipeline, stages and package."""
+    if None in _objects(commits):
+        return False
+    return all(len(set(_objects([f"{commit}:./{path}" for commit in commits]))) == 1 for path in CODE)
+
+
+def _objects(names: Sequence[str]) -> list[str | None]:
+    """The id of what git holds under each name; None is nothing."""
+    asked = "".join(f"{name}\n" for name in names).encode()
+    check = ["git", "cat-file", "--batch-check=%(objectname)"]
+    done = subprocess.run(check, input=asked, capture_output=True, check=True)
+    return [None if line.endswith(" missing") else line for line in done.stdout.decode("utf-8").splitlines()]
 
 
 def _changed(baselines: set[str]) -> dict[str, set[str]]:
@@ -121,7 +161,7 @@ def _uses(cell: Cell, key: str) -> bool:
 def command(cell: Cell) -> list[str]:
     """The call of DVC that runs a cell."""
     overrides = [part for key, value in cell.overrides.items() for part in ("-S", f"{PATH}:++{key}={_hydra(value)}")]
-    return [*DVC, "exp", "run", "-n", cell.name, *overrides, TARGET]
+    return [*DVC, "exp", "run", "-n", cell.name, *overrides, cell.target]
 
 
 def _hydra(value: object) -> str:

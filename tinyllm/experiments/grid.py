@@ -23,6 +23,8 @@ from tinyllm.params.yaml_file import read_yaml
 Overrides = dict[str, Any]  # a dotted key of params.yaml and its value there
 Named = Annotated[dict[str, Overrides], Field(min_length=1)]
 Mistake = tuple[tuple, str]
+Target = Literal["score", "train"]
+TARGET: Target = "score"  # the last stage of a cell; the report of each is not needed
 SAMPLE = 3  # columns that tell how much such columns differ
 WHOLE = ""  # the one part of a table that has no parts
 
@@ -51,6 +53,12 @@ class Cell:
     params: Params
     digest: str  # of the overrides: cells that have the same are one experiment
     name: str  # ends in the digest
+    target: Target = TARGET  # the last stage that runs
+
+    @property
+    def slug(self) -> str:
+        """What its result is called."""
+        return "-".join(filter(None, map(_slug, (self.part, self.row, self.column))))[:80].rstrip("-") or "cell"
 
     @property
     def title(self) -> str:
@@ -161,9 +169,10 @@ def _cell(path: Path, place: tuple[str, str, str], params: Params, keys: set[str
     return Cell(*place, overrides, params, digest, f"{name}-{digest}")
 
 
-def digest_of(overrides: Mapping[str, Any]) -> str:
+def digest_of(overrides: Mapping[str, Any], target: Target = TARGET) -> str:
     """Return what names the experiment of these overrides; `runtime` must not change a result, so it does not count."""
     counted = {key: value for key, value in overrides.items() if not key.startswith("runtime.")}
+    counted |= {} if target == TARGET else {"": target}
     return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:8]
 
 

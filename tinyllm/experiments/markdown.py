@@ -33,7 +33,7 @@ def valid_markdown(made: ValidNumbers) -> str:
         blocks.append("\n".join(lines))
     blocks.append(
         "Accuracy in percent on valid, at each student's best look, mean over seeds; in parentheses each seed's best epoch.\n"
-        f"`{made['made_by']}`. Choose settings here, and look at test with those alone."
+        "\n".join([f"`{made['made_by']}`. Choose settings here, and look at test with those alone.", *made["notes"]])
     )
     return "\n\n".join(blocks)
 
@@ -89,5 +89,6 @@ def _legend(made: Numbers) -> str:
         f"`{made['made_by']}`; seeds {', '.join(map(str, made['seeds']))}; questions {asked}; experiments of {commits}."
         if commits
         else f"`{made['made_by']}`; no cell has a result yet.",
+        *made["notes"],
     ]
     return "\n".join(lines)

@@ -7,6 +7,7 @@ each revision.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,6 +38,16 @@ QUESTIONS, PREDICTIONS = "data/questions/test.jsonl", "data/predictions.jsonl"
 
 
 @dataclass(frozen=True)
+class Scored:
+    """Which questions each seed of a run has right, without the questions."""
+
+    name: str
+    seeds: tuple[int, ...]  # ascending
+    right: np.ndarray  # (seeds, questions), in the order of their ids
+    asked: str  # the digest of the questions
+
+
+@dataclass(frozen=True)
 class Run:
     """One run's predictions on test; questions stand in the order of their ids.
 
@@ -61,6 +72,12 @@ class Run:
     def right(self) -> np.ndarray:
         """(seeds, questions), True where the gold option is chosen, or the gold answer written."""
         return self.choices == self.gold
+
+    @property
+    def asked(self) -> str:
+        """The digest of the questions: every field that `compare` wants to be the same."""
+        fields = [(q.id, q.question, q.context, q.choices, q.answer) for q in self.questions]
+        return hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:16]
 
 
 def read_runs(names: Sequence[str]) -> list[Run]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tinyllm.experiments.dvc_experiments import git
 from tinyllm.experiments.grid import Cell, Table
+from tinyllm.experiments.results.kept import FOLDER
 from tinyllm.params.schema import Params
 from tinyllm.project import home_path
 
@@ -33,7 +34,8 @@ def check_commit(cells: Sequence[Cell]) -> None:
     Raises:
         ValueError: tracked files are changed, the history is cut, or a cell needs a file that no commit has.
     """
-    changed = [line[3:] for line in git("status", "--porcelain", "--untracked-files=no").splitlines()]
+    status = git("status", "--porcelain", "--untracked-files=no", "--", ":(top)", f":(exclude){FOLDER}")
+    changed = [line[3:] for line in status.splitlines()]
     if changed:
         raise ValueError(
             f"{', '.join(changed[:3])}: changed and not committed; experiments are of a commit: commit or undo it"

@@ -11,9 +11,12 @@ import numpy as np
 from tinyllm.evaluation.intervals import accuracy_interval
 from tinyllm.evaluation.paired_tests import holm, mean_difference, sampled_difference
 from tinyllm.experiments.compare import check_questions
-from tinyllm.experiments.dvc_experiments import Result, read_blobs
+from tinyllm.experiments.dvc_experiments import Result, read_blobs, same_code
 from tinyllm.experiments.grid import Cell, Table
-from tinyllm.experiments.runs import Run
+from tinyllm.experiments.results.kept import Kept
+from tinyllm.experiments.runs import Run, Scored
+
+Answered = Run | Scored  # what a table needs of a run: which questions each seed has right
 
 
 class Number(TypedDict):
@@ -67,10 +70,13 @@ class Numbers(TypedDict):
     questions: dict[str, list[int]]  # by column, all that runs have
     made_by: str
     commits: list[Source]
+    notes: list[str]
 
 
-def tabulate(table: Table, runs: Mapping[str, Run], results: Mapping[str, Result]) -> Numbers:
-    """Return a table's numbers on test, from the runs and their experiments by the cells' digests.
+def tabulate(
+    table: Table, runs: Mapping[str, Answered], results: Mapping[str, Result], notes: Sequence[str] = ()
+) -> Numbers:
+    """Return a table's numbers on test, from the runs and their results by the cells' digests.
 
     A row's mean and its difference to the control need every column. Columns that are a sample give both an interval from
     how they scatter; columns that are fixed add their own variances, of questions and seeds.
@@ -88,15 +94,16 @@ def tabulate(table: Table, runs: Mapping[str, Run], results: Mapping[str, Result
         "paper": bool(table.paper),
         "seeds": sorted({seed for run in placed.values() for seed in run.seeds}),
         "questions": {
-            column: sorted({len(run.questions) for (_, _, other), run in placed.items() if other == column})
+            column: sorted({run.right.shape[1] for (_, _, other), run in placed.items() if other == column})
             for column in table.columns
         },
         "made_by": f"tinyllm table {table.path}",
         "commits": _sources(results),
+        "notes": [*notes, *_of_commits(results)],
     }
 
 
-def _rows(table: Table, part: str, placed: Mapping[tuple[str, str, str], Run]) -> list[Row]:
+def _rows(table: Table, part: str, placed: Mapping[tuple[str, str, str], Answered]) -> list[Row]:
     control = [placed.get((part, table.control, column)) for column in table.columns]
     rows: list[Row] = []
     for row in table.rows:
@@ -124,14 +131,14 @@ def _whole_mean(numbers: Sequence[float | None]) -> float | None:
     return sum(there) / len(there) if len(there) == len(numbers) else None
 
 
-def _cell(run: Run | None, paper: float | None) -> Number:
+def _cell(run: Answered | None, paper: float | None) -> Number:
     if run is None:
         return {"value": None, "low": None, "high": None, "paper": paper}
     low, high = accuracy_interval(run.right)
     return {"value": float(run.right.mean()), "low": low, "high": high, "paper": paper}
 
 
-def _mean(runs: Sequence[Run], table: Table, paper: float | None) -> Number:
+def _mean(runs: Sequence[Answered], table: Table, paper: float | None) -> Number:
     if len(runs) < len(table.columns):
         return _cell(None, paper)
     if len(runs) == 1:
@@ -143,17 +150,42 @@ def _mean(runs: Sequence[Run], table: Table, paper: float | None) -> Number:
     return {"value": mean.mean, "low": max(0.0, mean.low), "high": min(1.0, mean.high), "paper": paper}
 
 
-def _gain(pairs: Sequence[tuple[Run, Run]], table: Table) -> Gain | None:
+def _gain(pairs: Sequence[tuple[Answered, Answered]], table: Table) -> Gain | None:
     if len(pairs) < len(table.columns):
         return None
     for control, other in pairs:
-        check_questions(control, other)
+        _check_asked(control, other)
     if table.sampled:
         gain = sampled_difference([float(other.right.mean() - control.right.mean()) for control, other in pairs])
     else:
         columns = [(control.right, other.right, control.seeds == other.seeds) for control, other in pairs]
         gain = mean_difference(columns)
     return {"value": gain.mean, "low": gain.low, "high": gain.high, "p": gain.p, "p_holm": gain.p}
+
+
+def _check_asked(control: Answered, other: Answered) -> None:
+    """Refuse two whose test questions differ; where a file is all there is, that is all that can be said.
+
+    Raises:
+        ValueError: they do.
+    """
+    if isinstance(control, Run) and isinstance(other, Run):
+        check_questions(control, other)
+    elif control.asked != other.asked:
+        counts = f"{control.right.shape[1]} and {other.right.shape[1]}, their digests {control.asked} and {other.asked}"
+        raise ValueError(
+            f"{control.name} and {other.name} answer different questions: {counts}; only runs on the same test questions "
+            "can be compared"
+        )
+
+
+def _of_commits(results: Mapping[str, Result]) -> list[str]:
+    """What there is to say of results that are of several commits."""
+    commits = sorted({result.baseline for result in results.values()})
+    if len(commits) < 2:
+        return []
+    code = "their code is the same" if same_code(commits) else "their code differs, or is not known here"
+    return [f"The results come from {len(commits)} commits; {code}."]
 
 
 def _sources(results: Mapping[str, Result]) -> list[Source]:
@@ -189,9 +221,10 @@ class ValidNumbers(TypedDict):
     columns: list[str]
     parts: list[ValidPart]
     made_by: str
+    notes: list[str]
 
 
-def tabulate_valid(table: Table, results: Mapping[str, Result]) -> ValidNumbers:
+def tabulate_valid(table: Table, results: Mapping[str, Result], notes: Sequence[str] = ()) -> ValidNumbers:
     """Return a table's numbers on valid, from its experiments by the cells' digests.
 
     Raises:
@@ -207,6 +240,7 @@ def tabulate_valid(table: Table, results: Mapping[str, Result]) -> ValidNumbers:
             {"part": part, "rows": [_valid_row(table, part, row, placed) for row in table.rows]} for part in table.parts
         ],
         "made_by": f"tinyllm table {table.path} --valid",
+        "notes": [*notes, *_of_commits(results)],
     }
 
 
@@ -221,19 +255,30 @@ def valid_accuracy(cell: Cell, result: Result) -> float:
 
 def _on_valid(pairs: Sequence[tuple[Cell, Result]]) -> list[ValidNumber]:
     """Each experiment's accuracy at its students' best looks, from the metrics of their training."""
-    wanted = [(result, seed) for cell, result in pairs for seed in cell.params.train.seeds]
+    wanted = [(result, seed) for cell, result in pairs if not result.kept for seed in cell.params.train.seeds]
     texts = read_blobs([f"{result.commit}:./metrics/train/{seed}.json" for result, seed in wanted])
     for (result, seed), text in zip(wanted, texts, strict=True):
         if text is None:
             raise ValueError(f"{result.name}: no metrics/train/{seed}.json; `dvc exp remove {result.name}`, then sweep")
     trained = iter(json.loads(text) for text in texts if text is not None)
     numbers: list[ValidNumber] = []
-    for cell, _ in pairs:
-        seeds = [next(trained) for _ in cell.params.train.seeds]
-        accuracies = [metrics["valid_accuracy"] for metrics in seeds]
-        epochs = [metrics["best_epoch"] for metrics in seeds]
+    for cell, result in pairs:
+        if result.kept:
+            accuracies, epochs = _kept_valid(cell, result.name, result.kept)
+        else:
+            seeds = [next(trained) for _ in cell.params.train.seeds]
+            accuracies, epochs = ([metrics[key] for metrics in seeds] for key in ("valid_accuracy", "best_epoch"))
         numbers.append({"value": sum(accuracies) / len(accuracies), "best_epochs": epochs})
     return numbers
+
+
+def _kept_valid(cell: Cell, name: str, kept: Kept) -> tuple[list[float], list[int]]:
+    """Each seed's accuracy and best epoch, from the file of a result."""
+    missing = [seed for seed in cell.params.train.seeds if str(seed) not in kept.valid]
+    if missing:
+        raise ValueError(f"{name}: has no accuracy on valid of seed {missing[0]}; delete its file, then sweep")
+    looks = [kept.valid[str(seed)] for seed in cell.params.train.seeds]
+    return [look.accuracy for look in looks], [look.best_epoch for look in looks]
 
 
 def _valid_row(table: Table, part: str, row: str, placed: Mapping[tuple[str, str, str], ValidNumber]) -> ValidRow:

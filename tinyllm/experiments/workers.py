@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,14 +48,17 @@ class FinishedElsewhere(Exception):
 class Worker:
     """One running experiment."""
 
-    def __init__(self, cell: Cell, commit: str) -> None:
+    def __init__(self, cell: Cell, commit: str, again: bool = False) -> None:
         """Start it.
+
+        Args:
+            again: although it has a result, which the new one replaces
 
         Raises:
             BlockingIOError: it runs already, started elsewhere.
             FinishedElsewhere: it has a result by now.
         """
-        self.cell, self.commit, self.start = cell, commit, time.monotonic()
+        self.cell, self.commit, self.start, self.again = cell, commit, time.monotonic(), again
         self.folder = (FOLDER / cell.name).absolute()
         make_private(FOLDER)
         close_to_others(FOLDER)
@@ -64,7 +67,7 @@ class Worker:
         try:
             # held until the folder is gone and the last process that writes the log has ended, orphans too
             fcntl.flock(self.log, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if find_results([cell]):
+            if not again and find_results([cell]):
                 raise FinishedElsewhere
             os.truncate(self.log, 0)
             self.process = self._start(_clone(commit, self.folder))
@@ -99,7 +102,7 @@ class Worker:
         if fault is None:
             reference = f"refs/exps/{self.commit[:2]}/{self.commit[2:]}/{self.cell.name}"
             try:
-                git(*FETCH, str(self.folder), f"{reference}:{reference}")
+                git(*FETCH, str(self.folder), f"{'+' if self.again else ''}{reference}:{reference}")
             except ValueError as error:
                 fault = str(error)
         self.forget()
@@ -116,10 +119,13 @@ class Worker:
             os.killpg(self.process.pid, number)
 
 
-def run_all(cells: Sequence[Cell], commit: str, jobs: int) -> Generator[Cell | Ended]:
+def run_all(cells: Sequence[Cell], commit: str, jobs: int, again: Collection[str] = ()) -> Generator[Cell | Ended]:
     """Run the cells, so many at once; yield each as it starts and how it ended. Left early, all that runs is stopped.
 
     Two cells that ask one live teacher the same do not run at once until one of them has asked it: else both would pay.
+
+    Args:
+        again: the digests of cells that run although they have a result
     """
     waiting = list(cells)
     running: list[Worker] = []
@@ -140,7 +146,7 @@ def run_all(cells: Sequence[Cell], commit: str, jobs: int) -> Generator[Cell | E
                 waiting.remove(cell)
                 yield cell
                 try:
-                    running.append(Worker(cell, commit))
+                    running.append(Worker(cell, commit, cell.digest in again))
                 except BlockingIOError:
                     yield Ended(cell, 0.0, "runs already, in another sweep or left over from one that was killed")
                 except FinishedElsewhere:
