@@ -7,10 +7,23 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from tinyllm.cli import ask, cache, check, compare, cost, estimate, export, page, summary, sweep, table
+from tinyllm.cli import ask, cache, check, compare, cost, estimate, export, page, summary, sweep, table, tune
 from tinyllm.console import guard_terminal, report_errors
 
-COMMANDS = (check, estimate, cost, cache, summary, page, compare, sweep, table, ask, export)  # in the order of `--help`
+COMMANDS = (
+    check,
+    estimate,
+    cost,
+    cache,
+    summary,
+    page,
+    compare,
+    tune,
+    sweep,
+    table,
+    ask,
+    export,
+)  # in the order of `--help`
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -68,7 +68,9 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"note     {note}")
     if arguments.run_now:
         _keep_old(cells, {d: r for d, r in results.items() if d not in notes and d not in again}, table)
-        _run(missing, arguments.jobs or default_jobs(missing), accuracy, table, again)
+        run_cells(missing, arguments.jobs or default_jobs(missing), accuracy, table.path, again)
+        if missing:
+            print(f"the results are in {folder_of(table.path)}; commit them, and another machine goes on from there")
     elif missing:
         print(
             f"{len(missing)} of {len(cells)} experiments have no result; `tinyllm sweep {arguments.file} --run` runs them"
@@ -125,8 +127,12 @@ def _keep(cell: Cell, result: Result, table: Path, seconds: float | None = None)
     return ""
 
 
-def _run(cells: Sequence[Cell], jobs: int, accuracy: Accuracy, table: Table, again: Collection[str]) -> None:
+def run_cells(cells: Sequence[Cell], jobs: int, accuracy: Accuracy, table: Path, again: Collection[str] = ()) -> None:
     """Run the cells, a line each as it starts and ends; write the result of each.
+
+    Args:
+        table: the file that they are of
+        again: the digests of cells that run although they have a result
 
     Raises:
         ValueError: some failed.
@@ -138,15 +144,13 @@ def _run(cells: Sequence[Cell], jobs: int, accuracy: Accuracy, table: Table, aga
             if isinstance(event, Cell):
                 print(f"started  {event.title}", flush=True)
                 continue
-            print(ending(event, accuracy, table.path), flush=True)
+            print(_ending(event, accuracy, table), flush=True)
             failed += event.fault is not None
     if failed:
         raise ValueError(f"{failed} of {len(cells)} experiments failed; the next call runs these again")
-    if cells:
-        print(f"the results are in {folder_of(table.path)}; commit them, and another machine goes on from there")
 
 
-def ending(ended: Ended, accuracy: Accuracy, table: Path) -> str:
+def _ending(ended: Ended, accuracy: Accuracy, table: Path) -> str:
     """Write the result of a cell that has ended, and return the line that says how it ended."""
     cell, minutes = ended.cell, f"{int(ended.seconds // 60)}:{int(ended.seconds % 60):02}"
     if ended.fault is not None:

@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from tinyllm.console import printable
-from tinyllm.params.load import PATH, check_values, first_causes, in_lines, load_params, sentence
+from tinyllm.experiments.tune.section import Tune
+from tinyllm.params.load import PATH, check_values, first_causes, in_lines, read_params, sentence
 from tinyllm.params.schema import Params
 from tinyllm.params.value_types import Section
 from tinyllm.params.yaml_file import read_yaml
@@ -23,10 +24,20 @@ from tinyllm.params.yaml_file import read_yaml
 Overrides = dict[str, Any]  # a dotted key of params.yaml and its value there
 Named = Annotated[dict[str, Overrides], Field(min_length=1)]
 Mistake = tuple[tuple, str]
+Place = tuple[str, str, str]  # part, row and column
+Level = tuple[tuple[str, ...], Overrides]  # where overrides stand in the file, and they
 Target = Literal["score", "train"]
 TARGET: Target = "score"  # the last stage of a cell; the report of each is not needed
 SAMPLE = 3  # columns that tell how much such columns differ
 WHOLE = ""  # the one part of a table that has no parts
+
+
+@dataclass(frozen=True)
+class Base:
+    """params.yaml, which cells override."""
+
+    values: dict  # as it stands there
+    checked: dict  # the same with the types that it has
 
 
 class TableFile(Section):
@@ -39,6 +50,7 @@ class TableFile(Section):
     columns: Named
     control: str
     rows: Named
+    tune: Tune | None = None  # how `tinyllm tune` chooses settings; to a sweep it is nothing
     paper: dict[str, Any] | None = None  # [part,] row, column: the paper's accuracy in percent
 
 
@@ -84,32 +96,53 @@ def read_table(path: Path, params_path: Path = PATH) -> Table:
     Raises:
         ValueError: one line a mistake: file, line, key, value found, what is allowed.
     """
-    defaults = load_params(params_path).model_dump(
-        mode="json"
-    )  # checked first: a mistake there is not one of each cell
-    base, values = read_yaml(params_path), read_yaml(path)
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: holds no table; expected {', '.join(TableFile.model_fields)}")
-    try:
-        file = TableFile.model_validate(values)
-    except ValidationError as error:
-        raise ValueError(
-            in_lines(path, [(e["loc"], sentence(e, TableFile)) for e in first_causes(error.errors())])
-        ) from None
+    base = read_base(params_path)  # checked first: a mistake there is not one of each cell
+    return table_of(path, read_file(path), base)
+
+
+def table_of(path: Path, file: TableFile, base: Base) -> Table:
+    """Return the table of what a file holds; as `read_table`."""
     mistakes = list(_contradictions(file))
     cells = {}
     for part, row, column in product(file.parts or {WHOLE: {}}, file.rows, file.columns):
-        made = _resolve(file, base, (part, row, column))
-        if isinstance(made, list):
-            mistakes += made
+        made = resolve(path, file, base, (part, row, column))
+        if isinstance(made, Cell):
+            cells[part, row, column] = made
         else:
-            cells[part, row, column] = _cell(path, (part, row, column), *made, defaults)
+            mistakes += made
     if mistakes:
         raise ValueError(in_lines(path, mistakes))
     parts = tuple(file.parts or {WHOLE: {}})
     names = (parts, tuple(file.rows), tuple(file.columns))
     paper = {place: float(number) for _, place, number in _paper(file)}
     return Table(path, file.title, *names, file.columns_are == "sample", file.control, cells, paper)
+
+
+def read_file(path: Path) -> TableFile:
+    """Return what stands in a table's file, each value by itself of the right kind.
+
+    Raises:
+        ValueError: one line a mistake, as `read_table`.
+    """
+    values = read_yaml(path)
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: holds no table; expected {', '.join(TableFile.model_fields)}")
+    try:
+        return TableFile.model_validate(values)
+    except ValidationError as error:
+        raise ValueError(
+            in_lines(path, [(e["loc"], sentence(e, TableFile)) for e in first_causes(error.errors())])
+        ) from None
+
+
+def read_base(params_path: Path) -> Base:
+    """Return what params.yaml says, which cells override.
+
+    Raises:
+        ValueError: it is not sound.
+    """
+    params, values = read_params(params_path)
+    return Base(values, params.model_dump(mode="json"))
 
 
 def _contradictions(file: TableFile) -> Iterator[Mistake]:
@@ -144,29 +177,36 @@ def _paper(file: TableFile) -> Iterator[tuple[tuple[str, ...], tuple[str, str, s
         yield tuple(key for key in keys if key), (part, row, column), number
 
 
-def _resolve(file: TableFile, base: dict, place: tuple[str, str, str]) -> tuple[Params, set[str]] | list[Mistake]:
-    """Return a cell's params and the keys that it sets, or what is wrong; the row's overrides go last, after the column's."""
+def resolve(path: Path, file: TableFile, base: Base, place: Place, more: Sequence[Level] = ()) -> Cell | list[Mistake]:
+    """Return a cell, or what is wrong; the row's overrides go last, after the column's.
+
+    Args:
+        more: overrides that go after the row's
+    """
     part, row, column = place
-    levels: list[tuple[tuple[str, ...], Overrides]] = [(("overrides",), file.overrides)]
+    levels: list[Level] = [(("overrides",), file.overrides)]
     if file.parts:
         levels.append((("parts", part), file.parts[part]))
-    levels += [(("columns", column), file.columns[column]), (("rows", row), file.rows[row])]
-    values, keys = copy.deepcopy(base), set()
+    levels += [(("columns", column), file.columns[column]), (("rows", row), file.rows[row]), *more]
+    values, keys = copy.deepcopy(base.values), set()
     for where, overrides in levels:
         for key, value in overrides.items():
             if fault := _set(values, key, value):
                 return [((*where, key), fault)]
             keys.add(key)
     params, mistakes = check_values(values)
-    return [_placed(levels, mistake) for mistake in mistakes] if params is None else (params, keys)
+    if params is None:
+        return [_placed(levels, mistake) for mistake in mistakes]
+    used = params.model_dump(mode="json")
+    changed = {key: _get(used, key) for key in sorted(keys) if _get(used, key) != _get(base.checked, key)}
+    return cell_of(path, place, changed, params)
 
 
-def _cell(path: Path, place: tuple[str, str, str], params: Params, keys: set[str], defaults: dict) -> Cell:
-    values = params.model_dump(mode="json")
-    overrides = {key: _get(values, key) for key in sorted(keys) if _get(values, key) != _get(defaults, key)}
-    digest = digest_of(overrides)
+def cell_of(path: Path, place: Place, overrides: Overrides, params: Params, target: Target = TARGET) -> Cell:
+    """Return the cell of a table's place, named after it and after the digest of its overrides."""
+    digest = digest_of(overrides, target)
     name = "-".join(filter(None, map(_slug, (path.stem, *place))))[:80].rstrip("-")
-    return Cell(*place, overrides, params, digest, f"{name}-{digest}")
+    return Cell(*place, overrides, params, digest, f"{name}-{digest}", target)
 
 
 def digest_of(overrides: Mapping[str, Any], target: Target = TARGET) -> str:
@@ -198,7 +238,7 @@ def _get(values: Any, key: str) -> Any:
     return values
 
 
-def _placed(levels: list[tuple[tuple[str, ...], Overrides]], mistake: Mistake) -> Mistake:
+def _placed(levels: list[Level], mistake: Mistake) -> Mistake:
     """Return the mistake at the override it is of, or else at the row."""
     keys, fault = mistake
     for where, overrides in reversed(levels):
