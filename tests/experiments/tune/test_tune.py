@@ -50,7 +50,11 @@ tune:
       train.learning_rate: [5.0e-4, 1.0e-3]
 """
 # What is right on valid of 40 questions: by learning rate, by loss.alpha, by seed
-RATES, ALPHAS, SEEDS = {0.0005: 10, 0.001: 14}, {0.0: 0, 1.0: 6, 2.0: 3, 6.0: 1}, {101: 0, 102: 2, 103: 1, 104: 3}
+RATES, ALPHAS, SEEDS = (
+    {0.0005: 10, 0.001: 14, 0.002: 12},
+    {0.0: 0, 1.0: 6, 2.0: 3, 6.0: 1},
+    {101: 0, 102: 2, 103: 1, 104: 3},
+)
 
 
 @pytest.fixture
@@ -263,7 +267,8 @@ def test_a_row_that_shares_its_overrides_gets_settings_of_its_own(
     text = TABLE.replace(
         "  both:\n    # of two teachers\n    corpus.selection: best\n", "  both: &both {}\n  more: *both\n"
     )
-    FILE.write_text(text.replace("answers:\n      train", "answers: {}\n    more:\n      train"), encoding="utf-8")
+    own = "    answers: {}\n    more: {train.epochs: [1, 2]}\n"
+    FILE.write_text(text.partition("    answers:")[0] + own, encoding="utf-8")
     spend(read_plan(FILE))
     assert (
         tuned(capsys, "--run")[0] == "answers: as it is: one candidate, so nothing was chosen and nothing was trained"
@@ -271,6 +276,8 @@ def test_a_row_that_shares_its_overrides_gets_settings_of_its_own(
     cells = read_table(Path("toy.tuned.yaml")).cells
     assert cells["", "both", "world"].params.loss.alpha == 1.0
     assert "loss.alpha" not in cells["", "more", "world"].overrides
+    assert cells["", "more", "world"].overrides["train.epochs"] == 1  # a count, although 1.0 is among the numbers
+    assert "\n    train.epochs: 1\n" in Path("toy.tuned.yaml").read_text(encoding="utf-8")
     assert cells["", "answers", "world"].overrides["loss.alpha"] == 0.0
 
 

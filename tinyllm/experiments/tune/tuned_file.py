@@ -93,7 +93,8 @@ def _text(plan: Plan, searches: Mapping[str, Search], chosen: Mapping[str, Overr
     for arm in plan.arms:
         row = _of_its_own(table["rows"], arm.row)
         for key, value in chosen[arm.row].items():
-            row[key] = next((known for known in spelled if type(known) is not bool and known == value), value)
+            same = [number for number in spelled if isinstance(value, float) and number == value]
+            row[key] = same[0] if same else value
         table["rows"].yaml_set_comment_before_after_key(
             arm.row,
             before=f"{how_chosen(arm, searches[arm.row], plan)}: {in_words(chosen[arm.row])}".rstrip(": "),
