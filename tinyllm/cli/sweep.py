@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from difflib import get_close_matches
@@ -16,6 +17,7 @@ from tinyllm.experiments.results.found import find_all, keep
 from tinyllm.experiments.results.kept import folder_of
 from tinyllm.experiments.sweep import check_commit, default_jobs, distinct
 from tinyllm.experiments.table import valid_accuracy
+from tinyllm.experiments.tune.weights import drop_weights
 from tinyllm.experiments.workers import Ended, log_of, run_all
 
 Accuracy = Callable[[Cell, Result], float]  # what of a result is printed, a share
@@ -157,4 +159,6 @@ def _ending(ended: Ended, accuracy: Accuracy, table: Path) -> str:
         return f"failed   {cell.title} after {minutes}: {ended.fault} (all of it in {log_of(cell)})"
     result = find_results([cell])[cell.digest]
     fault = _keep(cell, result, table, ended.seconds or None)
+    if cell.target == "train" and not fault and result.commit and ended.seconds:
+        drop_weights(result.commit, cell.params.train.seeds, time.time() - ended.seconds)
     return f"done     {cell.title}: {percent(accuracy(cell, result))}% in {minutes}" + (f"; {fault}" if fault else "")

@@ -444,7 +444,8 @@ elif stage == "train":
     right = {0.0005: 10, 0.001: 14}[rate] + {0.0: 0, 1.0: 6, 2.0: 3}[alpha] + {"101": 0, "102": 2}[item]
     for name in (f"models/student/{item}", "metrics/train"):
         pathlib.Path(name).mkdir(parents=True, exist_ok=True)
-    pathlib.Path(f"models/student/{item}/weights").write_text("1")
+    pathlib.Path(f"models/student/{item}/model.safetensors").write_text(f"weights of {rate} {alpha} {item}")
+    pathlib.Path(f"models/student/{item}/config.json").write_text("{}")
     metrics = {"valid_accuracy": right / 40, "best_epoch": 3}
     pathlib.Path(f"metrics/train/{item}.json").write_text(json.dumps(metrics))
 else:
@@ -505,6 +506,8 @@ def test_a_killed_run_goes_on_where_it_stopped_and_no_stage_behind_training_runs
     trained = sorted(line for line in notes if line.startswith("train"))
     assert trained == [f"train {rate} 0.0 {seed}" for rate in (0.0005, 0.001) for seed in (101, 102)]
     assert "score" not in notes
+    kept = [path.read_text(encoding="utf-8") for path in Path(".dvc/cache/files").rglob("*") if path.is_file()]
+    assert "{}" in kept and not [text for text in kept if text.startswith("weights")]  # a student of 500 MB each
     assert (
         "answers: train.learning_rate 0.001: 37.5% on valid (seeds 101, 102), the best of 2 candidates by 4" in output
     )
