@@ -13,10 +13,10 @@ from tinyllm.cli.parsers import Commands
 from tinyllm.evaluation.wording import percent
 from tinyllm.experiments.dvc_experiments import Result, find_results, git
 from tinyllm.experiments.grid import Cell, Table, read_table
+from tinyllm.experiments.on_valid import valid_accuracy
 from tinyllm.experiments.results.found import find_all, keep
 from tinyllm.experiments.results.kept import folder_of
 from tinyllm.experiments.sweep import check_commit, default_jobs, distinct
-from tinyllm.experiments.table import valid_accuracy
 from tinyllm.experiments.tune.weights import drop_weights
 from tinyllm.experiments.workers import Ended, log_of, run_all
 

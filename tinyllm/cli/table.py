@@ -9,8 +9,9 @@ from tinyllm.cli.parsers import Commands
 from tinyllm.console import as_json
 from tinyllm.experiments.grid import read_table
 from tinyllm.experiments.markdown import as_markdown, valid_markdown
+from tinyllm.experiments.on_valid import tabulate_valid
 from tinyllm.experiments.results.found import find_all, scored
-from tinyllm.experiments.table import tabulate, tabulate_valid
+from tinyllm.experiments.table import tabulate
 
 
 def add_parser(commands: Commands) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from tinyllm.cli.parsers import Commands
 from tinyllm.cli.sweep import count, run_cells
 from tinyllm.experiments.grid import Cell
+from tinyllm.experiments.on_valid import valid_accuracy
 from tinyllm.experiments.results.found import find_all
 from tinyllm.experiments.sweep import check_commit, default_jobs
-from tinyllm.experiments.table import valid_accuracy
 from tinyllm.experiments.tune.halving import Search
 from tinyllm.experiments.tune.plan import Arm, Plan, distinct, in_words, read_plan
 from tinyllm.experiments.tune.tuned_file import how_chosen, write_tuned

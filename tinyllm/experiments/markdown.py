@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from tinyllm.console import printable
 from tinyllm.evaluation.wording import p_value, percent, points
-from tinyllm.experiments.table import Gain, Number, Numbers, Row, ValidNumber, ValidNumbers
+from tinyllm.experiments.on_valid import ValidNumber, ValidNumbers
+from tinyllm.experiments.table import Gain, Number, Numbers, Row
 
 
 def as_markdown(made: Numbers) -> str:

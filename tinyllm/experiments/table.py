@@ -1,8 +1,7 @@
-"""The numbers of a table of experiments: on test, every one with its interval and beside the paper's; or on valid."""
+"""The numbers of a table of experiments on test, every one with its interval and beside the paper's."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
@@ -11,9 +10,8 @@ import numpy as np
 from tinyllm.evaluation.intervals import accuracy_interval
 from tinyllm.evaluation.paired_tests import holm, mean_difference, sampled_difference
 from tinyllm.experiments.compare import check_questions
-from tinyllm.experiments.dvc_experiments import Result, read_blobs, same_code
-from tinyllm.experiments.grid import Cell, Table
-from tinyllm.experiments.results.kept import Kept
+from tinyllm.experiments.dvc_experiments import Result, same_code
+from tinyllm.experiments.grid import Table
 from tinyllm.experiments.runs import Run, Scored
 
 Answered = Run | Scored  # what a table needs of a run: which questions each seed has right
@@ -99,7 +97,7 @@ def tabulate(
         },
         "made_by": f"tinyllm table {table.path}",
         "commits": _sources(results),
-        "notes": [*notes, *_of_commits(results)],
+        "notes": [*notes, *of_commits(results)],
     }
 
 
@@ -114,7 +112,7 @@ def _rows(table: Table, part: str, placed: Mapping[tuple[str, str, str], Answere
         rows.append(
             {
                 "row": row,
-                "mean": _mean([run for run in runs if run], table, _whole_mean(paper)),
+                "mean": _mean([run for run in runs if run], table, whole_mean(paper)),
                 "cells": dict(zip(table.columns, cells, strict=True)),
                 "difference": _gain(pairs, table),
             }
@@ -125,8 +123,8 @@ def _rows(table: Table, part: str, placed: Mapping[tuple[str, str, str], Answere
     return rows
 
 
-def _whole_mean(numbers: Sequence[float | None]) -> float | None:
-    """The mean of all, where none is missing."""
+def whole_mean(numbers: Sequence[float | None]) -> float | None:
+    """Return the mean of all, where none is missing."""
     there = [number for number in numbers if number is not None]
     return sum(there) / len(there) if len(there) == len(numbers) else None
 
@@ -179,8 +177,8 @@ def _check_asked(control: Answered, other: Answered) -> None:
         )
 
 
-def _of_commits(results: Mapping[str, Result]) -> list[str]:
-    """What there is to say of results that are of several commits."""
+def of_commits(results: Mapping[str, Result]) -> list[str]:
+    """Return what there is to say of results that are of several commits."""
     commits = sorted({result.baseline for result in results.values()})
     if len(commits) < 2:
         return []
@@ -193,95 +191,3 @@ def _sources(results: Mapping[str, Result]) -> list[Source]:
     commits = {result.baseline: result.current for result in results.values()}
     ordered = sorted(commits, key=lambda commit: (not commits[commit], commit))
     return [{"commit": commit, "head": commits[commit]} for commit in ordered]
-
-
-# --- on valid, to choose settings by while test stays unseen ---------------------------------------------------------
-
-
-class ValidNumber(TypedDict):
-    value: float  # mean over seeds, a share
-    best_epochs: list[int]  # of each seed
-
-
-class ValidRow(TypedDict):
-    row: str
-    mean: float | None  # None where a cell is missing
-    cells: dict[str, ValidNumber | None]  # by column
-
-
-class ValidPart(TypedDict):
-    part: str
-    rows: list[ValidRow]
-
-
-class ValidNumbers(TypedDict):
-    """What `tinyllm table --valid --json` prints."""
-
-    title: str
-    columns: list[str]
-    parts: list[ValidPart]
-    made_by: str
-    notes: list[str]
-
-
-def tabulate_valid(table: Table, results: Mapping[str, Result], notes: Sequence[str] = ()) -> ValidNumbers:
-    """Return a table's numbers on valid, from its experiments by the cells' digests.
-
-    Raises:
-        ValueError: an experiment lacks the metrics of one of its seeds.
-    """
-    places = [place for place, cell in table.cells.items() if cell.digest in results]
-    pairs = [(table.cells[place], results[table.cells[place].digest]) for place in places]
-    placed = dict(zip(places, _on_valid(pairs), strict=True))
-    return {
-        "title": table.title,
-        "columns": list(table.columns),
-        "parts": [
-            {"part": part, "rows": [_valid_row(table, part, row, placed) for row in table.rows]} for part in table.parts
-        ],
-        "made_by": f"tinyllm table {table.path} --valid",
-        "notes": [*notes, *_of_commits(results)],
-    }
-
-
-def valid_accuracy(cell: Cell, result: Result) -> float:
-    """Return one cell's mean accuracy on valid over its seeds, a share.
-
-    Raises:
-        ValueError: the experiment lacks the metrics of one of its seeds.
-    """
-    return _on_valid([(cell, result)])[0]["value"]
-
-
-def _on_valid(pairs: Sequence[tuple[Cell, Result]]) -> list[ValidNumber]:
-    """Each experiment's accuracy at its students' best looks, from the metrics of their training."""
-    wanted = [(result, seed) for cell, result in pairs if not result.kept for seed in cell.params.train.seeds]
-    texts = read_blobs([f"{result.commit}:./metrics/train/{seed}.json" for result, seed in wanted])
-    for (result, seed), text in zip(wanted, texts, strict=True):
-        if text is None:
-            raise ValueError(f"{result.name}: no metrics/train/{seed}.json; `dvc exp remove {result.name}`, then sweep")
-    trained = iter(json.loads(text) for text in texts if text is not None)
-    numbers: list[ValidNumber] = []
-    for cell, result in pairs:
-        if result.kept:
-            accuracies, epochs = _kept_valid(cell, result.name, result.kept)
-        else:
-            seeds = [next(trained) for _ in cell.params.train.seeds]
-            accuracies, epochs = ([metrics[key] for metrics in seeds] for key in ("valid_accuracy", "best_epoch"))
-        numbers.append({"value": sum(accuracies) / len(accuracies), "best_epochs": epochs})
-    return numbers
-
-
-def _kept_valid(cell: Cell, name: str, kept: Kept) -> tuple[list[float], list[int]]:
-    """Each seed's accuracy and best epoch, from the file of a result."""
-    missing = [seed for seed in cell.params.train.seeds if str(seed) not in kept.valid]
-    if missing:
-        raise ValueError(f"{name}: has no accuracy on valid of seed {missing[0]}; delete its file, then sweep")
-    looks = [kept.valid[str(seed)] for seed in cell.params.train.seeds]
-    return [look.accuracy for look in looks], [look.best_epoch for look in looks]
-
-
-def _valid_row(table: Table, part: str, row: str, placed: Mapping[tuple[str, str, str], ValidNumber]) -> ValidRow:
-    cells = {column: placed.get((part, row, column)) for column in table.columns}
-    mean = _whole_mean([cell["value"] if cell else None for cell in cells.values()])
-    return {"row": row, "mean": mean, "cells": cells}
