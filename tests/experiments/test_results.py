@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,10 +15,12 @@ from tests.dvc_project import Project, git, lines, prediction_rows
 from tests.experiments.test_table import QUESTIONS, ROOT, change, printed, put_trained, table_of
 from tinyllm.cli import sweep
 from tinyllm.experiments.grid import Cell, digest_of
+from tinyllm.experiments.grid import cell_of as cell_of_grid
 from tinyllm.experiments.results.found import find_all, keep
 from tinyllm.experiments.results.kept import digest_of as values_digest
 from tinyllm.experiments.results.kept import folder_of, path_of, read_kept
 from tinyllm.experiments.runs import parse_run
+from tinyllm.experiments.tune.leftovers import forget_training
 from tinyllm.records.questions import parse_questions
 
 TABLE = """\
@@ -328,6 +329,17 @@ def test_a_file_without_a_seeds_look_at_valid_is_told(project: Project, capsys: 
 
 
 def test_a_training_alone_is_never_taken_for_a_scored_cell(project: Project) -> None:
-    overrides = {"loss.alpha": 3.0, "data.seed": 11}
-    assert digest_of(overrides) == cell_of().digest != digest_of(overrides, "train")
-    assert os.path.lexists("params.yaml")
+    scored = cell_of()
+    cell = cell_of_grid(PATH, ("", "loud", "world"), dict(scored.overrides), scored.params, "train")
+    assert cell.digest == digest_of(scored.overrides, "train") != scored.digest
+    put_trained(project, cell.digest, LOOKS)  # its metrics/score.json, 25%, is of the commit before
+    assert find_all([scored], PATH) == ({}, {})
+    result = find_all([cell], PATH)[0][cell.digest]
+    assert result.accuracy == 0.5
+    path = keep(cell, result, PATH)
+    kept = read_kept(path)
+    assert (kept.target, kept.metrics, kept.test, kept.accuracy) == ("train", {}, None, 0.5)
+    assert find_all([cell], PATH)[0][cell.digest].kept == kept
+    forget_training(cell, result, 0.0)
+    assert not git(project.folder, "for-each-ref", "refs/exps")
+    assert find_all([cell], PATH)[0][cell.digest].name == str(path)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from difflib import get_close_matches
 from pathlib import Path
 
 from tinyllm.cli.parsers import Commands
 from tinyllm.evaluation.wording import percent
-from tinyllm.experiments.dvc_experiments import Result, find_results, git
+from tinyllm.experiments.dvc_experiments import Result, git
 from tinyllm.experiments.grid import Cell, Table, read_table
 from tinyllm.experiments.on_valid import valid_accuracy
 from tinyllm.experiments.results.found import find_all, keep
 from tinyllm.experiments.results.kept import folder_of
 from tinyllm.experiments.sweep import check_commit, default_jobs, distinct
-from tinyllm.experiments.tune.weights import drop_weights
+from tinyllm.experiments.tune.leftovers import forget_training
 from tinyllm.experiments.workers import Ended, log_of, run_all
 
 Accuracy = Callable[[Cell, Result], float]  # what of a result is printed, a share
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
     for note in notes.values():
         print(f"note     {note}")
     if arguments.run_now:
-        _keep_old(cells, {d: r for d, r in results.items() if d not in notes and d not in again}, table)
+        keep_old(cells, {d: r for d, r in results.items() if d not in notes and d not in again}, table.path)
         run_cells(missing, arguments.jobs or default_jobs(missing), accuracy, table.path, again)
         if missing:
             print(f"the results are in {folder_of(table.path)}; commit them, and another machine goes on from there")
@@ -112,20 +112,26 @@ def _print_states(table: Table, results: Mapping[str, Result], accuracy: Accurac
             print(f"missing  {cell.title}")
 
 
-def _keep_old(cells: Sequence[Cell], results: Mapping[str, Result], table: Table) -> None:
-    """Write the files of experiments that have none, such as those of a version before this one."""
+def keep_old(cells: Iterable[Cell], results: Mapping[str, Result], table: Path) -> None:
+    """Write the files of experiments that have none, such as those of a version before this one, or of a killed run."""
     for cell in cells:
         result = results.get(cell.digest)
-        if result and result.commit and not result.kept and (fault := _keep(cell, result, table.path)):
+        if result and result.commit and not result.kept and (fault := _keep(cell, result, table, 0.0)):
             print(f"note     {cell.title}: {fault}")
 
 
-def _keep(cell: Cell, result: Result, table: Path, seconds: float | None = None) -> str:
-    """Write the result's file; why that cannot be done, or "": the experiment counts all the same, on this machine."""
+def _keep(cell: Cell, result: Result, table: Path, seconds: float) -> str:
+    """Write the result's file; why that cannot be done, or "": the experiment counts all the same, on this machine.
+
+    Args:
+        seconds: that it ran; 0 is not known
+    """
     try:
-        keep(cell, result, table, seconds)
+        keep(cell, result, table, seconds or None)
     except ValueError as error:
         return f"its result was not written: {error}"
+    if cell.target == "train":
+        forget_training(cell, result, time.time() - seconds)
     return ""
 
 
@@ -157,8 +163,7 @@ def _ending(ended: Ended, accuracy: Accuracy, table: Path) -> str:
     cell, minutes = ended.cell, f"{int(ended.seconds // 60)}:{int(ended.seconds % 60):02}"
     if ended.fault is not None:
         return f"failed   {cell.title} after {minutes}: {ended.fault} (all of it in {log_of(cell)})"
-    result = find_results([cell])[cell.digest]
-    fault = _keep(cell, result, table, ended.seconds or None)
-    if cell.target == "train" and not fault and result.commit and ended.seconds:
-        drop_weights(result.commit, cell.params.train.seeds, time.time() - ended.seconds)
-    return f"done     {cell.title}: {percent(accuracy(cell, result))}% in {minutes}" + (f"; {fault}" if fault else "")
+    result = find_all([cell], table)[0][cell.digest]
+    reached = percent(accuracy(cell, result))
+    fault = _keep(cell, result, table, ended.seconds) if result.commit else ""  # else another run has written it
+    return f"done     {cell.title}: {reached}% in {minutes}" + (f"; {fault}" if fault else "")

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from tinyllm.cli.parsers import Commands
-from tinyllm.cli.sweep import count, run_cells
+from tinyllm.cli.sweep import count, keep_old, run_cells
 from tinyllm.experiments.grid import Cell
 from tinyllm.experiments.on_valid import valid_accuracy
 from tinyllm.experiments.results.found import find_all
@@ -41,11 +41,11 @@ def run(arguments: argparse.Namespace) -> None:
             is there with another choice.
     """
     plan = read_plan(arguments.file, arguments.budget)
-    searches, missing = _look(plan)
+    searches, missing = _look(plan, arguments.run_now)
     while missing and arguments.run_now:
         check_commit(missing)
         run_cells(missing, arguments.jobs or default_jobs(missing), valid_accuracy, plan.path)
-        searches, missing = _look(plan)
+        searches, missing = _look(plan, arguments.run_now)
     for arm in plan.arms:
         print(_line(arm, searches[arm.row], plan))
     if arguments.run_now:
@@ -56,9 +56,11 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"all is chosen; `tinyllm tune {plan.path} --run` writes the table")
 
 
-def _look(plan: Plan) -> tuple[dict[str, Search], list[Cell]]:
+def _look(plan: Plan, run_now: bool) -> tuple[dict[str, Search], list[Cell]]:
     """How far each row's search has come, and the trainings that their current rounds lack."""
     results, notes = find_all(plan.cells, plan.path)
+    if run_now:
+        keep_old(plan.cells, {digest: result for digest, result in results.items() if digest not in notes}, plan.path)
     for note in notes.values():
         print(f"note     {note}")
     searches = {arm.row: arm.state(plan.budget, plan.halving, results) for arm in plan.arms}

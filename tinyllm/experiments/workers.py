@@ -21,8 +21,9 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from tinyllm.experiments.dvc_experiments import command, find_results, git
+from tinyllm.experiments.dvc_experiments import command, git
 from tinyllm.experiments.grid import Cell
+from tinyllm.experiments.results.found import find_all
 from tinyllm.project import cache_path
 from tinyllm.records.files import close_to_others, make_private
 
@@ -67,7 +68,7 @@ class Worker:
         try:
             # held until the folder is gone and the last process that writes the log has ended, orphans too
             fcntl.flock(self.log, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not again and find_results([cell]):
+            if not again and find_all([cell], Path())[0]:
                 raise FinishedElsewhere
             os.truncate(self.log, 0)
             self.process = self._start(_clone(commit, self.folder))

@@ -517,7 +517,8 @@ def test_a_killed_run_goes_on_where_it_stopped_and_no_stage_behind_training_runs
         ("train", None, "{}")
     }
     assert all(re.search("-[0-9a-f]{8}$", path.stem) for path in before)
-    # nothing of it is taken for a scored cell, although each experiment has the score that was committed before
+    # nothing of it is taken for a run that was scored: each experiment had the score that was committed before
+    assert not git(project, "for-each-ref", "refs/exps")
     table = start("sweep", "toy.yaml").communicate(timeout=60)[0]
     assert table.splitlines()[0] == "missing  answers, world", table
     assert "train.learning_rate: 1.0e-3" in Path("toy.tuned.yaml").read_text(encoding="utf-8")
