@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from stages import run
+from tinyllm.project import cache_path
 from tinyllm.provenance import StageRun
 from tinyllm.records import atomic_write, read_questions, write_json
 
@@ -37,7 +38,7 @@ def main(stage: StageRun, seed: str) -> None:
     train, valid = CorpusFile(INPUTS[0]), read_questions(INPUTS[1])
     cache = Path(os.environ.get("DVC_ROOT", ".")) / ".cache"
     with checkpoint_folder(cache, training_key(params, int(seed), INPUTS)) as work:
-        trained = train_student(params, int(seed), train, valid, work, stage.has_read_all, cache)
+        trained = train_student(params, int(seed), train, valid, work, stage.has_read_all, cache_path().parent)
         if not is_first():
             return
         folder = Path("models/student") / seed
