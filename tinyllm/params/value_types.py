@@ -1,0 +1,43 @@
+"""What a value of params.yaml may be, beyond a text or a number; and the base of its sections."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _check_printable(text: str) -> str:
+    if not text.isprintable():
+        raise PydanticCustomError("text", "a text without line breaks, control characters and marks that are not seen")
+    return text
+
+
+def _check_stripped(text: str) -> str:
+    if text != text.strip():
+        raise PydanticCustomError("place", "a text without blanks around it")
+    return text
+
+
+def _check_ascii(text: str) -> str:
+    if not VISIBLE.fullmatch(text):
+        raise PydanticCustomError("ascii", "a text of visible ASCII characters, without blanks")
+    return text
+
+
+VISIBLE = re.compile("[!-~]+")  # what may stand in an address, and in a name that is sent
+Text = Annotated[str, Field(min_length=1), AfterValidator(_check_printable)]
+Place = Annotated[Text, AfterValidator(_check_stripped)]  # a folder, a file, an id on the hub
+Ascii = Annotated[str, Field(min_length=1), AfterValidator(_check_ascii)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
