@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from tinyllm.params.asking import check_asking
 from tinyllm.params.schema import Hub, Params, Student
 from tinyllm.params.teacher_entries import RECORDED, RELEASED, LocalTeacher, ServerTeacher, Teacher
 
@@ -35,6 +36,7 @@ def cross_checks(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
             yield ("train", "seeds"), f"{seed} stands {times} times; seeds must differ"
     yield from _check_student(params.student)
     yield from _check_tuning(params.student)
+    yield from check_asking(params)
     student = params.student
     if "{teacher}" not in student.rationale_prefix and len(params.corpus.teachers) > 1:
         yield ("student", "rationale_prefix"), "lacks {teacher}, so that several teachers would share one prefix"

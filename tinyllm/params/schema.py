@@ -150,6 +150,7 @@ class Student(Section):
     max_target_tokens: Annotated[int, Field(ge=2)]
     answer_prefix: str
     rationale_prefix: str
+    target: Literal["multitask", "rationale_then_answer", "answer_then_rationale"] = "multitask"
     scratch: Scratch | None
 
 
@@ -180,6 +181,9 @@ class Score(Section):
     precision: Literal["fp32", "bf16"]
     texts: bool
     max_new_tokens: Count
+    voices: Text = "auto"
+    samples: Count = 1
+    temperature: Positive = 0.7
 
 
 class Runtime(Section):

@@ -1,0 +1,120 @@
+"""A student's answers as `score.voices` asks for them: directly, in one teacher's voice, or by the vote of all."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tinyllm.models.loaded import LoadedModel
+from tinyllm.params.asking import BEST, DIRECT, VOTE, how_asked, learnt_voices
+from tinyllm.params.schema import Params
+from tinyllm.records.questions import Question
+from tinyllm.student.generate import Progress, match_answer
+from tinyllm.student.predict import passes, predict
+from tinyllm.student.voices import Sampling, Voice, ask_voices, is_right
+from tinyllm.student.vote import (
+    VOICES,
+    VoiceRecord,
+    best_voice,
+    knows,
+    longest_text,
+    read_voices,
+    vote,
+    vote_weights,
+)
+
+LEAST = sys.float_info.min  # a probability of 0 counts as this one, for it has no logarithm
+
+
+def predict_as_asked(
+    model: LoadedModel,
+    folder: Path,
+    questions: Sequence[Question],
+    params: Params,
+    progress: Progress = lambda n: None,
+) -> list[dict]:
+    """Return one prediction a question: of a direct answer what `predict` returns.
+
+    Of voices, `scores` are the logarithms of the vote's probabilities; `text` is the vote's answer of free text, and None of
+    options, of which no text is written but the rationales. `voices` has what each said.
+
+    Args:
+        folder: the student's, which has its voices' accuracies on valid
+        progress: told of every pass over a question, see `passes_as_asked`
+
+    Raises:
+        ValueError: the best voice is asked for and not known, or the student computes no finite numbers.
+    """
+    if how_asked(params) == DIRECT:
+        return predict(model, questions, params, progress)
+    record = read_voices(folder)
+    teachers = asked_teachers(params, record, folder)
+    weights = weights_of(record, teachers, folder)
+    asked = ask(model, questions, teachers, params, record, progress)
+    return [_prediction(model, q, voices, weights) for q, voices in zip(questions, asked, strict=True)]
+
+
+def passes_as_asked(questions: Sequence[Question], params: Params) -> int:
+    """How often `predict_as_asked` goes over each question: once for each text of each voice, or as `passes` has it."""
+    how = how_asked(params)
+    if how == DIRECT:
+        return passes(questions, params.score.texts)
+    return params.score.samples * (len(learnt_voices(params)) if how == VOTE else 1)
+
+
+def asked_teachers(params: Params, record: VoiceRecord | None, folder: Path) -> list[str]:
+    """Return in whose voices the student is asked; none where it is asked directly.
+
+    Raises:
+        ValueError: see `best_voice`.
+    """
+    how = how_asked(params)
+    if how == DIRECT:
+        return []
+    if how == BEST:
+        return [best_voice(record, learnt_voices(params), folder)]
+    return learnt_voices(params) if how == VOTE else [how]
+
+
+def weights_of(record: VoiceRecord | None, teachers: Sequence[str], folder: Path) -> dict[str, float]:
+    """Return what each voice weighs, and say so where all weigh the same for want of a record."""
+    if len(teachers) > 1 and not knows(record, teachers):
+        told = "has no accuracy of every voice on valid, so all weigh the same"
+        print(f"note: {folder / VOICES} {told}; `dvc repro train` writes it", file=sys.stderr)
+    return vote_weights(record, teachers)
+
+
+def ask(
+    model: LoadedModel,
+    questions: Sequence[Question],
+    teachers: Sequence[str],
+    params: Params,
+    record: VoiceRecord | None,
+    progress: Progress = lambda n: None,
+) -> list[dict[str, Voice]]:
+    """Return what the voices say, by question and teacher, with the samples and the limit that scoring has."""
+    limit = longest_text(record, params.student.max_target_tokens)
+    sampling = Sampling(params.score.samples, params.score.temperature)
+    return ask_voices(model, questions, teachers, params, progress, limit, sampling)
+
+
+def _prediction(model: LoadedModel, question: Question, voices: dict[str, Voice], weights: dict[str, float]) -> dict:
+    voted = vote(voices, weights, question)
+    row: dict = {"id": question.id, "gold": question.answer, "choice": voted.choice}
+    if question.free:
+        matched = match_answer(voted.answer, question.gold, model.plain_text)
+        row |= {"scores": [], "text": voted.answer, "matched": matched}
+    else:
+        scores = [round(math.log(max(sure, LEAST)), 4) for sure in voted.probabilities]
+        row |= {"scores": scores, "text": None, "matched": None}
+    return row | {"voices": {teacher: _told(model, question, voice) for teacher, voice in voices.items()}}
+
+
+def _told(model: LoadedModel, question: Question, voice: Voice) -> dict:
+    """What a prediction keeps of a voice."""
+    said: dict = {"choice": voice.choice}
+    if question.free:
+        said = {"answer": voice.answer, "matched": is_right(voice, question, model.plain_text)}
+    return {"rationale": voice.rationale, **said, "tokens": voice.tokens}
