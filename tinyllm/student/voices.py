@@ -132,7 +132,8 @@ def heaviest(answers: Sequence[str | None], weights: Sequence[float]) -> int | N
             same = normal_answer(answer)
             first.setdefault(same, place)
             shares.setdefault(same, []).append(weight)
-    totals = {same: math.fsum(parts) for same, parts in shares.items()}
+    # rounded, so that 0.1 and 0.2 are no more than 0.3
+    totals = {same: round(math.fsum(parts), 9) for same, parts in shares.items()}
     return first[max(totals, key=lambda same: totals[same])] if totals else None
 
 
