@@ -110,7 +110,7 @@ def test_the_best_voice_is_read_from_the_students_folder(inside: Path, capsys) -
         with pytest.raises(SystemExit) as stop:
             main(["ask", WRITTEN[BLUE].question, "--seed", "2"])
         assert str(stop.value.code).startswith(
-            "error: score.voices: best, but models/student/2/voices.json has no accuracy"
+            "error: score.voices: is best, but models/student/2/voices.json has no accuracy"
         )
     finally:
         record.write_text(whole, encoding="utf-8")

@@ -91,7 +91,7 @@ def test_without_a_record_the_voices_weigh_the_same(
 ) -> None:
     rows = predict_as_asked(writer, tmp_path, WRITTEN, reasoning_params())
     assert [row["text"] for row in rows] == [question.gold for question in WRITTEN], "of equal ones the first, ann's"
-    assert "so all weigh the same" in capsys.readouterr().err
+    assert "so all voices weigh the same" in capsys.readouterr().err
 
 
 # --- options --------------------------------------------------------------------------------------------------------

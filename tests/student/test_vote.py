@@ -45,26 +45,36 @@ def test_a_voice_weighs_its_accuracy_on_valid_shrunk() -> None:
     assert vote_weights(RECORD, TEACHERS) == {"ann": 0.7, "bob": 0.5, "cy": 0.1}
 
 
-@pytest.mark.parametrize("record", [None, VoiceRecord({"ann": 0.75, "bob": 0.5}, 8, None)])
-def test_where_an_accuracy_is_not_known_all_weigh_the_same_and_it_is_said(
-    record: VoiceRecord | None, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert weights_of(record, TEACHERS, Path("models/student/1")) == {"ann": 1.0, "bob": 1.0, "cy": 1.0}
-    told = "has no accuracy of every voice on valid, so all weigh the same; `dvc repro train` writes it"
-    assert capsys.readouterr().err == f"note: models/student/1/voices.json {told}\n"
-    weights_of(record, ["cy"], Path("models/student/1"))
+def test_without_a_record_all_weigh_the_same_and_it_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert weights_of(None, TEACHERS, Path("models/student/1")) == {"ann": 1.0, "bob": 1.0, "cy": 1.0}
+    assert capsys.readouterr().err == "note: models/student/1/voices.json is not there, so all voices weigh the same\n"
+    assert weights_of(None, ["cy"], Path("models/student/1")) == {"cy": 1.0}
     assert capsys.readouterr().err == "", "one voice alone has no weight to speak of"
 
 
 def test_the_best_voice_is_the_first_of_those_with_the_highest_accuracy() -> None:
     assert best_voice(RECORD, TEACHERS, Path("x")) == "ann"
     assert best_voice(VoiceRecord({"ann": 0.5, "bob": 0.75, "cy": 0.75}, 4, None), TEACHERS, Path("x")) == "bob"
-    with pytest.raises(ValueError) as error:
-        best_voice(None, TEACHERS, Path("models/student/1"))
-    assert str(error.value) == (
-        "score.voices: best, but models/student/1/voices.json has no accuracy of every voice, so none is known to be the "
-        "best; run dvc repro train, or name a voice"
-    )
+    assert best_voice(VoiceRecord({"cy": 0.0}, 4, None), TEACHERS, Path("x")) == "cy"
+    for record in (None, VoiceRecord({}, 4, None)):
+        with pytest.raises(ValueError) as error:
+            best_voice(record, TEACHERS, Path("models/student/1"))
+        assert str(error.value) == (
+            "score.voices: is best, but models/student/1/voices.json has no accuracy on valid of any voice; run dvc repro "
+            "train, or name a voice"
+        )
+
+
+def test_a_voice_of_which_nothing_was_learnt_has_no_vote_and_it_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    params = toy_params(corpus__teachers=TEACHERS, student__target="rationale_then_answer")
+    record = VoiceRecord({"ann": 0.5, "cy": 0.5}, 4, None)
+    assert asked_teachers(params, record, Path("models/student/1")) == ["ann", "cy"]
+    told = "has no accuracy on valid of bob, of whom so nothing was learnt: no vote"
+    assert capsys.readouterr().err == f"note: models/student/1/voices.json {told}\n"
+    with pytest.raises(
+        ValueError, match=r"^score.voices: is auto, but x/voices.json has no accuracy on valid of any voice"
+    ):
+        asked_teachers(params, VoiceRecord({}, 4, None), Path("x"))
 
 
 @pytest.mark.parametrize(("longest", "most", "expected"), [(40, 256, 60), (41, 256, 62), (200, 256, 256), (None, 9, 9)])

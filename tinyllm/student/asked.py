@@ -18,8 +18,8 @@ from tinyllm.student.vote import (
     VOICES,
     VoiceRecord,
     best_voice,
-    knows,
     longest_text,
+    on_record,
     read_voices,
     vote,
     vote_weights,
@@ -67,22 +67,34 @@ def passes_as_asked(questions: Sequence[Question], params: Params) -> int:
 def asked_teachers(params: Params, record: VoiceRecord | None, folder: Path) -> list[str]:
     """Return in whose voices the student is asked; none where it is asked directly.
 
+    A vote leaves out who is not on record, and says so.
+
     Raises:
-        ValueError: see `best_voice`.
+        ValueError: no voice is on record that could be asked.
     """
-    how = how_asked(params)
+    how, learnt = how_asked(params), learnt_voices(params)
     if how == DIRECT:
         return []
     if how == BEST:
-        return [best_voice(record, learnt_voices(params), folder)]
-    return learnt_voices(params) if how == VOTE else [how]
+        return [best_voice(record, learnt, folder)]
+    if how != VOTE:
+        return [how]
+    asked = on_record(record, learnt)
+    if not asked:
+        told = f"{folder / VOICES} has no accuracy on valid of any voice"
+        raise ValueError(f"score.voices: is {params.score.voices}, but {told}; run dvc repro train, or name a voice")
+    if out := [teacher for teacher in learnt if teacher not in asked]:
+        told = f"has no accuracy on valid of {', '.join(out)}, of whom so nothing was learnt: no vote"
+        print(f"note: {folder / VOICES} {told}", file=sys.stderr)
+    return asked
 
 
 def weights_of(record: VoiceRecord | None, teachers: Sequence[str], folder: Path) -> dict[str, float]:
-    """Return what each voice weighs, and say so where all weigh the same for want of a record."""
-    if len(teachers) > 1 and not knows(record, teachers):
-        told = "has no accuracy of every voice on valid, so all weigh the same"
-        print(f"note: {folder / VOICES} {told}; `dvc repro train` writes it", file=sys.stderr)
+    """Return what each voice of a vote weighs, and say so where all weigh the same for want of a record."""
+    if len(teachers) == 1:
+        return {teachers[0]: 1.0}
+    if record is None:
+        print(f"note: {folder / VOICES} is not there, so all voices weigh the same", file=sys.stderr)
     return vote_weights(record, teachers)
 
 

@@ -56,33 +56,35 @@ def read_voices(folder: Path) -> VoiceRecord | None:
 
 
 def vote_weights(record: VoiceRecord | None, teachers: Sequence[str]) -> dict[str, float]:
-    """Return what each voice weighs: its accuracy on valid, shrunk, (right + 1) / (questions + 2).
+    """Return what each voice weighs: its accuracy on valid, shrunk, (right + 1) / (questions + 2); the same without a record.
 
-    So a voice without a right answer still counts for a little, and one accuracy of few questions is no certainty. All weigh
-    the same where an accuracy is not known, see `knows`.
+    So a voice without a right answer still counts for a little, and one accuracy of few questions is no certainty.
+
+    Args:
+        teachers: those on record, see `on_record`
     """
-    if record is None or not knows(record, teachers):
+    if record is None:
         return dict.fromkeys(teachers, 1.0)
     right = {teacher: round(record.accuracies[teacher] * record.questions) for teacher in teachers}
     return {teacher: (n + 1) / (record.questions + 2) for teacher, n in right.items()}
 
 
-def knows(record: VoiceRecord | None, teachers: Sequence[str]) -> bool:
-    """Whether the accuracy of every voice is on record."""
-    return record is not None and all(teacher in record.accuracies for teacher in teachers)
+def on_record(record: VoiceRecord | None, teachers: Sequence[str]) -> list[str]:
+    """Return the voices that were looked at on valid: of another teacher nothing was learnt. Without a record, all."""
+    return [teacher for teacher in teachers if record is None or teacher in record.accuracies]
 
 
 def best_voice(record: VoiceRecord | None, teachers: Sequence[str], folder: Path) -> str:
     """Return the voice that did best on valid, the first of equal ones.
 
     Raises:
-        ValueError: it is not on record.
+        ValueError: no voice is on record.
     """
-    if record is None or not knows(record, teachers):
-        told = "has no accuracy of every voice, so none is known to be the best"
-        raise ValueError(f"score.voices: best, but {folder / VOICES} {told}; run dvc repro train, or name a voice")
+    if record is None or not on_record(record, teachers):
+        told = f"{folder / VOICES} has no accuracy on valid of any voice"
+        raise ValueError(f"score.voices: is best, but {told}; run dvc repro train, or name a voice")
     accuracies = record.accuracies
-    return max(teachers, key=lambda teacher: accuracies[teacher])
+    return max(on_record(record, teachers), key=lambda teacher: accuracies[teacher])
 
 
 def longest_text(record: VoiceRecord | None, most: int) -> int:
