@@ -36,7 +36,6 @@ def cross_checks(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
             yield ("train", "seeds"), f"{seed} stands {times} times; seeds must differ"
     yield from _check_student(params.student)
     yield from _check_tuning(params.student)
-    yield from check_asking(params)
     student = params.student
     if "{teacher}" not in student.rationale_prefix and len(params.corpus.teachers) > 1:
         yield ("student", "rationale_prefix"), "lacks {teacher}, so that several teachers would share one prefix"
@@ -46,6 +45,7 @@ def cross_checks(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
         yield ("data", "casebook", "fillers"), "is larger than filler_pool"
     if params.data.dataset == "hub":
         yield from _check_hub(params.data.hub)
+    yield from check_asking(params)
 
 
 def _check_hub(hub: Hub) -> Iterable[tuple[tuple[str, ...], str]]:

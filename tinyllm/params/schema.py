@@ -143,6 +143,7 @@ class Student(Section):
     lora: Lora
     soft_prompt: SoftPrompt
     upper: Upper
+    target: Literal["multitask", "rationale_then_answer", "answer_then_rationale"] = "multitask"
     shared_encoder: bool
     chat: bool
     response: str
@@ -150,7 +151,6 @@ class Student(Section):
     max_target_tokens: Annotated[int, Field(ge=2)]
     answer_prefix: str
     rationale_prefix: str
-    target: Literal["multitask", "rationale_then_answer", "answer_then_rationale"] = "multitask"
     scratch: Scratch | None
 
 
