@@ -108,6 +108,9 @@ def test_a_prediction_of_options_has_the_votes_logarithms(chooser: LoadedModel, 
         assert probabilities(row["scores"]) == pytest.approx(mean, abs=1e-4)
         assert (row["choice"], row["gold"]) == (mean.index(max(mean)), question.answer)
         assert (row["text"], row["matched"]) == (None, None)
+        assert [voice["weight"] for voice in row["voices"].values()] == [0.75, 0.25]
+        for name, voice in row["voices"].items():
+            assert probabilities(voice["scores"]) == pytest.approx(said[name].probabilities, abs=1e-3)
         assert {name: voice["choice"] for name, voice in row["voices"].items()} == {
             name: voice.choice for name, voice in said.items()
         }
@@ -158,16 +161,21 @@ def test_a_direct_answer_is_what_it_always_was(chooser: LoadedModel, folder: Pat
 # --- faulty files ---------------------------------------------------------------------------------------------------
 
 
+SAID = {"rationale": "So.", "weight": 1, "tokens": 3, "choice": 1, "scores": [-1.0, 0.0, -1.0]}
+
+
 @pytest.mark.parametrize(
     ("voices", "told"),
     [
         ([], "voices is []; allowed is what each said, by teacher"),
         ({}, "voices is {}; allowed is what each said, by teacher"),
         ({"ann": "red"}, "the voice ann has no rationale"),
-        ({"ann": {"rationale": "So.", "tokens": 3}}, "the voice ann has no choice"),
-        ({"ann": {"rationale": None, "tokens": 3, "choice": 1}}, "rationale of the voice ann is None"),
-        ({"ann": {"rationale": "So.", "tokens": 3, "choice": True}}, "choice of the voice ann is True"),
-        ({"ann": {"rationale": "So.", "tokens": 3, "choice": 3}}, "choice 3 of the voice ann, but 3 options (0-2)"),
+        ({"ann": {"rationale": "So.", "weight": 1}}, "the voice ann has no tokens"),
+        ({"ann": {**SAID, "rationale": None}}, "rationale of the voice ann is None"),
+        ({"ann": {**SAID, "weight": "1"}}, "weight of the voice ann is '1'"),
+        ({"ann": {**SAID, "choice": True}}, "choice of the voice ann is True"),
+        ({"ann": {**SAID, "choice": 3}}, "the voice ann: choice 3, but 3 options (0-2)"),
+        ({"ann": {**SAID, "scores": [0.0]}}, "the voice ann: scores [0.0]; allowed are 3 numbers"),
     ],
 )
 def test_a_faulty_voice_is_told(voices: Any, told: str) -> None:
@@ -178,7 +186,7 @@ def test_a_faulty_voice_is_told(voices: Any, told: str) -> None:
 
 
 def test_a_voice_without_an_answer_is_no_fault() -> None:
-    said = {"rationale": "So.", "tokens": 3, "answer": None, "matched": False}
+    said = {"rationale": "So.", "weight": 0.5, "tokens": 3, "answer": None, "matched": False}
     row = {"seed": 1, "id": WRITTEN[0].id, "gold": "red", "choice": None, "scores": [], "text": "", "matched": False}
     rows = [row | {"voices": {"ann": said}}]
     assert parse_predictions(rows, WRITTEN[:1], "predictions.jsonl") == {1: rows}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.student.test_predict import bart, gpt2, mistral, next_token, noisy, slow_score
+from tests.student.test_predict import bart, bloom, gpt2, mamba, mistral, next_token, noisy, slow_score
 from tests.toys import toy_causal, toy_model, toy_params, toy_questions, toy_tokenizer
 from tinyllm.models.likelihood import EncodedInput
 from tinyllm.models.loaded import LoadedModel, loaded_model
@@ -40,6 +40,8 @@ KINDS: dict[str, tuple[Any, float, dict[str, Any]]] = {  # how it is built, how 
     "llama, soft prompt, shared": (toy_causal, 0.4, {"shared_encoder": True, "tuning": "prompt"}),
     "gpt2, shared": (gpt2, 0.4, {"shared_encoder": True}),
     "mistral, shared": (mistral, 0.4, {"shared_encoder": True}),
+    "bloom, shared": (bloom, 0.4, {"shared_encoder": True}),  # goes on from no copy, and so reads each prompt whole
+    "mamba": (mamba, 0.4, {}),
 }
 
 
@@ -55,11 +57,11 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return toy_tokenizer(tmp_path_factory.mktemp("vocabulary"))
 
 
-OTHERS = ("t5, soft prompt, shared", "bart, shared", "llama, soft prompt, shared", "gpt2, shared", "mistral, shared")
+QUICK = ("t5", "t5, shared", "llama", "llama, shared")
 
 
 @pytest.fixture(
-    scope="module", params=[pytest.param(name, marks=pytest.mark.slow if name in OTHERS else ()) for name in KINDS]
+    scope="module", params=[pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in KINDS]
 )
 def kind(request: pytest.FixtureRequest, tokenizer: Any) -> tuple[LoadedModel, Params]:
     build, size, changes = KINDS[request.param]
@@ -133,6 +135,7 @@ def test_a_question_under_a_prefix_is_read_once_for_all_samples(tokenizer: Any) 
     begun = begin(model, [encoded] * 5)
     assert begun.arguments["input_ids"].shape == (5, len(encoded.prompt))
     assert begun.arguments["past_key_values"].get_seq_length() == len(encoded.prompt) - 1
+    assert generate_behind(model, [encoded] * 5, LIMIT, pytest.fail) == [slowly(model, encoded)] * 5
     apart = begin(model, [encoded, read(model, params, QUESTIONS[1], "ann")])
     assert "past_key_values" not in apart.arguments
 

@@ -1,4 +1,9 @@
-"""A prediction: one row a question and seed, whether it is right, and how likely the student finds each option."""
+"""A prediction: one row a question and seed, whether it is right, and how likely the student finds each option.
+
+Where the student was asked in voices, `voices` has by teacher the `rationale`, and the `answer` with `matched`, or `choice` and
+`scores`. The voice's `weight` is its share of the vote, and `tokens` is how many were generated. So a vote can be counted anew
+without the student.
+"""
 
 from __future__ import annotations
 
@@ -88,14 +93,12 @@ def _check_voices(voices: object, where: str, question: Question) -> None:
     """Of a row that was asked for in voices, look at what each said."""
     if not isinstance(voices, dict) or not voices:
         raise ValueError(f"{where}: voices is {voices!r}; allowed is what each said, by teacher; run `dvc repro`")
-    own = {"answer": (str, NoneType), "matched": (bool,)} if question.free else {"choice": (int,)}
+    own = {"answer": (str, NoneType), "matched": (bool,)} if question.free else {"choice": (int,), "scores": (list,)}
     for teacher, said in voices.items():
-        for field, kinds in {"rationale": (str,), "tokens": (int,), **own}.items():
+        for field, kinds in {"rationale": (str,), "weight": (int, float), "tokens": (int,), **own}.items():
             if not isinstance(said, dict) or field not in said:
                 raise ValueError(f"{where}: the voice {teacher} has no {field}; run `dvc repro`")
             if not isinstance(said[field], kinds) or (isinstance(said[field], bool) and bool not in kinds):
                 raise ValueError(f"{where}: {field} of the voice {teacher} is {said[field]!r}; run `dvc repro`")
-        if not question.free and not 0 <= said["choice"] < len(question.choices):
-            options = len(question.choices)
-            told = f"choice {said['choice']} of the voice {teacher}, but {options} options (0-{options - 1})"
-            raise ValueError(f"{where}: {told}; run `dvc repro`")
+        if not question.free:
+            _check_choice(said, f"{where}: the voice {teacher}", len(question.choices))

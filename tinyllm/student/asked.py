@@ -113,20 +113,25 @@ def ask(
 
 
 def _prediction(model: LoadedModel, question: Question, voices: dict[str, Voice], weights: dict[str, float]) -> dict:
-    voted = vote(voices, weights, question)
+    voted, total = vote(voices, weights, question), math.fsum(weights.values())
     row: dict = {"id": question.id, "gold": question.answer, "choice": voted.choice}
     if question.free:
         matched = match_answer(voted.answer, question.gold, model.plain_text)
         row |= {"scores": [], "text": voted.answer, "matched": matched}
     else:
-        scores = [round(math.log(max(sure, LEAST)), 4) for sure in voted.probabilities]
-        row |= {"scores": scores, "text": None, "matched": None}
-    return row | {"voices": {teacher: _told(model, question, voice) for teacher, voice in voices.items()}}
+        row |= {"scores": _logarithms(voted.probabilities), "text": None, "matched": None}
+    told = {name: _told(model, question, voice, weights[name] / total) for name, voice in voices.items()}
+    return row | {"voices": told}
 
 
-def _told(model: LoadedModel, question: Question, voice: Voice) -> dict:
+def _told(model: LoadedModel, question: Question, voice: Voice, share: float) -> dict:
     """What a prediction keeps of a voice."""
-    said: dict = {"choice": voice.choice}
     if question.free:
-        said = {"answer": voice.answer, "matched": is_right(voice, question, model.plain_text)}
-    return {"rationale": voice.rationale, **said, "tokens": voice.tokens}
+        said: dict = {"answer": voice.answer, "matched": is_right(voice, question, model.plain_text)}
+    else:
+        said = {"choice": voice.choice, "scores": _logarithms(voice.probabilities)}
+    return {"rationale": voice.rationale, **said, "weight": round(share, 4), "tokens": voice.tokens}
+
+
+def _logarithms(probabilities: Sequence[float]) -> list[float]:
+    return [round(math.log(max(sure, LEAST)), 4) for sure in probabilities]
