@@ -10,6 +10,7 @@ Real questions with both recorded teachers' cleaned rationales, as in benchmarks
     rows      shared with every task as a row of its own, which reads the question again
     lora      shared with `student.tuning=lora`
     upper     shared with `student.tuning=upper`: of the layers only the last ten are trained
+    kept      upper with the frozen layers' states read back, as in every epoch but the first (runtime.frozen_cache_gb)
 
 All clip the gradient and take one fused AdamW step; they take turns, and the median of --repeats counts. That ours and textbook
 have the same losses is checked, to 1e-3 of them in float32 and to 2e-2 in bfloat16; likewise shared and rows. Seconds are those
@@ -21,6 +22,7 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -39,6 +41,7 @@ from tinyllm.student.encoding import InputEncoder
 from tinyllm.student.tuning import tune
 from tinyllm.training.batching import collate
 from tinyllm.training.examples import Example, encode_corpus, target_counts
+from tinyllm.training.frozen_states import FrozenStates, frozen_states
 from tinyllm.training.objective import Objective
 from tinyllm.training.step_collator import StepCollator, TrainingSample
 
@@ -50,11 +53,12 @@ def main() -> None:
     parser.add_argument("--release", type=Path, required=True)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--sets", nargs="+", default=["arc"])
-    parser.add_argument("--ways", nargs="+", default=["textbook", "ours", "shared", "rows", "lora", "upper"])
+    parser.add_argument("--ways", nargs="+", default=["textbook", "ours", "shared", "rows", "lora", "upper", "kept"])
     parser.add_argument("--questions", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precision", choices=list(ALIKE), default="bf16")
+    parser.add_argument("--gguf", help="the .gguf file in the model's folder")
     parser.add_argument("--processor", action="store_true")
     options = parser.parse_args()
     os.environ["TINYLLM_MIRROR"] = options.release.resolve().as_uri()
@@ -67,7 +71,7 @@ def compare(name: str, rows: list[dict], options: Any) -> None:
     """Time every way on the same rows and print the table."""
     ways = {way: step_of(way, rows, options) for way in options.ways}
     losses = {way: run() for way, run in ways.items()}  # also warms up
-    for first, second in (("textbook", "ours"), ("rows", "shared")):
+    for first, second in (("textbook", "ours"), ("rows", "shared"), ("upper", "kept")):
         if {first, second} <= losses.keys():
             apart = abs(losses[second] / losses[first] - 1)
             assert apart <= ALIKE[options.precision], f"losses {losses}"
@@ -83,14 +87,17 @@ def compare(name: str, rows: list[dict], options: Any) -> None:
 
 def step_of(way: str, rows: list[dict], options: Any) -> Callable[[], float]:
     """Return what does one optimizer step on all rows, and gives its loss back."""
-    student = student_of(way, options.model)
+    student = student_of(way, options)
     torch.manual_seed(1)
     untuned = load_checkpoint(student, 0.0)
     model = loaded_model(tune(untuned.plain, student).train(), untuned.tokenizer)
     questions = encode_corpus(rows, TASKS, InputEncoder(student, model))[0]
     tuned = [weight for weight in model.wrapped.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(tuned, lr=1e-6, fused=True)
-    passes = textbook_passes if way == "textbook" else partial(our_passes, trees=way != "rows")
+    frozen = None
+    if way == "kept":
+        frozen = frozen_states(model, Path(tempfile.mkdtemp()), 10.0, options.precision)
+    passes = textbook_passes if way == "textbook" else partial(our_passes, trees=way != "rows", frozen=frozen)
 
     def run() -> float:
         total = 0.0
@@ -105,14 +112,15 @@ def step_of(way: str, rows: list[dict], options: Any) -> Callable[[], float]:
     return run
 
 
-def student_of(way: str, model: Path) -> Student:
+def student_of(way: str, options: Any) -> Student:
     """The params of the student that a way trains."""
     changes = {
         "origin": "local",
-        "model": str(model),
+        "model": str(options.model),
+        "gguf_file": options.gguf,
         "scratch": None,
-        "tuning": way if way in ("lora", "upper") else "full",
-        "shared_encoder": way in ("shared", "rows", "lora", "upper"),
+        "tuning": {"lora": "lora", "upper": "upper", "kept": "upper"}.get(way, "full"),
+        "shared_encoder": way not in ("textbook", "ours"),
     }
     return load_params().student.model_copy(update=changes)
 
@@ -135,9 +143,11 @@ def textbook_passes(model: LoadedModel, questions: list[list[Example]], bf16: bo
             yield task.weight * losses * labelled / counts[index]
 
 
-def our_passes(model: LoadedModel, questions: list[list[Example]], bf16: bool, trees: bool) -> Iterator[torch.Tensor]:
+def our_passes(
+    model: LoadedModel, questions: list[list[Example]], bf16: bool, trees: bool, frozen: FrozenStates | None
+) -> Iterator[torch.Tensor]:
     """Yield the losses of the training stage's own passes."""
-    objective = Objective(model, torch.tensor([task.weight for task in TASKS]))
+    objective = Objective(model, torch.tensor([task.weight for task in TASKS]), frozen=frozen)
     collator = StepCollator(model, len(TASKS), BATCH_TOKENS)
     collator.trees = collator.trees and trees
     step = collator([TrainingSample("", question) for question in questions])

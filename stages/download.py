@@ -50,8 +50,9 @@ def main(stage: StageRun) -> None:
     for teacher, ids in lost.items():
         count = len(loaded.recorded[teacher])
         print(f"{teacher}: {len(ids)} of {count} rationales are of no question in the set ({first_ids(ids)})")
-    print(", ".join(f"{split} {len(questions)}" for split, questions in splits.items()), "questions;", end=" ")
-    print(f"{counts['dropped']} of train dropped, for they stand in valid or test")
+    print(", ".join(f"{split} {len(questions)}" for split, questions in splits.items()), "questions")
+    if counts["dropped"]:
+        print(f"{counts['dropped']} of train dropped, for they stand in valid or test, with these options or others")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,9 @@ def main(stage: StageRun, teacher: str) -> None:
         summary = summarise_exam(rows, size)
     write_jsonl(f"data/exam/{teacher}.jsonl", rows)
     write_json(f"metrics/exam/{teacher}.json", summary)
-    counts = [f"{name} {value}" for name, value in summary.items() if not name.startswith("accuracy")]
+    counts = [
+        f"{name} {value:,.0f}" for name, value in summary.items() if not name.startswith(("accuracy", "examined"))
+    ]
     print(f"{teacher}: " + ", ".join([exam_in_words(summary), *counts]))
 
 

@@ -12,6 +12,7 @@ from tinyllm.records import require_options, write_json, write_jsonl
 from tinyllm.teachers import (
     check_failed,
     check_probabilities,
+    gold_shown,
     open_teacher,
     query_costs,
     rationale_rows,
@@ -34,7 +35,8 @@ def main(stage: StageRun, teacher: str) -> None:
     if params.corpus.option_probabilities:
         probabilities = opened.option_probabilities(questions)
         check_probabilities(teacher, probabilities, limit)
-    write_jsonl(f"data/rationales/{teacher}.jsonl", rationale_rows(questions, completions, probabilities))
+    shown = gold_shown(teacher, params, train, questions)
+    write_jsonl(f"data/rationales/{teacher}.jsonl", rationale_rows(questions, completions, probabilities, shown))
     summary = summarise_query(completions, probabilities, query_costs(opened))
     if getattr(params.teachers[teacher], "forced", None) is False:
         summary |= stated_gold(questions, completions)

@@ -42,7 +42,7 @@ def main(stage: StageRun) -> None:
     print(
         f"accuracy {metrics['accuracy']} ({metrics['accuracy_low']}-{metrics['accuracy_high']}), "
         f"chance {metrics['chance']}, majority {metrics['majority']}; "
-        f"{metrics['questions']} questions, {metrics['seeds']} seeds"
+        f"{metrics['questions']} questions, {metrics['seeds']} seed{'s' if metrics['seeds'] > 1 else ''}"
     )
 
 

@@ -3,7 +3,8 @@
 Reads   data/corpus/train.jsonl, data/questions/valid.jsonl
 Writes  models/student/SEED/ (a Hugging Face folder), metrics/train/SEED.json, metrics/loss/SEED.tsv
 
-A training that was cut off goes on from its last checkpoint, under .cache/train. DVC runs it; by hand: python -m stages.train 1
+A training that was cut off goes on from its last checkpoint, under .cache/train. `learnable` keeps what it measured under
+.cache/learnable. DVC runs it; by hand: python -m stages.train 1
 """
 
 import os
@@ -14,6 +15,7 @@ from tinyllm.provenance import StageRun
 from tinyllm.records import atomic_write, read_questions, write_json
 
 INPUTS = ("data/corpus/train.jsonl", "data/questions/valid.jsonl")
+VOICES = "voices.json"  # in the student's folder
 
 
 def main(stage: StageRun, seed: str) -> None:
@@ -35,11 +37,13 @@ def main(stage: StageRun, seed: str) -> None:
     train, valid = CorpusFile(INPUTS[0]), read_questions(INPUTS[1])
     cache = Path(os.environ.get("DVC_ROOT", ".")) / ".cache"
     with checkpoint_folder(cache, training_key(params, int(seed), INPUTS)) as work:
-        trained = train_student(params, int(seed), train, valid, work, stage.has_read_all)
+        trained = train_student(params, int(seed), train, valid, work, stage.has_read_all, cache)
         if not is_first():
             return
         folder = Path("models/student") / seed
         save_student(trained.model, folder, params.student.max_target_tokens)
+        if voices := trained.metrics.get("voices"):  # they weigh its votes, wherever the folder goes
+            write_json(folder / VOICES, {"accuracies": voices, "questions": len(valid)})
         origin = {"dataset": params.data.dataset, "params": stage.digest}
         write_json(f"metrics/train/{seed}.json", trained.metrics | origin)
         with atomic_write(f"metrics/loss/{seed}.tsv") as file:

@@ -33,6 +33,10 @@ def test_check_says_what_the_params_ask_for(tmp_path: Path, monkeypatch: pytest.
     assert lines[0] == "data      casebook"
     assert lines[1].endswith("care (alpha 0.5)")
     assert lines[3].endswith("seeds 1, 2, 3")
+    text = text.replace("target: multitask", "target: rationale_then_answer")
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    main(["check"])
+    assert capsys.readouterr().out.splitlines() == [*lines[:3], "target    rationale_then_answer", *lines[3:]]
 
 
 def own_folder(tmp_path: Path, teachers: str) -> None:

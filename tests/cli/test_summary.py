@@ -53,16 +53,27 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for stage in stages_of(values):
         write_record(stage, {"data.dataset": "casebook"})
     write_json("metrics/score.json", {**SCORE, "params": digest_of({"data.dataset": "casebook"})})
+    write_json("metrics/corpus.json", {"rows": {"train": 400}})
     for name, exam in [*EXAMS.items(), ("dropped", EXAMS["signs"])]:
         write_json(f"metrics/exam/{name}.json", exam)
-    (tmp_path / "report").mkdir()
-    (tmp_path / "report/index.html").touch()
+    for path in ("report/index.html", "data/predictions.jsonl"):
+        (tmp_path / path).parent.mkdir()
+        (tmp_path / path).touch()
     return tmp_path
 
 
 def test_a_run_is_told_in_a_few_lines(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["summary"])
     assert capsys.readouterr().out == WHOLE
+
+
+def test_committed_numbers_do_not_pass_for_a_run_in_this_folder(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (finished / "data/predictions.jsonl").unlink()
+    main(["summary"])
+    note = "These are the committed numbers. In this folder nothing has run yet: `dvc repro` does it.\n"
+    assert capsys.readouterr().out == WHOLE + note
 
 
 @pytest.mark.parametrize(
@@ -134,3 +145,17 @@ def test_a_run_that_is_not_finished_ends_in_one_line(finished: Path, path: str) 
     with pytest.raises(SystemExit) as stop:
         main(["summary"])
     assert stop.value.code == f"error: {path}: no such file; run dvc repro, which makes it"
+
+
+def test_a_control_and_few_gold_answers_are_told(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answers = {"labelled": 100, "unlabelled": 300, "made": 290, "left_out": 10, "made_right": 0.7552}
+    write_json("metrics/corpus.json", {"answers": answers, "control": "shuffled"})
+    main(["summary"])
+    told = """\
+corpus    This run is a control of what rationales teach: each rationale learnt is another question's, by the same teacher.
+          Of train, 100 questions kept their gold answers.
+          290 others have the answer that the teachers voted for; 75.5% of these are right.
+          10 others were left out.
+"""
+    before, result, after = WHOLE.partition("result  ")
+    assert capsys.readouterr().out == f"{before}{told}{result}{after}"

@@ -42,6 +42,11 @@ def test_all_keeps_what_passed_and_best_what_is_selected() -> None:
     assert any(verdict.status == "not_selected" for question in expected for verdict in question.verdicts.values())
 
 
+def test_learnable_leaves_the_choice_to_the_student_and_keeps_what_passed() -> None:
+    assert list(keep_selected("learnable", iter([sampled()]))) == [sampled()]
+    assert sampled().row["alternatives"] == {"ann": ["On a lake wood floats."]}
+
+
 def test_a_selection_audits_each_question_once() -> None:
     asked: list[str] = []
 

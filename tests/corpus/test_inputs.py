@@ -104,9 +104,11 @@ def test_probabilities_of_more_options_than_there_are_name_their_line(tmp_path: 
 def test_a_row_keeps_what_the_corpus_needs_of_it(tmp_path: Path) -> None:
     sure = {"id": "q0", "rationale": None, "status": "nan", "option_probabilities": [1, 0.0]}
     table = RationaleTable(put(tmp_path / "ann.jsonl", [{**ROWS[1], "tokens": 7}, sure]))
-    assert table.find(ASKED[1]) == [{**ROWS[1], "sample": None, "option_probabilities": None, "line": 1}]
+    assert table.find(ASKED[1]) == [
+        {**ROWS[1], "sample": None, "option_probabilities": None, "forced": None, "line": 1}
+    ]
     (row,) = table.find(ASKED[0])
-    assert row == {**sure, "sample": None, "line": 2}
+    assert row == {**sure, "sample": None, "forced": None, "line": 2}
     assert json.dumps(row["option_probabilities"]) == "[1, 0.0]"  # a whole number stays one
 
 

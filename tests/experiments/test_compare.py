@@ -99,12 +99,12 @@ def test_a_branch_and_the_workspace_are_compared_in_numbers_and_words(project: P
 
     run_command("few", "workspace")
     shown = TEXT.format(
-        few=f"{100 * few['low']:.1f} to {100 * few['high']:.1f}",
-        more=f"{100 * more['low']:.1f} to {100 * more['high']:.1f}",
-        low=f"{100 * gain['low']:.1f}",
-        high=f"{100 * gain['high']:.1f}",
+        few=f"{100 * round(few['low'], 4):.1f} to {100 * round(few['high'], 4):.1f}",
+        more=f"{100 * round(more['low'], 4):.1f} to {100 * round(more['high'], 4):.1f}",
+        low=f"{100 * round(gain['low'], 4):.1f}",
+        high=f"{100 * round(gain['high'], 4):.1f}",
         p=f"{gain['p']:.4f}",
-        smallest=f"{100 * gain['smallest_shown']:.1f}",
+        smallest=f"{100 * round(gain['smallest_shown'], 4):.1f}",
     )
     assert capsys.readouterr().out == shown
 

@@ -19,6 +19,7 @@ USED: dict[str, Any] = {
     "loss": {"answer": 1.0, "alpha": 0.5, "teacher_alpha": {}, "kd": 0.0},
     "train": {"seeds": [1, 2, 3], "epochs": 4},
     "score": {"normalize": "none"},
+    "student": {"target": "rationale_then_answer"},
 }
 QUESTIONS_TEXT = lines(question_rows(40))
 TAUGHT = lines(prediction_rows(question_rows(40), lambda seed, i: i % 10 != seed))  # 90%
@@ -53,7 +54,9 @@ def lock(predictions: str, code: str = "c0de", **changes: Any) -> str:
             f"train@{seed}": {
                 "cmd": "x",
                 "deps": room,
-                "params": {"params.yaml": {**loss, "train.epochs": values["train"]["epochs"]}},
+                "params": {
+                    "params.yaml": {**loss, "train.epochs": values["train"]["epochs"], "student": values["student"]}
+                },
             }
             for seed in seeds
         },
@@ -97,6 +100,7 @@ CONTROLS: list[dict[str, Any]] = [
     {"loss__alpha": 0.0},
     {"corpus__teachers": []},
     {"loss__alpha": 0.5, "loss__teacher_alpha": {"ann": 0.0, "bob": 0.0}},
+    {"loss__alpha": 0.0, "student__target": "multitask"},  # what it writes under a teacher's prefix shapes none either
     {"loss__alpha": 0.0, "corpus__selection": "helpful"},  # what only teachers bring in shapes no control
 ]
 NO_CONTROLS: list[dict[str, Any]] = [
@@ -108,6 +112,8 @@ NO_CONTROLS: list[dict[str, Any]] = [
     {"loss__alpha": 0.0, "data__dataset": "arc"},
     {"loss__alpha": 0.0, "loss__answer": 2.0},
     {"loss__alpha": 0.0, "code": "0ther"},
+    {"loss__alpha": 0.0, "corpus__answers": "teachers"},
+    {"corpus__teachers": [], "corpus__answers": "teachers"},
 ]
 
 
@@ -183,9 +189,29 @@ def test_the_command_switches_off_every_weight_and_takes_a_free_name(
     assert control_command(leaves({"loss": USED["loss"] | loss}), names) == command
 
 
+def test_the_control_of_a_student_that_answers_behind_rationales_answers_by_itself() -> None:
+    command = "dvc exp run --temp -n answers -S loss.alpha=0.0"
+    for target, more in [("rationale_then_answer", " -S student.target=multitask"), ("answer_then_rationale", "")]:
+        used = leaves({"loss": USED["loss"], "student": {"target": target}})
+        assert control_command(used, []) == f"{command}{more}"
+
+
 def test_stages_of_teachers_and_seeds_that_are_no_longer_in_use_do_not_count(project: Experiments) -> None:
     text = lock(TAUGHT, train__seeds=[1])
     old = lock(TAUGHT, train__epochs=99).partition("  train@2:")[2].partition("  train@3:")[0]
     used = locked_params(f"{text}  train@2:{old}")
     assert (used["train.epochs"], used["train.seeds"], used["data.take.train"]) == (4, [1], None)
     assert not answers_alone(used) and not is_control(text, text, used)
+
+
+def test_a_run_of_made_answers_is_no_control_of_itself_and_its_control_has_the_gold_ones_alone(
+    project: Experiments,
+) -> None:
+    voted = lock(TAUGHT, loss__alpha=0.0, corpus__answers="teachers")
+    (project.folder / "dvc.lock").write_text(voted, encoding="utf-8")
+    found = find_control()
+    assert (found["state"], found["command"]) == (
+        "none",
+        "dvc exp run --temp -n answers -S loss.alpha=0.0 -S student.target=multitask -S corpus.answers=gold",
+    )
+    assert is_control(lock(ALONE, loss__alpha=0.0, corpus__answers="gold"), voted, locked_params(voted))

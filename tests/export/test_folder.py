@@ -28,6 +28,7 @@ from tinyllm.params.schema import Params
 from tinyllm.records.jsonl import read_jsonl, write_jsonl
 from tinyllm.records.questions import Question, write_questions
 from tinyllm.student.folder import load_student, save_student
+from tinyllm.student.generate import write_rationales
 from tinyllm.student.predict import predict
 from tinyllm.student.tuning import tune
 
@@ -336,3 +337,26 @@ def test_the_cards_own_call_goes_on_from_the_question(kind: str, cards: dict[tup
     card = cards[kind, "written"]
     (_, written) = (card.folder / "printed").read_text().splitlines()
     assert card.expected["text"] and written.endswith(card.expected["text"])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["a T5", "a T5 with a shared encoder", "a Llama", "a Llama that reads the question first", "a Llama that chats"],
+)
+def test_the_card_of_a_student_that_answers_behind_rationales_writes_in_its_first_voice(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_metrics(tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    params = put_student(kind, tmp_path)
+    behind = {"target": "rationale_then_answer", "max_target_tokens": 8}
+    params = params.model_copy(update={"student": params.student.model_copy(update=behind)})
+    ask_alone(TEST[0])
+    export(Path("out"), 3, params)
+    expected = write_rationales(load_student(STUDENT), [TEST[0]], ["ann"], params)[TEST[0].id]["ann"]
+    (code,) = re.findall(r"^```python\n(.*?)^```", Path("out/README.md").read_text(), re.DOTALL | re.MULTILINE)
+    monkeypatch.chdir("out")
+    capsys.readouterr()
+    exec(code, {"__name__": "__main__"})
+    assert expected and " ".join(capsys.readouterr().out.split()) == expected

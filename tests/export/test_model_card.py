@@ -269,6 +269,36 @@ def test_a_value_cannot_break_out_of_its_table() -> None:
     assert '| student.answer_prefix | `"a\\|b\'<b>\\n"` |' in text
 
 
+@pytest.mark.parametrize(
+    ("target", "learnt", "limit"),
+    [
+        (
+            "multitask",
+            "at the same time on the\nanswers and on rationales of 2 teachers, each as a task of its own, told apart by",
+            "It is written apart from the answer, may contradict it",
+        ),
+        (
+            "rationale_then_answer",
+            "on rationales of 2 teachers, each with the answer behind it as one text, told apart by",
+            "It is written before the answer, may contradict it",
+        ),
+        (
+            "answer_then_rationale",
+            "at the same time on the\nanswers and on rationales of 2 teachers, each with the answer before it as one text, "
+            "told apart by",
+            "It is written apart from the answer, may contradict it",
+        ),
+    ],
+)
+def test_how_the_rationales_were_learnt_is_told(target: str, learnt: str, limit: str) -> None:
+    text = written(exported_params(student__target=target))
+    assert f"(https://arxiv.org/abs/2402.04616)), {learnt} the input's prefix." in text and limit in text
+    assert f"| student.target | `{target}` |" in text
+    behind = target == "rationale_then_answer"
+    assert ("`The answer is`" in text) == behind == ("tokenizer('explain as ann: ' + text" in text)
+    assert ("With the prefix `explain as {teacher}: ` in place of" in text) != behind
+
+
 # --- how it came about ----------------------------------------------------------------------------------------------
 
 
@@ -298,3 +328,17 @@ def test_a_missing_file_is_named_with_its_stage(run: Path, path: str, stage: str
     (run / path).unlink()
     with pytest.raises(ValueError, match=f"^{path}: no such file; run dvc repro {stage}$"):
         written(exported_params())
+
+
+def test_a_card_says_that_a_run_is_a_control_and_whose_answers_were_learnt(run: Path) -> None:
+    plain = written(exported_params(loss__alpha=0.0))
+    answers = {"labelled": 1, "unlabelled": 2, "made": 2, "left_out": 0, "made_right": 0.5}
+    write_json(run / "metrics/corpus.json", {"control": "shuffled", "answers": answers})
+    params = exported_params(loss__alpha=0.0, corpus__answers="teachers", data__labelled=1)
+    text = written(params)
+    assert "control" not in plain and "teacher ann" not in plain
+    assert "This run is a control of what rationales teach: each rationale learnt is another question's" in text
+    assert "2 others have the answer that the teachers voted for; 50.0% of these are right." in text
+    assert (
+        "teacher bob, answering itself" in text
+    )  # the terms of those who voted apply, whatever their rationales count

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from tinyllm.params.load import check_values, load_params
-from tinyllm.params.schema import alpha
+from tinyllm.params.schema import alpha, most_rationales
 from tinyllm.params.yaml_file import read_yaml
 
 OWN = (Path(__file__).resolve().parents[2] / "params.yaml").read_text(encoding="utf-8")
@@ -65,6 +65,7 @@ def mistakes(folder: Path, text: str) -> list[str]:
     return [line.removeprefix(f"{path}:") for line in lines]
 
 
+BEHIND = "target: rationale_then_answer"
 SCORED = {"corpus.option_probabilities": "option_probabilities: true"}
 ENDPOINT = """notes:
   backend: server
@@ -161,6 +162,19 @@ PACKED = {
         ({"loss.alpha": "alpha: -0.5"}, "loss.alpha", "loss.alpha: found -0.5; allowed is greater than or equal to 0"),
         ({"loss.alpha": "alpha: .inf"}, "loss.alpha", "loss.alpha: found inf; allowed is a finite number"),
         ({"loss.kd": "kd: -0.5"}, "loss.kd", "loss.kd: found -0.5; allowed is greater than or equal to 0"),
+        *(
+            (
+                {"corpus.samples": f"samples: {value}"},
+                "corpus.samples",
+                f"corpus.samples: found {found}; allowed is a whole number from 1 on, or all",
+            )
+            for value, found in (("0", "0"), ("2.0", "2.0"), ("true", "True"), ("every", "'every'"), ("", "null"))
+        ),
+        (
+            {"train.match": "match: epochs"},
+            "train.match",
+            "train.match: found 'epochs'; allowed is 'none', 'steps' or 'tokens'",
+        ),
         (
             {"train.schedule": "schedule: step"},
             "train.schedule",
@@ -208,6 +222,52 @@ PACKED = {
             {"loss.kd": "kd: 0.5"},
             "loss.kd",
             "loss.kd: is 0.5, but corpus.option_probabilities is false; set that to true, or loss.kd to 0.0",
+        ),
+        (
+            {"student.target": "target: answer"},
+            "student.target",
+            "student.target: found 'answer'; allowed is 'multitask', 'rationale_then_answer' or 'answer_then_rationale'",
+        ),
+        (
+            {"student.target": BEHIND, "corpus.teachers": "teachers: []"},
+            "student.target",
+            "student.target: is rationale_then_answer, but no teacher has a weight above 0; "
+            "name one in corpus.teachers and raise loss.alpha, or set it to multitask",
+        ),
+        (
+            {"student.target": BEHIND, "loss.teacher_alpha": "teacher_alpha:\n  signs: 0.0"},
+            "student.target",
+            "student.target: is rationale_then_answer, but no teacher has a weight above 0; "
+            "name one in corpus.teachers and raise loss.alpha, or set it to multitask",
+        ),
+        (
+            {"student.target": BEHIND, "loss.kd": "kd: 0.5", **SCORED},
+            "loss.kd",
+            "loss.kd: is 0.5, but a student with student.target rationale_then_answer never answers under "
+            "student.answer_prefix; set it to 0.0, or student.target to answer_then_rationale",
+        ),
+        (
+            {"corpus.selection": "selection: learnable"},
+            "corpus.selection",
+            "corpus.selection: is learnable, but student.origin is scratch, and a new student finds all texts alike; "
+            "train a hub or local student, or use all",
+        ),
+        (
+            {
+                "corpus.selection": "selection: learnable",
+                "corpus.samples": "samples: all",
+                "student.origin": "origin: hub",
+                "student.model": "model: google/flan-t5-small",
+            },
+            "corpus.samples",
+            "corpus.samples: is all, but corpus.selection is learnable, which keeps so many of a teacher's; "
+            "give a number, or select all",
+        ),
+        (
+            {"train.match": "match: tokens", "corpus.teachers": "teachers: []"},
+            "train.match",
+            "train.match: is tokens, but corpus.teachers is empty, so that there is nothing to match; name the teachers of "
+            "the run it is compared with and set loss.alpha to 0.0, or set it to none",
         ),
         (
             {"loss.kd": "kd: 0.5", **SCORED, "corpus.teachers": "teachers: []"},
@@ -435,6 +495,26 @@ def test_a_number_is_read_however_it_is_written(tmp_path: Path, written: str, ex
     assert load_params(path).train.learning_rate == expected
 
 
+def test_a_file_from_before_there_were_targets_means_the_papers(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(put(TEXT, "student.target", ""), encoding="utf-8")
+    assert load_params(path).student.target == "multitask"
+
+
+def test_targets_do_with_what_they_need(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    for target, others in [
+        ("rationale_then_answer", {"loss.alpha": "alpha: 0.0", "loss.teacher_alpha": "teacher_alpha:\n  signs: 0.1"}),
+        ("answer_then_rationale", {"loss.kd": "kd: 0.5", **SCORED}),
+        ("answer_then_rationale", {"corpus.teachers": "teachers: []"}),
+    ]:
+        text = put(TEXT, "student.target", f"target: {target}")
+        for key, new in others.items():
+            text = put(text, key, new)
+        path.write_text(text, encoding="utf-8")
+        assert load_params(path).student.target == target
+
+
 def test_values_cannot_be_changed_once_read(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(TEXT, encoding="utf-8")
@@ -468,3 +548,17 @@ def test_a_text_of_the_wrong_form_is_told_the_form_of_its_own_key(tmp_path: Path
         "teachers.endpoint.key_variable: found '1st'; allowed is the name of an environment variable (letters, digits, _), "
         "or null"
     )
+
+
+def test_a_file_from_before_several_rationales_means_what_it_meant(tmp_path: Path) -> None:
+    for key in ("corpus.samples", "train.match"):
+        older = put(TEXT, key, "")
+        (tmp_path / "params.yaml").write_text(older, encoding="utf-8")
+        params = load_params(tmp_path / "params.yaml")
+        assert (params.corpus.samples, params.train.match) == (1, "none")
+
+
+def test_how_many_rationales_are_learnt_from(tmp_path: Path) -> None:
+    for text, most in (("samples: 1", 1), ("samples: 4", 4), ("samples: all", None)):
+        (tmp_path / "params.yaml").write_text(put(TEXT, "corpus.samples", text), encoding="utf-8")
+        assert most_rationales(load_params(tmp_path / "params.yaml").corpus) == most

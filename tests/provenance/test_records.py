@@ -133,4 +133,4 @@ def test_a_definition_has_the_item_and_the_values_filled_in() -> None:
 
 
 def test_a_folder_without_a_definition_has_that_of_the_project() -> None:
-    assert read_definition("assemble", None, VALUES).params == ("corpus",)
+    assert read_definition("assemble", None, VALUES).params == ("corpus", "data.labelled")

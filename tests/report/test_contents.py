@@ -414,3 +414,19 @@ def test_a_missing_input_ends_the_stage_in_one_line_and_leaves_the_old_page(
         report_stage(run, monkeypatch)
     assert end.value.code == "error: data/predictions.jsonl: no such file; run dvc repro score"
     assert (run / "report/index.html").read_text() == "old"
+
+
+def test_questions_without_gold_that_were_left_out_are_not_on_the_page(run: Path) -> None:
+    drop_line("data/corpus/train.jsonl", 1)(run)
+    with pytest.raises(ValueError, match="no row of question 't2'; run dvc repro assemble"):
+        read_results(TEACHERS, SEEDS, run)
+    answers = {"labelled": 1, "unlabelled": 2, "made": 1, "left_out": 1, "made_right": 1.0}
+    corpus = json.loads((run / "metrics/corpus.json").read_text(encoding="utf-8"))
+    (run / "metrics/corpus.json").write_text(json.dumps({**corpus, "answers": answers}), encoding="utf-8")
+    results = read_results(TEACHERS, SEEDS, run)
+    assert [question.id for question in results.train] == ["t1", "t3"]
+    assert [len(found) for found in results.rationales.values()] == [2, 2]
+    assert gather(results, "toy", {})["train_questions"] == 2
+    drop_line("data/corpus/train.jsonl", 1)(run)  # one more than metrics/corpus.json says
+    with pytest.raises(ValueError, match="no row of question 't2'; run dvc repro assemble"):
+        read_results(TEACHERS, SEEDS, run)

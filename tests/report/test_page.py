@@ -630,3 +630,19 @@ def test_the_payloads_would_strike_in_a_page_that_did_not_escape_them(browser: B
         browser.open(site.base)
         struck += browser.run("window.hits || 0") > 0
     assert struck >= 8
+
+
+def test_the_page_says_that_a_run_is_a_control_and_had_few_gold_answers() -> None:
+    report = toy_report()
+    plain = render(report, draw(report))
+    answers = {"labelled": 1, "unlabelled": 2, "made": 0, "left_out": 2}
+    report = toy_report(corpus={**report["corpus"], "control": "length", "answers": answers})
+    page = render(report, draw(report))
+    notes = re.findall("<p><b>(.*)</b></p>", page)
+    assert notes == [
+        "This run is a control of what rationales teach: in place of each rationale, as many words of other questions&#39; "
+        "rationales were learnt.",
+        "Of train, 1 questions kept their gold answers.",
+        "2 others were left out.",
+    ]
+    assert not re.findall("<p><b>(.*)</b></p>", plain)

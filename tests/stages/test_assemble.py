@@ -184,15 +184,76 @@ def test_what_is_beyond_the_limit_is_written_before_it_is_refused(folder: Path) 
     assert json.loads(Path("metrics/corpus.json").read_text())["rows"]["train"] == 200
 
 
+def few_gold_answers(path: Path, control: str) -> None:
+    """Let the second half of train be answered by `signs`, which is not shown the gold answer, and by no other."""
+    params = path.read_text()
+    for old, new in (
+        ("labelled:\n", "labelled: 100\n"),
+        ("answers: gold", "answers: teachers"),
+        ("control: none", f"control: {control}"),
+    ):
+        assert params.count(old) == 1
+        params = params.replace(old, new)
+    path.write_text(params)
+    for file, forced in ((ANN, False), (BEN, True)):
+        rows = [row | {"forced": forced} for row in read_jsonl(path.parent / file)]
+        write_jsonl(path.parent / file, rows)
+
+
+def test_answers_are_made_and_rationales_shuffled_in_one_pass(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run()
+    gold = {row["id"]: row["targets"]["answer"] for row in read_jsonl(CORPUS)}
+    signs = {row["id"]: row for row in read_jsonl(ANN)}
+    capsys.readouterr()
+    few_gold_answers(Path("params.yaml"), "none")
+    run()
+    plain, metrics = read_jsonl(CORPUS), read_json("metrics/corpus.json")
+    answers = metrics["answers"]
+    silent = sum(signs[f"train-{number:07d}"]["status"] != "ok" for number in range(100, 200))
+    assert [row["id"] for row in plain[:100]] == [f"train-{number:07d}" for number in range(100)]
+    assert len(plain) == metrics["rows"]["train"] == 200 - silent and silent > 2
+    right = [row["targets"]["answer"] == gold[row["id"]] for row in plain]
+    assert all(right[:100]) and answers["made_right"] == round(sum(right[100:]) / len(right[100:]), 4) < 1
+    assert (answers["left_out"], answers["reasons"], list(answers["teachers"])) == (
+        silent,
+        {"no_vote": silent},
+        ["signs"],
+    )
+    assert all(row["targets"]["signs"].endswith(f"points to {row['targets']['answer']}.") for row in plain[100:])
+    assert [counts["unknown_ids"] for counts in metrics["teachers"].values()] == [0, 0]
+    told = capsys.readouterr().out.splitlines()
+    assert told[1].startswith(
+        f"100 questions of train beyond data.labelled (100): the teachers answer {100 - silent}, "
+    )
+    params = Path("params.yaml")
+    params.write_text(params.read_text().replace("control: none", "control: shuffled"))
+    run()
+    shuffled = read_jsonl(CORPUS)
+    assert read_json("metrics/corpus.json") == metrics | {"control": "shuffled"}
+    for teacher in ("signs", "care"):
+        were, are = ([row["targets"].get(teacher) for row in rows] for rows in (plain, shuffled))
+        assert sorted(map(str, were)) == sorted(map(str, are))
+        assert not any(old and old == new for old, new in zip(were, are, strict=True))
+    assert (
+        capsys.readouterr().out.splitlines()[2]
+        == "corpus.control: shuffled, so a row's rationales are of other questions"
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
-@pytest.mark.parametrize("order", ["asked", "other"])
+@pytest.mark.parametrize(
+    "order",
+    ["asked", *(pytest.param(order, marks=pytest.mark.nightly) for order in ("other", "few gold answers"))],
+)
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path, order: str) -> None:
     peaks = []
     for rows in (1_000, 15_000):  # held in memory, the larger would take 50 MiB more
         generate(tmp_path, rows)
         if order == "other":
             (tmp_path / ANN).write_bytes(b"".join(reversed((tmp_path / ANN).read_bytes().splitlines(keepends=True))))
+        if order == "few gold answers":
+            few_gold_answers(tmp_path / "params.yaml", "length")
         peaks.append(assemble(tmp_path).anonymous)
     assert peaks[0] > 20
     assert peaks[1] < 1.2 * peaks[0]

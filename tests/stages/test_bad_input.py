@@ -253,9 +253,20 @@ PARAMS = [
     case(
         "an unknown backend",
         "query ann",
-        "params.yaml:N: teachers.ann: input tag 'oracle' found using 'backend' does not match any of the expected "
-        "tags: 'expert', 'recorded', 'local', 'server'",
+        "params.yaml:N: teachers.ann: backend is 'oracle'; allowed are expert, recorded, local, server",
         params={"teachers.ann": {"backend": "oracle"}},
+    ),
+    case(
+        "a misspelt backend",
+        "query ann",
+        "params.yaml:N: teachers.ann: backend is 'sever'; allowed are expert, recorded, local, server; did you mean server?",
+        params={"teachers.ann": {"backend": "sever"}},
+    ),
+    case(
+        "no backend",
+        "query ann",
+        "params.yaml:N: teachers.ann: has no backend; it says what kind of teacher this is",
+        params={"teachers.ann": {"forced": True}},
     ),
     case(
         "a teacher that the registry lacks",
@@ -797,7 +808,13 @@ def test_a_file_that_cannot_be_replaced_stays_as_it_was(place: Place) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fits", [20_000, 400_000], ids=["not the vocabulary", "not the weights"])
+@pytest.mark.parametrize(
+    "fits",
+    [
+        pytest.param(20_000, id="not the vocabulary", marks=pytest.mark.nightly),
+        pytest.param(400_000, id="not the weights"),
+    ],
+)
 def test_a_student_that_cannot_be_written_leaves_no_folder(place: Place, fits: int) -> None:
     for stage in WHOLE:
         place.run(stage)

@@ -103,6 +103,18 @@ def is_soft_prompt(folder: Path) -> None:
     assert [tuple(weight.shape) for weight in load_file(student / "adapter_model.safetensors").values()] == [(20, 16)]
 
 
+def answers_behind_rationales(folder: Path) -> None:
+    assert tasks(folder) == {"signs", "care"}
+    told, voices = read(folder / "metrics/train/1.json"), read(folder / "models/student/1/voices.json")
+    assert voices == {"accuracies": told["voices"], "questions": 16} and list(told["voices"]) == ["signs", "care"]
+    assert told["valid_accuracy"] == pytest.approx(sum(told["voices"].values()) / 2, abs=1e-4)
+
+
+def answers_before_rationales(folder: Path) -> None:
+    assert tasks(folder) == {"answer", "signs", "care"}
+    assert not (folder / "models/student/1/voices.json").exists()
+
+
 ASK = ["ask", "What ails the patient?", "--choice", "a cold", "--choice", "a burn", "--json"]
 
 
@@ -140,6 +152,8 @@ BASELINES = {
         ["query@signs", "query@care", "assemble", *TRAINED],
         is_standard_kd,
     ),
+    "rationale, then answer": Baseline(["student.target=rationale_then_answer"], TRAINED, answers_behind_rationales),
+    "answer, then rationale": Baseline(["student.target=answer_then_rationale"], TRAINED, answers_before_rationales),
     "LoRA": Baseline(["student.tuning=lora"], TRAINED, is_lora),
     "upper layers": Baseline(["student.tuning=upper", "student.upper.layers=1"], TRAINED, is_upper_layers),
     "prompt tuning": Baseline(SOFT, TRAINED, is_soft_prompt),

@@ -204,13 +204,13 @@ def test_a_fresh_clone_runs_without_any_teacher(first_run: tuple[Clone, str], tm
         assert fresh.json("metrics/score.json")["seeds"] == 1
 
 
-@pytest.mark.parametrize("target", ["score", pytest.param("report", marks=pytest.mark.nightly)])
-def test_the_example_of_an_own_set_runs_to_its_score(clone: Clone, target: str) -> None:
+@pytest.mark.nightly
+def test_the_example_of_an_own_set_runs_to_its_page(clone: Clone) -> None:
     change = ["data.dataset=jsonl", "corpus.teachers=[concise,careful]", "train.seeds=[1]"]
-    output = clone.dvc("exp", "run", *options(change), target)
+    output = clone.dvc("exp", "run", *options(change))
     asked = [f"{stage}@{teacher}" for stage in ("query", "exam") for teacher in ("concise", "careful")]
     whole = {"download", *asked, "assemble", "train@1", "score", "report"}
-    assert set(stages_run(output)) == whole - ({"report"} if target == "score" else set())
+    assert set(stages_run(output)) == whole
     assert clone.json("metrics/questions.json")["train_whole"] == 24
     assert list(clone.json("metrics/corpus.json")["teachers"]) == ["concise", "careful"]
     assert clone.json("metrics/score.json")["questions"] == 8
@@ -220,6 +220,7 @@ def test_the_example_of_an_own_set_runs_to_its_score(clone: Clone, target: str) 
 ENDPOINT = ["data.dataset=jsonl", "corpus.teachers=[endpoint]", "train.seeds=[1]", "teachers.endpoint.model=toy"]
 
 
+@pytest.mark.nightly
 def test_a_killed_experiment_in_a_temporary_folder_pays_for_no_answer_twice(clone: Clone, tmp_path: Path) -> None:
     """Killed while it asks a server; the cache lies in the original folder, so the next try, wherever it runs, finds it."""
     with running("--latency", "0.3") as server:
@@ -246,6 +247,7 @@ def test_a_killed_experiment_in_a_temporary_folder_pays_for_no_answer_twice(clon
         assert server.get("count")["seen"] == after  # every answer came from the cache
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(
     not RELEASE.is_dir(), reason="the authors' release is not here; TINYLLM_TEST_RELEASE names its folder"
 )

@@ -279,7 +279,7 @@ print(model.generate(**tokenizer(sys.argv[2], return_tensors="pt"))[0].tolist())
 """
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_saved_student_answers_without_this_package(saved: dict[str, Path], tokenizer: Any, tmp_path: Path) -> None:
     text = "predict: Which colour has the dog?"
     command = [sys.executable, "-I", "-c", ELSEWHERE, str(saved["t5"]), text]

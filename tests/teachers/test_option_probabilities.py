@@ -152,7 +152,7 @@ def start_query(folder: Path) -> BaseProcess:
     return start_stage(Order("query endpoint", folder, folder / "printed", {"TINYLLM_CACHE": str(folder / "cache")}))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_query_killed_while_it_scores_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
     output = "data/rationales/endpoint.jsonl"
     calm, killed = tmp_path / "undisturbed", tmp_path / "killed"

@@ -27,6 +27,7 @@ from tinyllm.training.objective import Objective
 from tinyllm.training.step_collator import StepCollator, TrainingSample
 from tinyllm.training.train import Trained, tasks_of, train_student, vocabulary_texts
 from tinyllm.training.trainer import DistillationTrainer
+from tinyllm.training.validation import Judgement
 
 TRAIN, VALID = toy_questions(16, seed=1, split="train"), toy_questions(30, seed=2, split="valid")
 ROWS = toy_rows(TRAIN, "ann", "bob")
@@ -104,7 +105,7 @@ def trainer(model: LoadedModel, folder: Path) -> DistillationTrainer:
         args=TrainingArguments(output_dir=str(folder), use_cpu=True, report_to="none"),
         samples=[],
         steps=steps(model, 1),
-        judge=lambda model: 0.0,
+        judge=lambda model: Judgement(0.0, {}),
         curve=LossCurve([task.name for task in TASKS]),
         patience=1,
         batch_size=16,
@@ -150,6 +151,13 @@ def test_seeds_of_one_checkpoint_differ_in_the_order_of_the_questions(tokenizer:
     start = {"student__origin": "local", "student__model": str(tmp_path / "start"), "train__dropout": 0.0}
     first, again, other = (run(tmp_path / name, seed, **start) for name, seed in (("a", 3), ("b", 3), ("c", 4)))
     assert same_weights(first, again) and not same_weights(first, other)
+
+
+def test_the_first_step_of_a_checkpoint_has_its_dropout(tokenizer: Any, tmp_path: Path) -> None:
+    save_student(loaded_model(toy_model(tokenizer), tokenizer), tmp_path / "start", max_new_tokens=4)
+    start = {"student__origin": "local", "student__model": str(tmp_path / "start"), "train__epochs": 1}
+    first = [run(tmp_path / str(p), train__dropout=p, **start).curve[0] for p in (0.0, 0.5)]
+    assert [row["step"] for row in first] == [1, 1] and first[0]["loss"] != first[1]["loss"]
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ models.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from random import Random
 
 from tinyllm.casebook.world import CLUES, KINDS, Clue, read_clues, read_words
@@ -31,6 +31,7 @@ class Expert:
         misleading_rate: how often it cites instead a clue to another cause, which is not in the report, 0 to 1.
         padding: how many irrelevant words it cites as well; a verbose teacher cites all notes of a report.
         forced: whether it is shown the gold answer when it is asked for a rationale.
+        unlabelled: ids of questions whose gold answer it is not shown all the same.
 
     Raises:
         ValueError: no such kind, or a rate outside 0 to 1.
@@ -46,6 +47,7 @@ class Expert:
         misleading_rate: float = 0.0,
         padding: int = 0,
         forced: bool = True,
+        unlabelled: Collection[str] = frozenset(),
     ) -> None:
         if kind not in KINDS:
             raise ValueError(f"expert: kind {kind!r}; allowed is {' or '.join(KINDS)}")
@@ -66,6 +68,7 @@ class Expert:
         self.misleading_rate = misleading_rate
         self.padding = padding
         self.forced = forced
+        self.unlabelled = unlabelled
 
     def complete(self, questions: Sequence[Question]) -> list[TeacherOutput]:
         """Return a rationale or status `declined` for each question.
@@ -76,7 +79,8 @@ class Expert:
         Raises:
             ValueError: a report without a clue, hence none of casebook's.
         """
-        return [self._explain(question) if self.forced else self._answer(question) for question in questions]
+        shown = [self.forced and question.id not in self.unlabelled for question in questions]
+        return [self._explain(q) if gold else self._answer(q) for q, gold in zip(questions, shown, strict=True)]
 
     def examine(self, questions: Sequence[Question]) -> list[TeacherOutput]:
         """Return what it would answer by itself: the clues of its kind and where they point, or status `declined`.

@@ -37,10 +37,6 @@ def add_parser(commands: Commands) -> None:
     load.add_argument("file", type=Path, metavar="FILE.jsonl")
     load.set_defaults(run=load_answers)
     _add_forget(actions)
-    # the old name takes whatever follows it, options too; without `help` it stands in no list
-    renamed = commands.add_parser("answers", add_help=False, prefix_chars="\0")
-    renamed.add_argument("rest", nargs="*")
-    renamed.set_defaults(run=name_new_command)
 
 
 def _add_forget(actions: Commands) -> None:
@@ -80,9 +76,7 @@ def list_answers(arguments: argparse.Namespace) -> None:
 
 def save_answers(arguments: argparse.Namespace) -> None:
     """Write the cached answers, or those of one teacher, to a JSON-lines file."""
-    path = cache_path()
-    if not path.exists():
-        raise ValueError(f"{path}: no such file; there are no answers to export")
+    path = _existing("export")
     with ResponseCache(path) as cache:
         count = export_answers(cache, arguments.file, _wanted(cache.totals(), arguments.teacher))
     straight = writes_straight(arguments.file)  # into a pipe, say, that must hold nothing else
@@ -103,9 +97,7 @@ def load_answers(arguments: argparse.Namespace) -> None:
 
 def forget_answers(arguments: argparse.Namespace) -> None:
     """Delete the answers that the command line selects, once that is confirmed."""
-    path = cache_path()
-    if not path.exists():
-        raise ValueError(f"{path}: no such file; there are no answers to forget")
+    path = _existing("forget")
     with ResponseCache(path) as cache:
         selection = _selection(arguments, cache.totals())
         counts = cache.count(selection)
@@ -119,8 +111,11 @@ def forget_answers(arguments: argparse.Namespace) -> None:
     print("a stage that is up to date asks for them only when it is forced: dvc repro --force query@TEACHER")
 
 
-def name_new_command(arguments: argparse.Namespace) -> None:
-    raise ValueError(f"`tinyllm answers` is now `tinyllm cache`; run {' '.join(['tinyllm cache', *arguments.rest])}")
+def _existing(purpose: str) -> Path:
+    path = cache_path()
+    if not path.exists():
+        raise ValueError(f"{path}: no such file; there are no answers to {purpose}")
+    return path
 
 
 def _selection(arguments: argparse.Namespace, totals: Sequence[TeacherTotals]) -> Selection:

@@ -37,6 +37,8 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"data      {_own_folder(params) if params.data.dataset == 'jsonl' else params.data.dataset}")
     print(f"teachers  {', '.join(teachers) or 'none'}")
     print(f"student   {student.origin}{f' {student.model}' if student.model else ''}")
+    if student.target != "multitask":
+        print(f"target    {student.target}")
     print(f"train     {train.epochs} epochs, seeds {', '.join(map(str, train.seeds))}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
@@ -19,7 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     guard_terminal()
     with report_errors():
-        parsed = _parser().parse_args(arguments)
+        words = list(sys.argv[1:] if arguments is None else arguments)
+        if words[:1] == ["answers"]:  # its old name
+            raise ValueError(f"`tinyllm answers` is now `tinyllm cache`; run {' '.join(['tinyllm cache', *words[1:]])}")
+        parsed = _parser().parse_args(words)
         parsed.run(parsed)
 
 

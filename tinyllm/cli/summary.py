@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tinyllm.cli.parsers import Commands
 from tinyllm.console import columns
 from tinyllm.evaluation.exams import exam_in_words
 from tinyllm.evaluation.guessing import beats_guessing
-from tinyllm.evaluation.wording import MAJORITY, MAJORITY_TEXT, percent
+from tinyllm.evaluation.wording import MAJORITY, MAJORITY_TEXT, corpus_notes, percent
 from tinyllm.params.load import load_params
 from tinyllm.provenance.records import REMEDY, find_fault
 from tinyllm.records.jsonl import read_json
 from tinyllm.report.saved import SAVED, page_is_current
 
 SCORE = Path("metrics/score.json")
+CORPUS = Path("metrics/corpus.json")
 EXAMS = Path("metrics/exam")
+PREDICTIONS = Path("data/predictions.jsonl")
 PAGE = Path("report/index.html")
 
 
@@ -40,10 +42,19 @@ def run(arguments: argparse.Namespace) -> None:
     score = _read(SCORE)
     if fault := find_fault():
         raise ValueError(f"not of this run: {fault}; {REMEDY}")
-    print(summary(score, {name: _read(EXAMS / f"{name}.json") for name in teachers}, PAGE.is_file(), _is_old()))
+    exams = {name: _read(EXAMS / f"{name}.json") for name in teachers}
+    print(summary(score, exams, PAGE.is_file(), _is_old(), corpus_notes(_read(CORPUS))))
+    if not PREDICTIONS.is_file():
+        print("These are the committed numbers. In this folder nothing has run yet: `dvc repro` does it.")
 
 
-def summary(score: Mapping[str, float], exams: Mapping[str, Mapping], has_page: bool, is_old: bool = False) -> str:
+def summary(
+    score: Mapping[str, float],
+    exams: Mapping[str, Mapping],
+    has_page: bool,
+    is_old: bool = False,
+    notes: Sequence[str] = (),
+) -> str:
     """Return the lines of the summary.
 
     Args:
@@ -51,6 +62,7 @@ def summary(score: Mapping[str, float], exams: Mapping[str, Mapping], has_page: 
         exams: by teacher its metrics/exam/TEACHER.json
         has_page: whether the report is there
         is_old: whether the page is missing or of another run than report/page.json
+        notes: on the corpus
     """
     several = score["seeds"] > 1
     seeds = f"mean of {score['seeds']} seeds" if several else "one seed"
@@ -62,6 +74,7 @@ def summary(score: Mapping[str, float], exams: Mapping[str, Mapping], has_page: 
         ["", f"95% interval {interval}, over {over}"],
         *_guessing(score),
         ["teachers", _teachers(exams)],
+        *(["corpus" if number == 0 else "", note] for number, note in enumerate(notes)),
         ["result", _result(score)],
         ["page", _page(has_page, is_old)],
     ]

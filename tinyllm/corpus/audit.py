@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from tinyllm.params.schema import Audit
 from tinyllm.parsing import ParsedQuestion, ParsedRationale
 from tinyllm.parsing.sentences import LABEL
-from tinyllm.parsing.stated_answer import computes
+from tinyllm.parsing.stated_text import computes
 from tinyllm.parsing.words import STOP_WORDS, content_words, count_letters, plain_words, running_words
 from tinyllm.records.questions import normalise
 

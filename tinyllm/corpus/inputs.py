@@ -63,6 +63,7 @@ class RationaleTable:
             "rationale": pa.string(),
             "status": pa.string(),
             "option_probabilities": pa.string(),  # as JSON, in which 1 is not 1.0
+            "forced": pa.bool_(),  # whether the teacher was shown the gold answer
             "line": pa.int64(),
         }
         self._path = path
@@ -79,11 +80,20 @@ class RationaleTable:
         Raises:
             ValueError: it has probabilities of other options than the question; the message names file and line.
         """
+        rows = self.look_up(question)
+        self._found += len(rows)
+        return rows
+
+    def look_up(self, question: Question) -> list[dict]:
+        """Return what `find` does, of a question that may be looked up again.
+
+        Raises:
+            ValueError: as `find`.
+        """
         rows = [
             row | {"option_probabilities": json.loads(row["option_probabilities"] or "null")}
             for row in self._index.find(question.id)
         ]
-        self._found += len(rows)
         for row in rows:
             check_fits(row, question, f"{self._path}:{row['line']}")
         return sorted(rows, key=sample_of)
@@ -113,5 +123,6 @@ def _rationale_rows(path: Path | str) -> Iterator[dict]:
             "rationale": row["rationale"],
             "status": row["status"],
             "option_probabilities": None if probabilities is None else json.dumps(probabilities),
+            "forced": forced if isinstance(forced := row.get("forced"), bool) else None,
             "line": line,
         }

@@ -18,10 +18,12 @@ Weights = np.ndarray  # (rows, teachers), 0 where a rationale is not to be learn
 def keep_selected(kind: str, audited: Iterable[AuditedQuestion]) -> Iterator[AuditedQuestion]:
     """Yield the questions with those of their rationales that the selection `kind` keeps; `all` keeps what passed the audit.
 
+    So does `learnable`: the student says what it finds likely, and it is not here (tinyllm/training/samples/learnable.py).
+
     Raises:
         ValueError: `helpful` is asked of questions without options.
     """
-    if kind == "all":
+    if kind in ("all", "learnable"):
         yield from audited
     else:
         table = AuditedTable(audited)  # each rationale is measured by all of them

@@ -17,7 +17,7 @@ from tinyllm.records.reading import read_text
 from tinyllm.records.surroundings import Control, State
 
 LOCK = Path("dvc.lock")
-OF_TEACHERS = ("corpus.", "teachers.", "prompt.", "loss.alpha", "loss.teacher_alpha", "loss.kd")
+OF_TEACHERS = ("corpus.", "teachers.", "prompt.", "loss.alpha", "loss.teacher_alpha", "loss.kd", "student.target")
 NAME = "answers"
 
 
@@ -71,13 +71,18 @@ def is_control(theirs: str, ours: str, used: Mapping[str, Any]) -> bool:
     trained = locked_values(
         theirs, f"train@{seeds[0]}"
     )  # first, since most experiments are none, and there may be many
-    if not trained or not answers_alone(trained) or _shared(locked_params(theirs)) != _shared(used):
+    if not trained or not answers_alone(trained):
+        return False
+    whole = locked_params(theirs)
+    if not answers_alone(whole) or _shared(whole) != _shared(used):
         return False
     return all(locked_code(theirs, seed) == locked_code(ours, seed) for seed in seeds)
 
 
 def answers_alone(used: Mapping[str, Any]) -> bool:
-    """Whether a run had no teacher, or none that anything was learnt from."""
+    """Whether a run had no teacher, or none that anything was learnt from, such as answers in place of gold ones."""
+    if used.get("corpus.answers") == "teachers":
+        return False
     if not used["corpus.teachers"]:
         return True
     weights = [used.get(f"loss.teacher_alpha.{name}", used["loss.alpha"]) for name in used["corpus.teachers"]]
@@ -89,7 +94,12 @@ def control_command(used: Mapping[str, Any], names: Collection[str]) -> str:
     numbered = (NAME if number == 1 else f"{NAME}-{number}" for number in range(1, len(names) + 2))
     name = next(name for name in numbered if name not in names)
     weights = [key for key, value in used.items() if key.startswith(("loss.teacher_alpha.", "loss.kd")) and value]
-    return " ".join([f"dvc exp run --temp -n {name}", *(f"-S {key}=0.0" for key in ["loss.alpha", *weights])])
+    changes = [f"{key}=0.0" for key in ["loss.alpha", *weights]]
+    if used.get("student.target") == "rationale_then_answer":  # such a student cannot learn without rationales
+        changes.append("student.target=multitask")
+    if used.get("corpus.answers") == "teachers":
+        changes.append("corpus.answers=gold")
+    return " ".join([f"dvc exp run --temp -n {name}", *(f"-S {change}" for change in changes)])
 
 
 def _shared(used: Mapping[str, Any]) -> dict[str, Any]:

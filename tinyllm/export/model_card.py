@@ -16,7 +16,7 @@ from tinyllm.console import as_json, printable
 from tinyllm.evaluation.exams import measured, missing_answers
 from tinyllm.evaluation.guessing import best_guess
 from tinyllm.evaluation.intervals import accuracy_interval
-from tinyllm.evaluation.wording import MAJORITY, MAJORITY_TEXT, percent
+from tinyllm.evaluation.wording import MAJORITY, MAJORITY_TEXT, corpus_notes, percent
 from tinyllm.export.loading import named, saved_alone
 from tinyllm.export.terms import data_terms, licence, licence_note, teacher_terms
 from tinyllm.params.schema import Params, alpha
@@ -24,6 +24,7 @@ from tinyllm.params.teacher_entries import RELEASED
 from tinyllm.records.jsonl import read_json, read_jsonl
 from tinyllm.records.predictions import is_right, parse_predictions
 from tinyllm.records.questions import read_questions
+from tinyllm.student.target_text import LEAD
 
 PREDICTIONS = Path("data/predictions.jsonl")
 TEST = Path("data/questions/test.jsonl")
@@ -40,6 +41,11 @@ TUNED = {
     "merged": " Only low-rank adapters of its layers were trained (LoRA); they are merged into its weights.",
     "lora": " Only low-rank adapters of its layers were trained (LoRA), and they alone are in this folder.",
     "prompt": " Only the vectors before its input were trained (a soft prompt), and they alone are in this folder.",
+}
+LEARNT = {  # by student.target, how a rationale is learnt
+    "multitask": "each as a task of its own",
+    "rationale_then_answer": "each with the answer behind it as one text",
+    "answer_then_rationale": "each with the answer before it as one text",
 }
 FREE_EXAMPLE = {"text": "Which colour has a ripe lemon?"}
 EXAMPLE = {"text": "Which of these is a colour?", "choices": ["red", "seven"]}  # other sets' are their makers'
@@ -71,14 +77,15 @@ def gather(seed: int, params: Params) -> dict[str, Any]:
     """
     score, training = read_json("metrics/score.json"), read_json(f"metrics/train/{seed}.json")
     voices = [name for name in params.corpus.teachers if alpha(params.loss, name) > 0]
-    believed = (
-        params.loss.kd > 0
-    )  # every teacher's probabilities are learnt then, whatever the weight of its rationales
-    teachers = [_teacher(name, params) for name in (params.corpus.teachers if believed else voices)]
+    made = params.corpus.answers == "teachers"  # then all teachers may have voted
+    # every teacher's probabilities are learnt then, whatever the weight of its rationales
+    believed = params.loss.kd > 0 and (params.corpus.option_probabilities or not (made and params.corpus.soft_answers))
+    heard = believed or made
+    teachers = [_teacher(name, params) for name in (params.corpus.teachers if heard else voices)]
     dataset, own = params.data.dataset, _own_accuracy(seed)
     return {
         "front": _front(params, [teacher["name"] for teacher in teachers], own["free"]),
-        "title": f"TinyLLM student: {dataset}, seed {seed}",
+        "title": f"TinyLLM student: {_title(params)}, seed {seed}",
         "seed": seed,
         "parameters": f"{training['parameters']:,}",
         "valid_accuracy": training["valid_accuracy"],
@@ -90,7 +97,14 @@ def gather(seed: int, params: Params) -> dict[str, Any]:
         "trained": params.train.epochs > 0,
         "teachers": teachers,
         "voices": voices,
+        "learnt": LEARNT[params.student.target],
+        "behind": (behind := params.student.target == "rationale_then_answer"),
+        "asked": params.student.rationale_prefix.replace("{teacher}", voices[0])
+        if behind
+        else params.student.answer_prefix,
+        "lead": LEAD,
         "believed": believed,
+        "notes": corpus_notes(read_json("metrics/corpus.json")),
         "data": {
             "what": _data(params),
             "terms": data_terms(dataset),
@@ -137,6 +151,13 @@ def _teacher(name: str, params: Params) -> dict[str, Any]:
     exam = read_json(path) if path.is_file() else {"examined": False}
     judged = {"exam": exam, "measured": measured(exam), "missing": missing_answers(exam)}
     return {"name": name, "weight": alpha(params.loss, name), "what": what, "terms": terms, **judged}
+
+
+def _title(params: Params) -> str:
+    """Return the name of the set, if it is one that a title can hold; else that of its kind."""
+    data = params.data
+    place = {"jsonl": data.folder, "hub": data.hub.path}.get(data.dataset, data.dataset)
+    return name if re.fullmatch(r"[\w.-]+", name := Path(place).name) else data.dataset
 
 
 def _data(params: Params) -> str:

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from tinyllm.params.answer_checks import check_answers
 from tinyllm.params.asking import check_asking
-from tinyllm.params.schema import Hub, Params, Student
+from tinyllm.params.schema import Hub, Params, Student, alpha
 from tinyllm.params.teacher_entries import RECORDED, RELEASED, LocalTeacher, ServerTeacher, Teacher
 
 SCORING = ("expert", "local", "server")  # backends whose teachers tell how likely they find each option
@@ -31,10 +32,19 @@ def cross_checks(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
     """Yield (keys, sentence) for every value that contradicts another."""
     yield from _check_teachers(params)
     yield from _check_option_probabilities(params)
+    yield from check_answers(params)
+    yield from _check_learnable(params)
+    if params.train.match != "none" and not params.corpus.teachers:
+        yield (
+            ("train", "match"),
+            f"is {params.train.match}, but corpus.teachers is empty, so that there is nothing to match; name the teachers "
+            "of the run it is compared with and set loss.alpha to 0.0, or set it to none",
+        )
     for seed, times in Counter(params.train.seeds).items():
         if times > 1:
             yield ("train", "seeds"), f"{seed} stands {times} times; seeds must differ"
     yield from _check_student(params.student)
+    yield from _check_target(params)
     yield from _check_tuning(params.student)
     student = params.student
     if "{teacher}" not in student.rationale_prefix and len(params.corpus.teachers) > 1:
@@ -137,6 +147,24 @@ def _check_student(student: Student) -> Iterable[tuple[tuple[str, ...], str]]:
         yield ("student", "chat"), "is true, but a scratch student has no chat template; set it to false"
 
 
+def _check_target(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
+    """A student that answers behind a teacher's rationale alone has no other way to an answer."""
+    if params.student.target != "rationale_then_answer":
+        return
+    if not any(alpha(params.loss, name) > 0 for name in params.corpus.teachers):
+        yield (
+            ("student", "target"),
+            "is rationale_then_answer, but no teacher has a weight above 0; name one in corpus.teachers "
+            "and raise loss.alpha, or set it to multitask",
+        )
+    if params.loss.kd:
+        yield (
+            ("loss", "kd"),
+            f"is {params.loss.kd}, but a student with student.target rationale_then_answer never answers under "
+            "student.answer_prefix; set it to 0.0, or student.target to answer_then_rationale",
+        )
+
+
 def _check_tuning(student: Student) -> Iterable[tuple[tuple[str, ...], str]]:
     """An adapter that is saved alone names the model it belongs to, which so has to be one that others can load."""
     where: tuple[str, ...]
@@ -156,7 +184,7 @@ def _check_option_probabilities(params: Params) -> Iterable[tuple[tuple[str, ...
     corpus, kd = params.corpus, params.loss.kd
     if kd and not corpus.teachers:
         yield ("loss", "kd"), f"is {kd}, but corpus.teachers is empty; name teachers to learn from, or set it to 0.0"
-    elif kd and not corpus.option_probabilities:
+    elif kd and not corpus.option_probabilities and not (corpus.answers == "teachers" and corpus.soft_answers):
         yield ("loss", "kd"), f"is {kd}, but corpus.option_probabilities is false; set that to true, or loss.kd to 0.0"
     for name in corpus.teachers if corpus.option_probabilities else ():
         if name in params.teachers and params.teachers[name].backend not in SCORING:
@@ -165,6 +193,23 @@ def _check_option_probabilities(params: Params) -> Iterable[tuple[tuple[str, ...
                 f"is true, but {name} (backend {params.teachers[name].backend}) cannot tell how likely it finds an option; "
                 f"backends that can: {', '.join(SCORING)}",
             )
+
+
+def _check_learnable(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
+    corpus, student = params.corpus, params.student
+    if corpus.selection != "learnable":
+        return
+    if student.origin == "scratch":
+        yield (
+            ("corpus", "selection"),
+            "is learnable, but student.origin is scratch, and a new student finds all texts alike; "
+            "train a hub or local student, or use all",
+        )
+    if corpus.samples == "all":
+        yield (
+            ("corpus", "samples"),
+            "is all, but corpus.selection is learnable, which keeps so many of a teacher's; give a number, or select all",
+        )
 
 
 def _can_read(backend: str, dataset: str) -> bool:

@@ -28,6 +28,7 @@ KINDS = {  # what the library calls by Python's names, by the type of its error
 }
 MOST_LINES = 30  # mistakes that are told
 LONGEST = 1000  # characters of what is told of each; every name of a teacher may be listed
+QUOTE = "'"  # the library's around a name
 REMOVED = {  # what an older params.yaml may still hold, by its place
     ("runtime", "accelerate_config"): "was removed; delete it, and set runtime.processes, which torchrun starts",
 }
@@ -104,14 +105,23 @@ def sentence(error: Any, root: type[Section] = Params) -> str:
         return f"unknown key{_did_you_mean(_without_tags(error['loc']), root)}"
     if error["type"] == "missing":
         return "is missing; the file must hold every value"
-    if error["type"].startswith("union_tag"):
-        return f"{error['msg'][0].lower()}{error['msg'][1:]}"
+    if error["type"] == "union_tag_not_found":
+        return f"has no {error['ctx']['discriminator'].strip(QUOTE)}; it says what kind of teacher this is"
+    if error["type"] == "union_tag_invalid":
+        return _wrong_tag(error["ctx"])
     if error["type"] == "string_pattern_mismatch":
         return f"found {error['input']!r}; allowed is {PATTERNS[error['loc'][-1]]}"
     if error["type"] in KINDS:
         return f"found {_shown(error['input'])}; allowed is {KINDS[error['type']]}"
     allowed = error["msg"].replace("Input should be ", "").replace("Input should have ", "")
     return f"found {_shown(error['input'])}; allowed is {allowed}"
+
+
+def _wrong_tag(context: dict[str, str]) -> str:
+    name, allowed = context["discriminator"].strip(QUOTE), context["expected_tags"].replace(QUOTE, "").split(", ")
+    close = get_close_matches(context["tag"], allowed, n=1)
+    advice = f"; did you mean {close[0]}?" if close else ""
+    return f"{name} is {_shown(context['tag'])}; allowed are {', '.join(allowed)}{advice}"
 
 
 def _as_key(key: object) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tinyllm.params.teacher_entries import Other, Released, Teacher
-from tinyllm.params.value_types import Ascii, Count, Place, Positive, Section, Seed, Share, Text, Weight
+from tinyllm.params.value_types import Ascii, Count, CountOrAll, Place, Positive, Section, Seed, Share, Text, Weight
 
 
 class Take(Section):
@@ -73,6 +73,7 @@ class Data(Section):
     drop_leaks: bool
     on_bad_row: Literal["stop", "drop"] = "stop"
     split_context: bool = False
+    labelled: Count | None = None
     take: Take
     casebook: Casebook
     folder: Place
@@ -98,10 +99,15 @@ class Audit(Section):
 
 class Corpus(Section):
     teachers: tuple[str, ...]
-    selection: Literal["all", "best", "helpful"]
+    selection: Literal["all", "best", "helpful", "learnable"]
+    samples: CountOrAll = 1
     option_probabilities: bool
     thinking: Literal["drop", "keep"]
     max_quarantined: Share
+    answers: Literal["gold", "teachers"] = "gold"
+    min_agreement: Share = 0.0
+    soft_answers: bool = False
+    control: Literal["none", "shuffled", "length"] = "none"
     audit: Audit
 
 
@@ -174,6 +180,7 @@ class Train(Section):
     eval_every: Count
     patience: Count
     threads: Count
+    match: Literal["none", "steps", "tokens"] = "none"
 
 
 class Score(Section):
@@ -192,6 +199,7 @@ class Runtime(Section):
     batch_tokens: Count
     processes: Count
     checkpoint_steps: Count
+    frozen_cache_gb: Weight = 0.0
     concurrency: Count
     deadline: Positive
     retries: Annotated[int, Field(ge=0)]
@@ -213,3 +221,8 @@ class Params(Section):
 def alpha(loss: Loss, teacher: str) -> float:
     """The weight of one teacher's rationale."""
     return float(loss.teacher_alpha.get(teacher, loss.alpha))
+
+
+def most_rationales(corpus: Corpus) -> int | None:
+    """How many of a teacher's rationales of a question are learnt from; None is all that passed the audit."""
+    return None if corpus.samples == "all" else corpus.samples

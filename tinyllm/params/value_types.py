@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
 Count = Annotated[int, Field(ge=1)]
@@ -32,10 +32,17 @@ def _check_ascii(text: str) -> str:
     return text
 
 
+def _check_number_or_all(value: Any) -> Any:
+    if value == "all" or (type(value) is int and value >= 1):
+        return value
+    raise PydanticCustomError("number_or_all", "a whole number from 1 on, or all")  # a union would be told twice
+
+
 VISIBLE = re.compile("[!-~]+")  # what may stand in an address, and in a name that is sent
 Text = Annotated[str, Field(min_length=1), AfterValidator(_check_printable)]
 Place = Annotated[Text, AfterValidator(_check_stripped)]  # a folder, a file, an id on the hub
 Ascii = Annotated[str, Field(min_length=1), AfterValidator(_check_ascii)]
+CountOrAll = Annotated[int | Literal["all"], PlainValidator(_check_number_or_all)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 

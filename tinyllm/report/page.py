@@ -16,6 +16,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from tinyllm.evaluation.wording import corpus_notes
 from tinyllm.records.surroundings import Control, Origin
 from tinyllm.report.figures import percent
 from tinyllm.report.gathered import Report
@@ -56,6 +57,7 @@ def render(
         digest=digest(report),
         origin=origin,
         verdict=verdict(report, control),
+        notes=corpus_notes(report["corpus"]),
         figures=figures,
         policy=policy(style, script),
         style=Markup(style),

@@ -46,6 +46,11 @@ def read_results(teachers: Sequence[str], seeds: Sequence[int], root: Path = Pat
         ValueError: a file is missing or damaged, or tells of other questions than the rest; the message says what to run.
     """
     train, test = (read_questions(root / f"data/questions/{split}.jsonl") for split in TOLD)
+    corpus = read_json(root / "metrics/corpus.json")
+    if corpus.get("answers"):  # without gold, and left out
+        learnt = {row["id"] for row in read_jsonl(root / "data/corpus/train.jsonl")}
+        if len(train) - len(learnt) == corpus["answers"]["left_out"]:
+            train = [question for question in train if question.id in learnt]
     exams = {teacher: root / f"metrics/exam/{teacher}.json" for teacher in teachers}
     return Results(
         train=train,
@@ -54,7 +59,7 @@ def read_results(teachers: Sequence[str], seeds: Sequence[int], root: Path = Pat
         predictions=_read_predictions(root / "data/predictions.jsonl", test, seeds),
         curves={seed: read_curve(root / f"metrics/loss/{seed}.tsv") for seed in seeds},
         training={seed: read_json(root / f"metrics/train/{seed}.json") for seed in seeds},
-        corpus=read_json(root / "metrics/corpus.json"),
+        corpus=corpus,
         score=read_json(root / "metrics/score.json"),
         exam={teacher: read_json(path) for teacher, path in exams.items() if path.exists()},
     )

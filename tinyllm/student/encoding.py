@@ -45,6 +45,7 @@ class InputEncoder:
         self.shared = student.shared_encoder
         self.chat, self.response = student.chat and self.causal, "" if self.shared else student.response
         self.space = space_before_target(student)
+        self.writes = student.target  # under a teacher's prefix
         self.max_input, self.max_target = student.max_input_tokens, student.max_target_tokens
 
     def question(self, prefix: str, context: str, text: str, cuts: TruncationCounts) -> EncodedInput:

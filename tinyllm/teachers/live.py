@@ -54,12 +54,13 @@ class CachedTeacher:
 
     Args:
         cache: the file of the answer cache.
-        train: where in-context examples are drawn from.
+        train: where in-context examples are drawn from, but for those of `unlabelled`.
         price: per million tokens; None costs nothing.
         max_cost: of all that the run's teachers are asked, in the price's currency; None is no limit.
         scorer: answers `Scored` prompts with a JSON list of log-likelihoods; None where the backend gives none.
         samples: rationales of one question; each is asked for and kept by itself.
         run: whose money is counted together.
+        unlabelled: ids of questions whose gold answer no prompt may show.
     """
 
     def __init__(
@@ -74,9 +75,11 @@ class CachedTeacher:
         scorer: Backend | None = None,
         samples: int = 1,
         run: Run = WORKSPACE,
+        unlabelled: frozenset[str] = frozenset(),
     ) -> None:
         self.name, self.backend, self.scorer, self.cache = name, backend, scorer, cache
-        self.prompting, self.train = prompting, train
+        self.prompting, self.unlabelled = prompting, unlabelled
+        self.train = [question for question in train if question.id not in unlabelled]
         self.samples, self.run = samples, run
         self.used: dict[
             str, tuple[int, int] | None
@@ -136,6 +139,7 @@ class CachedTeacher:
         """Return the prompts as they will be sent, cut to the teacher's context.
 
         Args:
+            forced: whether to show the gold answer of a question that keeps its own.
             generate: gives the examples their rationales, where prompt.example_rationales asks for them.
         """
         chosen = choose_examples(questions, self.train, self.prompting)
@@ -162,6 +166,7 @@ class CachedTeacher:
         return rationales
 
     def _build_prompt(self, question: Question, examples: Sequence[Shown], forced: bool) -> Fitted:
+        forced = forced and question.id not in self.unlabelled
         context = self.backend.context_tokens
         limit = None if context is None else context - self.backend.max_new_tokens  # the longest answer must still fit
         return fit_prompt(question, examples, self.prompting, forced, self.backend.count_tokens, limit)

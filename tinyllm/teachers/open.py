@@ -13,13 +13,14 @@ from tinyllm.params.teacher_entries import LocalTeacher, ServerTeacher
 from tinyllm.project import cache_path
 from tinyllm.records.questions import Question, read_questions
 from tinyllm.records.rationales import TeacherOutput
+from tinyllm.teachers.batch.backend import BatchServer
 from tinyllm.teachers.cache.entry import canonical_json
 from tinyllm.teachers.cache.ledger import Run
+from tinyllm.teachers.labelled import unlabelled_ids
 from tinyllm.teachers.live import CachedTeacher
 from tinyllm.teachers.metrics import Probabilities
 from tinyllm.teachers.protocol import Backend, Teacher
 from tinyllm.teachers.recorded import Recorded
-from tinyllm.teachers.server.batch import BatchServer
 from tinyllm.teachers.server.client import Server
 from tinyllm.teachers.server.option_letters import OptionLetters
 
@@ -31,7 +32,7 @@ def open_teacher(name: str, params: Params, train: Sequence[Question]) -> Teache
     """Return the teacher that the registry entry `name` describes.
 
     Args:
-        train: where a live teacher's in-context examples are drawn from.
+        train: all of it; a live teacher's in-context examples are drawn from those that keep their gold answer.
 
     Raises:
         ValueError: it cannot be opened, such as a recorded teacher without a file.
@@ -39,7 +40,9 @@ def open_teacher(name: str, params: Params, train: Sequence[Question]) -> Teache
     settings = params.teachers[name]
     match settings.backend:
         case "expert":
-            return Expert(**settings.model_dump(exclude={"backend"}), forced=params.prompt.teacher_forcing)
+            blind = unlabelled_ids(train, params.data.labelled)
+            forced = params.prompt.teacher_forcing
+            return Expert(**settings.model_dump(exclude={"backend"}), forced=forced, unlabelled=blind)
         case "recorded":
             return Recorded(RECORDED / f"{name}.jsonl", recorded_source(name, params.data))
         case _:
@@ -83,6 +86,7 @@ def open_live(name: str, params: Params, train: Sequence[Question]) -> CachedTea
         scorer,
         settings.samples,
         run_of(params),
+        unlabelled_ids(train, params.data.labelled),
     )
 
 
@@ -122,17 +126,25 @@ def open_backends(name: str, settings: LocalTeacher | ServerTeacher, params: Par
 
 
 def rationale_rows(
-    questions: Sequence[Question], completions: Sequence[TeacherOutput], probabilities: Probabilities | None
+    questions: Sequence[Question],
+    completions: Sequence[TeacherOutput],
+    probabilities: Probabilities | None,
+    forced: Sequence[bool | None] | None = None,
 ) -> list[dict]:
     """Return the rows of data/rationales/TEACHER.jsonl: one a question, or one a sample of it, numbered from 0.
 
     Args:
         probabilities: None where they were not asked for: then the rows have no such field.
+        forced: of `gold_shown`; None leaves the field out.
     """
     by_question = [_rows(question.id, output) for question, output in zip(questions, completions, strict=True)]
     if probabilities is not None:
         for (row, *_), shares in zip(by_question, probabilities, strict=True):
             row["option_probabilities"] = None if shares is None else [round(share, 6) for share in shares]
+    if forced is not None:
+        for rows, shown in zip(by_question, forced, strict=True):
+            for row in rows:
+                row["forced"] = shown
     return [row for rows in by_question for row in rows]
 
 

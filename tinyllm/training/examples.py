@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -14,7 +14,9 @@ from tinyllm.models.loaded import IGNORED
 from tinyllm.records.jsonl import parse_lines
 from tinyllm.records.reading import open_lines
 from tinyllm.student.encoding import InputEncoder, TruncationCounts
+from tinyllm.student.target_ids import teacher_targets
 
+ANSWER = "answer"  # the task of the answer by itself
 UNKNOWN_TOLD = 0.01  # of the tokens of inputs, or of targets
 
 
@@ -53,6 +55,7 @@ class Example:
     labels: np.ndarray  # (T,) int32
     weight: float = 1.0  # of its tokens' losses, beside that of its task
     shared: int = 0  # tokens at the prompt's head that all tasks of the question read together; 0 is each by itself
+    alternatives: tuple[np.ndarray, ...] = ()  # (T,) int32 each, which an epoch may learn in place of the labels
 
     @property
     def decoder_length(self) -> int:
@@ -67,24 +70,46 @@ class Example:
         return np.concatenate([np.full(len(self.prompt) - 1, IGNORED, dtype=np.int32), self.labels])
 
 
+def targets_of(row: dict, task: str, most: int | None) -> list[str]:
+    """Return what a row has to learn under a task: its target, then the alternatives.
+
+    Args:
+        most: that are taken of them; None is all
+    """
+    return [row["targets"][task], *row.get("alternatives", {}).get(task, ())][:most]
+
+
 def encode_corpus(
-    rows: Sequence[dict], tasks: Sequence[Task], reader: InputEncoder
+    rows: Sequence[dict], tasks: Sequence[Task], reader: InputEncoder, most: int | None = 1
 ) -> tuple[list[list[Example]], TruncationCounts]:
     """Tokenise all rows together: a list of examples a question, one for each task it has a target for.
 
-    A task of weight 0 is left out altogether, so that `loss.alpha=0.0` costs no more than a corpus without teachers.
+    A task of weight 0 is left out altogether, so that `loss.alpha=0.0` costs no more than a corpus without teachers. So is a
+    rationale that is to be learnt with the answer of a question that has none.
+
+    Args:
+        most: targets of a task; None is all that a row has
     """
     cuts = TruncationCounts()
     questions: list[list[Example]] = [[] for _ in rows]
     for index, task in enumerate(tasks):
-        learnt = [i for i, row in enumerate(rows) if task.weight > 0 and task.name in row["targets"]]
+        needed = {task.name} if reader.writes == "multitask" else {task.name, ANSWER}
+        learnt = [i for i, row in enumerate(rows) if task.weight > 0 and needed <= row["targets"].keys()]
         readings = reader.questions(task.prefix, [(rows[i]["context"], rows[i]["input"]) for i in learnt], cuts)
-        targets = reader.targets([rows[i]["targets"][task.name] for i in learnt], cuts)
-        for i, reading, target in zip(learnt, readings, targets, strict=True):
+        texts = [targets_of(rows[i], task.name, most) for i in learnt]
+        flat = [text for several in texts for text in several]
+        answers = [
+            rows[i]["targets"].get(ANSWER, "") for i, several in zip(learnt, texts, strict=True) for _ in several
+        ]
+        encoded = reader.targets(flat, cuts) if task.name == ANSWER else teacher_targets(reader, flat, answers, cuts)
+        targets = iter(encoded)
+        for i, reading, several in zip(learnt, readings, texts, strict=True):
+            target, *others = [next(targets) for _ in several]
             # with a shared encoder all tasks read the same, and keep it once
             source = questions[i][0].source if reader.shared and questions[i] else reading.source
             weight = rows[i].get("weights", {}).get(task.name, 1.0)
-            questions[i].append(Example(index, source, reading.prompt, target, weight, reading.shared))
+            example = Example(index, source, reading.prompt, target, weight, reading.shared, tuple(others))
+            questions[i].append(example)
     return questions, cuts
 
 
@@ -94,6 +119,19 @@ def target_counts(examples: Sequence[Example], n_tasks: int) -> Tensor:
     for example in examples:
         counts[example.task] += len(example.labels)
     return counts
+
+
+@dataclass
+class Learnt:
+    """Which tasks have a target at all, and how many tokens the longest target has."""
+
+    tasks: set[int] = field(default_factory=set)
+    longest: int = 0
+
+    def add(self, examples: Sequence[Example]) -> None:
+        for example in examples:
+            self.tasks.add(example.task)
+            self.longest = max(self.longest, *map(len, (example.labels, *example.alternatives)))
 
 
 class UnknownTokens:
@@ -111,7 +149,8 @@ class UnknownTokens:
         if self.id is None:
             return
         for example in examples:
-            for side, ids in (("inputs", example.source), ("inputs", example.prompt), ("targets", example.labels)):
+            targets = [("targets", ids) for ids in (example.labels, *example.alternatives)]
+            for side, ids in (("inputs", example.source), ("inputs", example.prompt), *targets):
                 self.tokens[side] += len(ids)
                 self.unknown[side] += int(np.count_nonzero(ids == self.id))
 

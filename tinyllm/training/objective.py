@@ -10,6 +10,7 @@ from transformers import T5ForConditionalGeneration
 from tinyllm.models.loaded import IGNORED, LoadedModel, embedded
 from tinyllm.training import packed_t5 as packed
 from tinyllm.training.batching import PackedBatch
+from tinyllm.training.frozen_states import FrozenStates
 from tinyllm.training.loss import output_loss, row_losses, task_sums, weighted_loss
 from tinyllm.training.step_collator import OptionBatch, Part
 from tinyllm.training.tree_attention import has_plain_head
@@ -23,10 +24,14 @@ class Objective(nn.Module):
     Args:
         weights: (K,) of the tasks; where teachers' soft_labels are learnt, the last is that of the divergence
         per_token: whether an option's score is its log-likelihood per token
+        frozen: runs the layers that are not trained
     """
 
-    def __init__(self, model: LoadedModel, weights: Tensor, per_token: bool = False) -> None:
+    def __init__(
+        self, model: LoadedModel, weights: Tensor, per_token: bool = False, frozen: FrozenStates | None = None
+    ) -> None:
         super().__init__()
+        self.frozen = frozen
         self.loaded = model
         self.student = model.wrapped
         self.weights: Tensor
@@ -62,7 +67,10 @@ class Objective(nn.Module):
     def _causal(self, part: dict[str, Tensor], counts: Tensor) -> tuple[Tensor, Tensor]:
         """Only where a label is foretold are there logits: most of a causal student's tokens are the question's."""
         inputs = {name: part[name] for name in ("input_ids", "attention_mask", "position_ids") if name in part}
-        hidden = self.loaded.plain.base_model(**inputs, use_cache=False).last_hidden_state  # (B, T, D)
+        if self.frozen:
+            hidden = self.frozen.hidden(part)  # (B, T, D)
+        else:
+            hidden = self.loaded.plain.base_model(**inputs, use_cache=False).last_hidden_state
         row, place = (part["labels"] != IGNORED).nonzero(as_tuple=True)
         owner = (row, place) if part["tasks"].dim() == 2 else row  # the task of a token, or of its row
         labels, tasks, weights = part["labels"][row, place], part["tasks"][owner], part["weights"][owner]

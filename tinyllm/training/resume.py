@@ -37,6 +37,7 @@ def training_key(params: Params, seed: int, files: Sequence[str]) -> str:
     values = {
         "seed": seed,
         "teachers": params.corpus.teachers,
+        "rationales": [params.corpus.samples, params.corpus.selection == "learnable"],
         "student": params.student.model_dump(),
         "loss": params.loss.model_dump(),
         "train": params.train.model_dump(exclude={"seeds"}),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,16 +20,20 @@ from tinyllm.params.schema import Loss, Params, alpha
 from tinyllm.records.questions import Question
 from tinyllm.student.build import new_student
 from tinyllm.student.encoding import InputEncoder, TruncationCounts
+from tinyllm.student.target_text import join
 from tinyllm.training.arguments import training_arguments
 from tinyllm.training.distributed import is_first
-from tinyllm.training.examples import Example, Task, UnknownTokens, encode_corpus
+from tinyllm.training.examples import ANSWER, Example, Learnt, Task, UnknownTokens, targets_of
+from tinyllm.training.frozen_states import frozen_states
 from tinyllm.training.loss_curve import LossCurve
 from tinyllm.training.objective import Objective
 from tinyllm.training.resume import last_checkpoint
-from tinyllm.training.sample_file import SampleFile, write_samples
+from tinyllm.training.samples.match import every_rationale
+from tinyllm.training.samples.plan import SamplePlan
+from tinyllm.training.samples.sample_file import SampleFile, write_samples
 from tinyllm.training.step_collator import StepCollator, TrainingSample
 from tinyllm.training.trainer import DistillationTrainer, Progress
-from tinyllm.training.validation import Validator
+from tinyllm.training.validation import Judge, Look, best_look, open_judge
 
 SOFT_LABELS = "soft_labels"  # the name of the divergence in the loss curve
 BLOCK_ROWS = 1000  # rows whose texts the tokenizer is given together
@@ -40,14 +45,20 @@ class Trained:
     """A trained student and what there is to say of its training."""
 
     model: LoadedModel
-    metrics: dict[str, float | int]
+    metrics: dict[str, Any]
     curve: list[dict]  # rows of `step`, `task`, `loss`
 
 
-def tasks_of(teachers: Sequence[str], loss: Loss, answer_prefix: str, rationale_prefix: str) -> list[Task]:
-    """Return the answer's task, then one for each teacher, in the order of `teachers`."""
+def tasks_of(
+    teachers: Sequence[str], loss: Loss, answer_prefix: str, rationale_prefix: str, target: str = "multitask"
+) -> list[Task]:
+    """Return the answer's task, then one for each teacher, in the order of `teachers`.
+
+    The answer's has no weight where the answer is learnt behind rationales alone.
+    """
     rationales = [Task(name, rationale_prefix.replace("{teacher}", name), alpha(loss, name)) for name in teachers]
-    return [Task("answer", answer_prefix, loss.answer), *rationales]
+    weight = 0.0 if target == "rationale_then_answer" else loss.answer
+    return [Task(ANSWER, answer_prefix, weight), *rationales]
 
 
 def train_student(
@@ -57,6 +68,7 @@ def train_student(
     valid: Sequence[Question],
     work: Path,
     has_read_all: Callable[[], None] = lambda: None,
+    cache: Path | None = None,
 ) -> Trained:
     """Train one student from `seed` and return it as it was at its best look at valid.
 
@@ -67,43 +79,57 @@ def train_student(
         valid: the questions to measure accuracy on
         work: an existing folder for checkpoints and the tokenised rows
         has_read_all: called once the corpus is read, before the first step
+        cache: the folder of what may be deleted, where what was computed is kept for later trainings; None keeps nothing
     """
     if choose_device(params.runtime) == "cuda":
         # only a warning, since some kernels have no deterministic twin; the CPU's are deterministic as they are
         torch.use_deterministic_algorithms(True, warn_only=True)
     set_seed(seed)
     student, settings = params.student, params.train
-    tasks = tasks_of(params.corpus.teachers, params.loss, student.answer_prefix, student.rationale_prefix)
-    texts = vocabulary_texts(train, tasks) if student.origin == "scratch" else []
+    tasks, arm = (
+        tasks_of(params.corpus.teachers, loss, student.answer_prefix, student.rationale_prefix, student.target)
+        for loss in (params.loss, every_rationale(params.loss))
+    )
+    plan = SamplePlan(params, seed, tasks, arm)
+    scratch = student.origin == "scratch"
+    texts = vocabulary_texts(train, plan.vocabulary_tasks, student.target, plan.most) if scratch else []
     with tempfile.TemporaryDirectory(dir=work) as folder:
         model = new_student(student, settings.dropout, texts, Path(folder))
     reader = InputEncoder(student, model)
-    cuts, unknown = TruncationCounts(), UnknownTokens(model.plain_text.unknown_id)
-    samples = _written(_encode_blocks(train, tasks, reader, params, cuts, unknown), work)
+    cuts, unknown, learnt = TruncationCounts(), UnknownTokens(model.plain_text.unknown_id), Learnt()
+    plan.prepare(model, cache / "learnable" if cache else None)
+    samples = _written(_encode_blocks(train, plan, reader, params, cuts, unknown, learnt), work, plan.several)
+    if not len(samples):
+        raise ValueError(
+            f"student.target: {student.target}, but no rationale of {', '.join(params.corpus.teachers)} is sound; "
+            "see data/quarantine.jsonl for why, or set it to multitask"
+        )
     if is_first() and (note := unknown.note()):
         print(note, flush=True)
-    judge = Validator(valid, reader, params)
+    judge = open_judge(valid, reader, params, [tasks[i].name for i in sorted(learnt.tasks)], learnt.longest)
     has_read_all()
     if not settings.epochs:
         move(model, choose_device(params.runtime))
-        return Trained(model, _metrics([(0, judge(model))], 0, 1, cuts, unknown, len(samples), model), [])
-    trainer = _trainer(params, seed, work, model, tasks, samples, judge)
+        metrics = _metrics([Look(0, *judge(model))], 0, 1, cuts, unknown, len(samples), model)
+        return Trained(model, metrics | plan.metrics(0), [])
+    trainer = _trainer(params, seed, work, model, tasks, samples, judge, plan.steps(), cache)
+    model.wrapped.train()  # a checkpoint is loaded without its dropout, and what wraps it here would not tell
     last = last_checkpoint(work)
     if last:
         print(
             f"going on after step {last.name.removeprefix('checkpoint-')}, from a training that was cut off", flush=True
         )
     trainer.train(resume_from_checkpoint=str(last) if last else None)
-    steps, steps_per_epoch = trainer.state.global_step, trainer.state.max_steps / settings.epochs
+    steps, steps_per_epoch = trainer.state.global_step, -(-len(samples) // settings.batch_size)
     trainer.load_best()
     metrics = _metrics(trainer.looks, steps, steps_per_epoch, cuts, unknown, len(samples), model)
-    return Trained(model, metrics, trainer.curve.rows(steps))
+    return Trained(model, metrics | plan.metrics(steps), trainer.curve.rows(steps))
 
 
-def _written(blocks: Iterable[Sequence[TrainingSample]], work: Path) -> SampleFile:
+def _written(blocks: Iterable[Sequence[TrainingSample]], work: Path, alternatives: bool) -> SampleFile:
     """Write the samples to this process's file, and return it."""
     path = work / f"samples-{os.environ.get('RANK', '0')}.arrow"
-    write_samples(path, blocks)
+    write_samples(path, blocks, alternatives)
     return SampleFile(path)
 
 
@@ -114,14 +140,17 @@ def _trainer(
     model: LoadedModel,
     tasks: Sequence[Task],
     samples: SampleFile,
-    judge: Validator,
+    judge: Judge,
+    steps: int | None,
+    cache: Path | None,
 ) -> DistillationTrainer:
     names, weights = [task.name for task in tasks], [task.weight for task in tasks]
     if params.loss.kd:
         names, weights = [*names, SOFT_LABELS], [*weights, params.loss.kd]
-    arguments = training_arguments(params, seed, work, len(samples))
+    arguments = training_arguments(params, seed, work, len(samples), steps)
+    frozen = frozen_states(model, cache, params.runtime.frozen_cache_gb, params.runtime.precision)
     return DistillationTrainer(
-        objective=Objective(model, torch.tensor(weights), params.score.normalize == "tokens"),
+        objective=Objective(model, torch.tensor(weights), params.score.normalize == "tokens", frozen),
         args=arguments,
         samples=samples,
         steps=StepCollator(
@@ -135,22 +164,29 @@ def _trainer(
     )
 
 
-def vocabulary_texts(rows: Iterable[dict], tasks: Sequence[Task]) -> list[str]:
+def vocabulary_texts(
+    rows: Iterable[dict], tasks: Sequence[Task], target: str = "multitask", most: int | None = 1
+) -> list[str]:
     """Return what a scratch student's vocabulary is learnt from: questions, answers, the rationales and prefixes in use.
 
     A prefix counts once a question: spelt letter by letter, it would look to the student like any word it does not know.
     Of more than VOCABULARY_ROWS rows every second is taken, of more than twice as many every fourth, and so on.
+
+    Args:
+        most: rationales of a teacher and question; None is all
     """
     questions: list[str] = []
     targets: set[str] = set()
-    teachers = [task.name for task in tasks if task.weight > 0 and task.name != "answer"]
+    teachers = [task.name for task in tasks if task.weight > 0 and task.name != ANSWER]
     stride = 1
     for number, row in enumerate(rows):
         targets.update(row["targets"])
         if number % stride:
             continue
-        rationales = [row["targets"][name] for name in teachers if name in row["targets"]]
-        questions.append("\n".join([row["context"], row["input"], row["targets"]["answer"], *rationales]))
+        answer = row["targets"][ANSWER]
+        known = [name for name in teachers if name in row["targets"]]
+        rationales = [join(target, text, answer) for name in known for text in targets_of(row, name, most)]
+        questions.append("\n".join([row["context"], row["input"], answer, *rationales]))
         if len(questions) > VOCABULARY_ROWS:
             questions, stride = questions[::2], stride * 2
     used = [task.prefix for task in tasks if task.weight > 0 and task.name in targets]
@@ -159,19 +195,26 @@ def vocabulary_texts(rows: Iterable[dict], tasks: Sequence[Task]) -> list[str]:
 
 def _encode_blocks(
     rows: Iterable[dict],
-    tasks: Sequence[Task],
+    plan: SamplePlan,
     reader: InputEncoder,
     params: Params,
     cuts: TruncationCounts,
     unknown: UnknownTokens,
+    learnt: Learnt,
 ) -> Iterator[list[TrainingSample]]:
-    """Yield the samples of every BLOCK_ROWS rows; what was cut is added to `cuts`, what is not known to `unknown`."""
+    """Yield the samples of every BLOCK_ROWS rows, those left out that teach nothing.
+
+    What was cut is added to `cuts`, what is not known to `unknown`, and what there is to learn to `learnt`.
+    """
     unread = iter(rows)
     while block := list(islice(unread, BLOCK_ROWS)):
-        examples, block_cuts = encode_corpus(block, tasks, reader)
+        examples, block_cuts = plan.encode(block, reader)
         cuts.add(block_cuts)
         unknown.add([example for question in examples for example in question])
-        yield with_soft_labels(block, examples, reader, params.student.answer_prefix, len(tasks), params.loss.kd)
+        learnt.add([example for question in examples for example in question])
+        answer_prefix, tasks = params.student.answer_prefix, len(plan.tasks)
+        samples = with_soft_labels(block, examples, reader, answer_prefix, tasks, params.loss.kd)
+        yield [sample for sample in samples if sample.examples or sample.options]
 
 
 def with_soft_labels(
@@ -201,18 +244,20 @@ def with_soft_labels(
 
 
 def _metrics(
-    looks: Sequence[tuple[int, float]],
+    looks: Sequence[Look],
     steps: int,
     steps_per_epoch: float,
     cuts: TruncationCounts,
     unknown: UnknownTokens,
     questions: int,
     model: LoadedModel,
-) -> dict[str, float | int]:
-    best, accuracy = max(looks, key=lambda look: (look[1], -look[0]))
+) -> dict[str, Any]:
+    best = best_look(looks)
+    voices = {name: round(accuracy, 4) for name, accuracy in best.voices.items()}
     return {
-        "valid_accuracy": round(accuracy, 4),
-        "best_epoch": round(best / steps_per_epoch),
+        "valid_accuracy": round(best.accuracy, 4),
+        **({"voices": voices} if voices else {}),
+        "best_epoch": round(best.step / steps_per_epoch),
         "epochs": round(steps / steps_per_epoch),
         "steps": steps,
         "questions": questions,

@@ -25,15 +25,15 @@ from transformers import (
 
 from tinyllm.console import progress
 from tinyllm.models.device import is_out_of_memory
-from tinyllm.models.loaded import LoadedModel
 from tinyllm.student.folder import errors_name
 from tinyllm.training.loss import weighted_loss
 from tinyllm.training.loss_curve import LossCurve
 from tinyllm.training.objective import Objective
-from tinyllm.training.sample_file import SampleFile
+from tinyllm.training.samples.alternatives import DrawnSamples
+from tinyllm.training.samples.sample_file import SampleFile
 from tinyllm.training.step_collator import Part, Step, StepCollator, to_device
+from tinyllm.training.validation import Judge, Look, best_look
 
-Judge = Callable[[LoadedModel], float]  # of a student: its accuracy on valid
 WEIGHTS, PROGRESS, WHOLE = "model.safetensors", "progress.json", "whole"
 
 
@@ -65,20 +65,25 @@ class DistillationTrainer(Trainer):
         self.remove_callback(ProgressCallback)
         self.samples, self.steps, self.judge, self.curve = samples, steps, judge, curve
         self.patience, self.batch_size = patience, batch_size
-        self.looks: list[tuple[int, float]] = []  # (step, accuracy on valid)
+        self.looks: list[Look] = []
 
     @property
-    def best(self) -> tuple[int, float]:
-        """The step of the best look, of equal ones the first, and its accuracy."""
-        return max(self.looks, key=lambda look: (look[1], -look[0]))
+    def best(self) -> Look:
+        """The best look, of equal ones the first."""
+        return best_look(self.looks)
 
     def get_train_dataloader(self) -> DataLoader:
         """Every process gets every step's questions, and the collator takes its share: no question is dropped or doubled."""
         length = -(-len(self.samples) // self.batch_size)  # of an epoch, in steps
-        order = EpochOrder(len(self.samples), self.args.seed, lambda: self.state.global_step // length)
+
+        def epoch() -> int:
+            return self.state.global_step // length
+
+        order = EpochOrder(len(self.samples), self.args.seed, epoch)
+        drawn = DrawnSamples(self.samples, self.curve.tasks, self.args.seed, epoch)
         batches = BatchSampler(order, self.batch_size, drop_last=False)
         # the Trainer looks into a batch for keys, and finds none of those that it knows
-        return DataLoader(self.samples, batch_sampler=batches, collate_fn=lambda part: {"step": self.steps(part)})
+        return DataLoader(drawn, batch_sampler=batches, collate_fn=lambda part: {"step": self.steps(part)})
 
     def training_step(
         self, model: nn.Module, inputs: Mapping[str, object], num_items_in_batch: object = None
@@ -120,14 +125,14 @@ class DistillationTrainer(Trainer):
     def evaluate(self, *_: object, **__: object) -> dict[str, float]:
         """Look at valid: keep the student if it is the best so far, stop if patience is at its end."""
         objective: Objective = self.accelerator.unwrap_model(self.model)
-        accuracy = self.judge(objective.loaded)
+        judgement = self.judge(objective.loaded)
         objective.student.train()  # the judge switched its dropout off, which the wrapper around it would not tell
-        self.looks.append((self.state.global_step, accuracy))
-        if self.best[0] == self.state.global_step and self.args.should_save:
+        self.looks.append(Look(self.state.global_step, *judgement))
+        if self.best.step == self.state.global_step and self.args.should_save:
             self._write_weights(Path(str(self.args.output_dir)) / f"best-{WEIGHTS}")
-        metrics = {"eval_valid_accuracy": accuracy, "epoch": self.state.epoch or 0}
+        metrics = {"eval_valid_accuracy": judgement.accuracy, "epoch": self.state.epoch or 0}
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        if sum(step > self.best[0] for step, _ in self.looks) >= self.patience:
+        if sum(look.step > self.best.step for look in self.looks) >= self.patience:
             self.control.should_training_stop = True
         return metrics
 
@@ -160,7 +165,7 @@ class DistillationTrainer(Trainer):
         self._read_weights(folder / WEIGHTS)
         progress = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
         self.curve.restore(progress["curve"])
-        self.looks = [(step, accuracy) for step, accuracy in progress["looks"]]
+        self.looks = [Look(*look) for look in progress["looks"]]
 
     def _tuned(self) -> dict[str, Tensor]:
         model = self.accelerator.unwrap_model(self.model)

@@ -46,7 +46,8 @@ def split_trees(questions: Sequence[Sequence[Example]], max_tokens: int) -> list
 def build_tree_batch(questions: Sequence[Sequence[Example]], pad_id: int) -> dict[str, Tensor]:
     """Return the tensors of one padded forward pass over B questions, of T tokens with their branches.
 
-    They are input_ids, position_ids, labels, tasks, weights (B, T), and attention_mask (B, 1, T, T), to be added to the scores.
+    They are input_ids, position_ids, labels, tasks, weights (B, T), lengths (B,) and attention_mask (B, 1, T, T), to be added
+    to the scores.
     """
     rows = [_row(examples) for examples in questions]
     columns = {name: [row[name] for row in rows] for name in rows[0]}
@@ -55,6 +56,7 @@ def build_tree_batch(questions: Sequence[Sequence[Example]], pad_id: int) -> dic
     seen = common & (places[:, None, :] <= places[:, :, None])  # (B, T, T), whether the row's token sees the column's
     return {
         "input_ids": pad(columns["input_ids"], pad_id),
+        "lengths": torch.tensor([len(row["input_ids"]) for row in rows]),
         "position_ids": places,
         "attention_mask": torch.zeros(seen.shape).masked_fill(~seen, UNSEEN)[:, None],
         "labels": pad(columns["labels"], IGNORED),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,8 +13,46 @@ from tinyllm.records.questions import Question
 from tinyllm.student.encoding import InputEncoder, TruncationCounts
 from tinyllm.student.generate import generate_texts, match_answer
 from tinyllm.student.predict import choose, encode_questions, option_scores, rounded
+from tinyllm.student.voices import ask_voices, voice_accuracies
 
 SPARE_TOKENS = 8  # a text that goes on so far beyond the longest gold answer of valid is none of them
+
+
+class Judgement(NamedTuple):
+    """Of a student: its accuracy on valid and, where it answers in several voices, that of each by its teacher."""
+
+    accuracy: float
+    voices: dict[str, float]
+
+
+Judge = Callable[[LoadedModel], Judgement]
+
+
+class Look(NamedTuple):
+    """A judgement after so many optimizer steps."""
+
+    step: int
+    accuracy: float
+    voices: dict[str, float]
+
+
+def best_look(looks: Sequence[Look]) -> Look:
+    """Return the look with the highest accuracy, of equal ones the first."""
+    return max(looks, key=lambda look: (look.accuracy, -look.step))
+
+
+def open_judge(
+    valid: Sequence[Question], reader: InputEncoder, params: Params, learnt: Sequence[str], longest: int
+) -> Judge:
+    """Return what looks at valid: it asks a student as that will be asked.
+
+    Args:
+        learnt: the tasks that have a target in train
+        longest: tokens of the longest of these
+    """
+    if params.student.target == "rationale_then_answer":
+        return VoicesValidator(valid, learnt, params, longest)
+    return Validator(valid, reader, params)
 
 
 class Validator:
@@ -28,9 +67,9 @@ class Validator:
             golds = encoder.targets([question.gold for question in questions], TruncationCounts(), limit=10**6)
             self.longest = max(map(len, golds)) + SPARE_TOKENS
 
-    def __call__(self, model: LoadedModel) -> float:
+    def __call__(self, model: LoadedModel) -> Judgement:
         with rounded(model, self.score.precision):
-            return self._accuracy(model)
+            return Judgement(self._accuracy(model), {})
 
     def _accuracy(self, model: LoadedModel) -> float:
         if self.free:
@@ -42,3 +81,24 @@ class Validator:
             scores = option_scores(model, self.inputs, self.options, self.batch_tokens, self.score.normalize)
             right = [choose(row) == gold for row, gold in zip(scores, self.gold, strict=True)]
         return float(np.mean(right))
+
+
+class VoicesValidator:
+    """Accuracy on valid of a student that answers behind its rationales: the mean over its voices, asked as they will be.
+
+    Args:
+        teachers: whose prefixes it answers under
+        longest: tokens of the longest target of train: what goes on further is none of them, and an untrained student does
+    """
+
+    def __init__(self, questions: Sequence[Question], teachers: Sequence[str], params: Params, longest: int) -> None:
+        self.questions, self.teachers = questions, teachers
+        student = params.student.model_copy(
+            update={"max_target_tokens": min(longest, params.student.max_target_tokens)}
+        )
+        self.params = params.model_copy(update={"student": student})
+
+    def __call__(self, model: LoadedModel) -> Judgement:
+        asked = ask_voices(model, self.questions, self.teachers, self.params)
+        voices = voice_accuracies(asked, self.questions, model.plain_text)
+        return Judgement(float(np.mean(list(voices.values()))), voices)

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 from tinyllm.console import one_line
 from tinyllm.params.schema import Runtime
 from tinyllm.params.teacher_entries import ServerTeacher
-from tinyllm.teachers.cache.entry import canonical_json
 from tinyllm.teachers.protocol import STOP, Failure, Generation, Prompt
 from tinyllm.teachers.server.address import check_encrypted, checked_url, proxy_of, proxy_passwords, request_address
 from tinyllm.teachers.server.belonging import AddressReplies, RequestIds, Seen
 from tinyllm.teachers.server.first_reply import FirstReply, remedy_of
 from tinyllm.teachers.server.key import Secret, mask_userinfo, read_key
 from tinyllm.teachers.server.refusals import read_refusal
+from tinyllm.teachers.server.request import LETTER_FIELDS, checked_extra, longest_answer, request_fields
 from tinyllm.teachers.server.responses import (
     Asked,
     Fatal,
@@ -42,9 +42,6 @@ if TYPE_CHECKING:  # a third of a second to import, and only who asks an endpoin
 
 LARGEST_FRAME, LARGEST_TOKEN = 65_536, 64  # bytes of a reply: around the answer, and for each token of it
 MESSAGE_TOKENS = 8  # what a chat template puts around one message, about
-OWN_FIELDS = ("model", "messages", "prompt", "n", "stream")  # of a request, which `extra` may not say
-LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")  # of an answer, as `extra` may have it
-LETTER_FIELDS = ("logprobs", "top_logprobs")  # of `extra`, which only a request for an option's letter has
 SHOWN = 200  # characters of a server's message
 LOOKED_AT = 10_000  # of what is not shown further than that
 
@@ -294,19 +291,7 @@ class Server:
         return json.dumps(self._fields(prompt)).encode()
 
     def _fields(self, prompt: Prompt) -> dict[str, object]:
-        """Return the fields of a request; what `extra` has comes last, and its null takes a field out."""
-        settings = self._settings
-        fields: dict[str, object] = {"model": settings.model}
-        if settings.api == "chat":
-            system = [{"role": "system", "content": prompt.system}] if prompt.system else []
-            fields["messages"] = [*system, {"role": "user", "content": prompt.text}]
-        else:
-            fields["prompt"] = f"{prompt.system}\n\n{prompt.text}" if prompt.system else prompt.text
-        fields |= {"temperature": settings.temperature, "max_tokens": settings.max_new_tokens, "stop": [STOP]}
-        if settings.seed is not None:
-            fields["seed"] = settings.seed + prompt.sample
-        whole = fields | self._extra
-        return {key: value for key, value in whole.items() if value is not None and key not in LETTER_FIELDS}
+        return request_fields(self._settings, self._extra, prompt)
 
     def describe(self, error: Exception) -> str:
         """Return an error of the client in one line, without the key."""
@@ -315,30 +300,3 @@ class Server:
     def unreached(self, error: Exception, url: str) -> str:
         """Return an error of making a connection and what may mend it."""
         return f"{self.describe(error)}; {remedy_of(error, url, self.name)}"
-
-
-def checked_extra(extra: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return the further fields of a request.
-
-    Raises:
-        ValueError: one of them is this client's own, or no JSON.
-    """
-    for key in OWN_FIELDS:
-        if key in extra and not (key == "stream" and extra[key] is False):
-            raise ValueError(
-                f"teachers.{name}.extra: {key} cannot be set there; allowed is any other field of a request"
-            )
-    try:
-        plain: dict[str, Any] = json.loads(canonical_json(extra, f"teachers.{name}.extra"))
-    except ValueError as error:
-        raise ValueError(f"{error}; in JSON a key or a date is a text in quotes") from None
-    return plain
-
-
-def longest_answer(settings: ServerTeacher) -> int:
-    """Return the most tokens that an answer can have: by `extra`, where that replaces `max_tokens`."""
-    for key in LIMITS:
-        value = settings.extra.get(key)
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-            return value
-    return settings.max_new_tokens

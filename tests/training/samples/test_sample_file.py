@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from tinyllm.training import sample_file
 from tinyllm.training.batching import collate
 from tinyllm.training.examples import Example
-from tinyllm.training.sample_file import SampleFile, write_samples
+from tinyllm.training.samples import sample_file
+from tinyllm.training.samples.sample_file import SampleFile, write_samples
 from tinyllm.training.step_collator import TrainingSample
 
 
@@ -84,3 +84,17 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         ValueError, match=r"missing/samples\.arrow: cannot be written \(.*\); free space and run again$"
     ):
         write_samples(tmp_path / "missing" / "samples.arrow", [SAMPLES])
+
+
+def test_alternatives_are_read_as_they_were_written_and_stand_in_no_file_without_them(tmp_path: Path) -> None:
+    several = Example(1, SOURCE, ids(2), ids(9, 1), 0.5, 0, (ids(8), ids(7, 7, 1)))
+    samples = [TrainingSample("a", [Example(0, SOURCE, ids(2), ids(6)), several]), *SAMPLES]
+    write_samples(tmp_path / "several.arrow", [samples], alternatives=True)
+    file = SampleFile(tmp_path / "several.arrow")
+    first, second = file[0].examples
+    assert first.alternatives == () and [each.tolist() for each in second.alternatives] == [[8], [7, 7, 1]]
+    assert all(each.dtype == np.int32 for each in second.alternatives) and second.source is first.source
+    assert same_examples(file[2].examples, SAMPLES[1].examples) and same_examples(file[2].options, SAMPLES[1].options)
+    write_samples(tmp_path / "one.arrow", [samples])
+    assert SampleFile(tmp_path / "one.arrow")[0].examples[1].alternatives == ()
+    assert b"alternatives" not in (tmp_path / "one.arrow").read_bytes()

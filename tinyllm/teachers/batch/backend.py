@@ -16,10 +16,10 @@ from typing import Any
 
 from tinyllm.params.schema import Runtime
 from tinyllm.params.teacher_entries import ServerTeacher
+from tinyllm.teachers.batch.files import ENDPOINT, doubtful_keys, multipart, request_line, split_requests
 from tinyllm.teachers.cache.batches import Batches, SentBatch
 from tinyllm.teachers.cache.entry import answer_key, canonical_json
 from tinyllm.teachers.protocol import Failure, Generation, Prompt, UnderWay
-from tinyllm.teachers.server.batch_files import ENDPOINT, doubtful_keys, multipart, request_line, split_requests
 from tinyllm.teachers.server.client import LARGEST_FRAME, LARGEST_TOKEN, Server
 from tinyllm.teachers.server.responses import Fatal, Outcome, Retryable
 from tinyllm.teachers.server.web import TRANSFER, Request, Web, parse, said

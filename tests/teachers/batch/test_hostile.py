@@ -12,10 +12,10 @@ import pytest
 from tests.hostile import written
 from tests.manners import Reply, Request, serving
 from tests.teachers.server.test_client import KEY, RUNTIME, SETTINGS
+from tinyllm.teachers.batch import backend as batches
+from tinyllm.teachers.batch.backend import BatchServer
 from tinyllm.teachers.protocol import Failure, Generation, Prompt
-from tinyllm.teachers.server import batch as batches
 from tinyllm.teachers.server import web
-from tinyllm.teachers.server.batch import BatchServer
 from tinyllm.teachers.server.key import Secret
 
 SECRET = Secret(KEY)

@@ -18,12 +18,12 @@ from tinyllm.params.schema import Prompting
 from tinyllm.params.teacher_entries import Price
 from tinyllm.records.jsonl import read_jsonl
 from tinyllm.records.questions import Question
+from tinyllm.teachers.batch import backend as batches
+from tinyllm.teachers.batch.backend import BatchServer
+from tinyllm.teachers.batch.files import doubtful_keys, split_requests
 from tinyllm.teachers.cache.store import ResponseCache
 from tinyllm.teachers.live import CachedTeacher
 from tinyllm.teachers.protocol import Failure, Generation, Prompt, UnderWay
-from tinyllm.teachers.server import batch as batches
-from tinyllm.teachers.server.batch import BatchServer
-from tinyllm.teachers.server.batch_files import doubtful_keys, split_requests
 from tinyllm.teachers.server.client import Server
 
 KEY = "sk-toy-5f2c9b71d04e"

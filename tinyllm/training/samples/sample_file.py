@@ -29,27 +29,25 @@ EXAMPLE = pa.struct(
         "shared": pa.int32(),
     }
 )
-SAMPLE = pa.schema(
-    {
-        "id": pa.string(),
-        "sources": pa.list_(TOKENS),
-        "examples": pa.list_(EXAMPLE),
-        "options": pa.list_(EXAMPLE),
-        "soft_labels": pa.list_(pa.list_(pa.float32())),
-    }
-)
+EXAMPLES = pa.struct(
+    [*EXAMPLE, pa.field("alternatives", pa.list_(TOKENS))]
+)  # with several targets, of which one is drawn
 
 
-def write_samples(path: Path, blocks: Iterable[Sequence[TrainingSample]]) -> None:
+def write_samples(path: Path, blocks: Iterable[Sequence[TrainingSample]], alternatives: bool = False) -> None:
     """Write the samples in their order; one block at a time is held.
+
+    Args:
+        alternatives: whether examples may have some
 
     Raises:
         ValueError: the disk is full; the message names the file.
     """
+    schema = _schema(EXAMPLES if alternatives else EXAMPLE)
     with errors_name(path):
-        file = pa.ipc.new_file(path, SAMPLE)
+        file = pa.ipc.new_file(path, schema)
     for block in blocks:
-        table = pa.Table.from_pylist([_row(sample) for sample in block], schema=SAMPLE)
+        table = pa.Table.from_pylist([_row(sample) for sample in block], schema=schema)
         with errors_name(path):
             file.write_table(table, max_chunksize=BATCH_SAMPLES)
     with errors_name(path):
@@ -75,6 +73,18 @@ class SampleFile(Dataset[TrainingSample]):
         return _sample(self._file.get_batch(batch).slice(index - self._starts[batch], 1).to_pylist()[0])
 
 
+def _schema(example: pa.StructType) -> pa.Schema:
+    return pa.schema(
+        {
+            "id": pa.string(),
+            "sources": pa.list_(TOKENS),
+            "examples": pa.list_(example),
+            "options": pa.list_(EXAMPLE),
+            "soft_labels": pa.list_(pa.list_(pa.float32())),
+        }
+    )
+
+
 def _row(sample: TrainingSample) -> dict:
     """Return what is written; a source that several examples share stands in it once."""
     places: dict[int, int] = {}
@@ -92,7 +102,8 @@ def _row(sample: TrainingSample) -> dict:
 
 
 def _record(example: Example, places: dict[int, int]) -> dict:
-    fields = {name: getattr(example, name) for name in ("task", "prompt", "labels", "weight", "shared")}
+    names = ("task", "prompt", "labels", "weight", "shared", "alternatives")
+    fields = {name: getattr(example, name) for name in names}
     return {**fields, "source": places[id(example.source)]}
 
 
@@ -110,7 +121,7 @@ def _sample(row: dict) -> TrainingSample:
 
 def _example(record: dict, sources: Sequence[np.ndarray]) -> Example:
     ids = {"source": sources[record["source"]], "prompt": _ids(record["prompt"]), "labels": _ids(record["labels"])}
-    return Example(**{**record, **ids})
+    return Example(**{**record, **ids, "alternatives": tuple(map(_ids, record.get("alternatives", ())))})
 
 
 def _ids(tokens: list[int]) -> np.ndarray:
