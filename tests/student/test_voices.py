@@ -20,7 +20,7 @@ from tinyllm.records.questions import Question, input_text
 from tinyllm.student.encoding import InputEncoder, TruncationCounts
 from tinyllm.student.predict import option_scores
 from tinyllm.student.tuning import tune
-from tinyllm.student.voices import Sampling, Voice, agree, ask_voices, options_behind, voice_accuracies
+from tinyllm.student.voices import Sampling, Voice, agree, ask_voices, longest_ended, options_behind, voice_accuracies
 
 TEACHERS = ("ann", "bobby")  # prefixes of different length
 QUESTIONS = [
@@ -264,3 +264,16 @@ def test_a_voices_accuracy_is_the_share_that_it_has_right(tokenizer: Any) -> Non
     assert voice_accuracies(chosen, QUESTIONS, plain_text) == {"ann": sum(right) / 4, "bob": 1.0}
     written = [{"ann": say(text)} for text in ("red", " Red. ", None, "blue")]
     assert voice_accuracies(written, FREE, plain_text) == {"ann": 0.5}
+
+
+def test_the_longest_text_is_looked_for_among_those_that_ended(kind: tuple[LoadedModel, Params]) -> None:
+    texts = [Voice("", "", None, [], tokens, ended) for tokens, ended in ((5, True), (9, False), (7, True))]
+    assert longest_ended([{"ann": texts[0], "bob": texts[1]}, {"ann": texts[2]}]) == 7
+    assert longest_ended([{"bob": texts[1]}]) == 0
+    model, params = kind
+    for limit in (1, LIMIT):
+        asked = ask_voices(model, FREE, TEACHERS, params, limit=limit)
+        for question, said in zip(FREE, asked, strict=True):
+            for teacher in TEACHERS:
+                ids = slowly(model, read(model, params, question, teacher))[:limit]
+                assert said[teacher].ended == (ids[-1] == 1)

@@ -33,6 +33,7 @@ class Voice:
     choice: int | None  # None of free text
     probabilities: list[float]  # of the options, given the rationale; empty of free text
     tokens: int = field(default=0, compare=False)  # generated, those of all samples together
+    ended: bool = field(default=False, compare=False)  # one greedy text that was not cut off
 
 
 @dataclass(frozen=True)
@@ -101,13 +102,16 @@ def ask_voices(
         choice = choose(sure) if sure else None
         told = answer if choice is None else questions[row.question].choices[choice]
         told = None if told is None else collapse_whitespace(told)
-        voice = Voice(collapse_whitespace(rationale), told, choice, sure, len(tokens))
+        ended = tokens[-1:] == [model.tokenizer.eos_token_id]
+        voice = Voice(collapse_whitespace(rationale), told, choice, sure, len(tokens), ended)
         asked[row.question][row.teacher].append(voice)
     return [{teacher: agree(samples) for teacher, samples in voices.items()} for voices in asked]
 
 
 def agree(samples: Sequence[Voice]) -> Voice:
     """Return what a voice says by several samples of it; one alone is what it says."""
+    if len(samples) == 1:
+        return samples[0]
     tokens = sum(sample.tokens for sample in samples)
     if samples[0].choice is not None:
         sure = np.mean([sample.probabilities for sample in samples], axis=0).tolist()
@@ -146,6 +150,11 @@ def voice_accuracies(
         for teacher, voice in voices.items():
             right[teacher].append(is_right(voice, question, plain_text))
     return {teacher: sum(of_voice) / len(of_voice) for teacher, of_voice in right.items()}
+
+
+def longest_ended(asked: Sequence[dict[str, Voice]]) -> int:
+    """Return how many tokens the longest text has that ended by itself; 0 where none did."""
+    return max((voice.tokens for voices in asked for voice in voices.values() if voice.ended), default=0)
 
 
 def is_right(voice: Voice, question: Question, plain_text: PlainText) -> bool:
