@@ -19,16 +19,17 @@ def main(stage: StageRun) -> None:
     params = stage.params
     questions = read_questions("data/questions/test.jsonl")
     from tinyllm.models import choose_device, prepare_torch
-    from tinyllm.student import load_student, passes, predict
+    from tinyllm.student import load_student, passes_as_asked, predict_as_asked
 
     prepare_torch(params.train.threads)
 
     predictions = []
-    total = passes(questions, params.score.texts) * len(questions) * len(params.train.seeds)
+    total = passes_as_asked(questions, params) * len(questions) * len(params.train.seeds)
     with progress("score", "passes over a question", total) as done:
         for seed in params.train.seeds:
-            student = load_student(Path("models/student") / str(seed), choose_device(params.runtime))
-            predictions.append(predict(student, questions, params, done))
+            folder = Path("models/student") / str(seed)
+            student = load_student(folder, choose_device(params.runtime))
+            predictions.append(predict_as_asked(student, folder, questions, params, done))
     rows = zip(params.train.seeds, predictions, strict=True)
     write_jsonl("data/predictions.jsonl", ({"seed": seed, **row} for seed, part in rows for row in part))
     write_csv("data/confusion.csv", ("actual", "predicted"), confusion_rows(questions, predictions))

@@ -44,7 +44,9 @@ def main(stage: StageRun, seed: str) -> None:
         folder = Path("models/student") / seed
         save_student(trained.model, folder, params.student.max_target_tokens)
         if voices := trained.metrics.get("voices"):  # they weigh its votes, wherever the folder goes
-            write_json(folder / VOICES, {"accuracies": voices, "questions": len(valid)})
+            longest = trained.metrics["longest_text"]  # 0 where none ended by itself
+            known = {"longest": longest} if longest else {}
+            write_json(folder / VOICES, {"accuracies": voices, "questions": len(valid), **known})
         origin = {"dataset": params.data.dataset, "params": stage.digest}
         write_json(f"metrics/train/{seed}.json", trained.metrics | origin)
         with atomic_write(f"metrics/loss/{seed}.tsv") as file:

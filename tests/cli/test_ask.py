@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 from safetensors.torch import load_file, save_file
 
 from tests.toys import toy_causal, toy_model, toy_params, toy_questions, toy_tokenizer
-from tinyllm.cli.ask import as_text, learnt_voices, parse_question, read_stream
+from tinyllm.cli.ask import as_text, parse_question, read_stream, voices_to_add
 from tinyllm.cli.main import main
 from tinyllm.models.loaded import loaded_model
 from tinyllm.project import known_seed
@@ -198,14 +198,14 @@ def test_students_that_are_not_shown_to_beat_guessing_are_told(inside: Path, cap
 
 def test_the_gold_answer_changes_nothing(inside: Path) -> None:
     model = load_student(inside / "models/student/3")
-    told = [answer(model, replace(QUESTIONS[0], answer=gold), ["signs"], PARAMS) for gold in (0, 1)]
+    told = [answer(model, inside, replace(QUESTIONS[0], answer=gold), ["signs"], PARAMS) for gold in (0, 1)]
     assert told[0] == told[1]
 
 
 def test_a_context_that_does_not_fit_is_told(inside: Path, capsys) -> None:
     model = load_student(inside / "models/student/3")
     long = replace(QUESTIONS[0], context="It was late. " * 50)
-    answer(model, long, [], toy_params(student__max_input_tokens=80))
+    answer(model, inside, long, [], toy_params(student__max_input_tokens=80))
     told = "note: q-0: longer than student.max_input_tokens (80); the head of its context was left out\n"
     assert capsys.readouterr().err == told
 
@@ -322,9 +322,9 @@ def test_without_a_trained_student_the_stage_is_named(inside: Path, tmp_path: Pa
 
 def test_only_teachers_that_were_learnt_from_have_a_voice() -> None:
     params = toy_params(loss__alpha=0.0, loss__teacher_alpha={"bob": 0.5})
-    assert learnt_voices(params) == ["bob"]
+    assert voices_to_add(params) == ["bob"]
     with pytest.raises(ValueError, match="--rationales: corpus.teachers has no teacher with a weight above 0"):
-        learnt_voices(toy_params(loss__alpha=0.0))
+        voices_to_add(toy_params(loss__alpha=0.0))
 
 
 def test_the_first_seed_is_the_default() -> None:

@@ -106,6 +106,13 @@ def test_free_text_without_teachers_is_told_too() -> None:
     assert summary({**score, "chance": 0.0, "majority": 0.18}, {}, has_page=False) == FREE
 
 
+def test_voices_are_told_with_what_asking_them_took() -> None:
+    score = {**SCORE, "voices": {"signs": 0.8, "care": 0.4567}, "generated_tokens": 61.5}
+    told = summary(score, EXAMS, has_page=True)
+    row = "voices    signs 80.0%, care 45.7%; 61.5 tokens a question\n"
+    assert told + "\n" == WHOLE.replace("guessing", row + "guessing", 1)
+
+
 def test_a_guess_at_the_end_of_the_interval_is_not_beaten() -> None:
     for majority, beaten in ((0.8163, True), (0.8164, False), (0.9, False)):
         told = summary({**SCORE, "majority": majority}, {}, has_page=True)

@@ -77,6 +77,8 @@ def test_free_text_is_what_is_written_behind_the_rationale(tmp_path: Path) -> No
     trained = run(tmp_path, toy_rows(questions, "ann"), questions, **BEHIND, **long)
     asked = ask_voices(trained.model, questions, ["ann"], toy_params(**BEHIND))
     right = [voices["ann"].answer == question.gold for voices, question in zip(asked, questions, strict=True)]
+    assert all(voices["ann"].ended for voices in asked)
+    assert trained.metrics["longest_text"] == max(voices["ann"].tokens for voices in asked)
     assert trained.metrics["voices"] == {"ann": sum(right) / 16} and sum(right) > 8  # it has seen them all
     assert all(voices["ann"].rationale.startswith("We see that the animal is") for voices in asked)
     assert all(voices["ann"].choice is None and not voices["ann"].probabilities for voices in asked)

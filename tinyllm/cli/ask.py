@@ -14,8 +14,9 @@ from tinyllm.cli.parsers import Commands
 from tinyllm.console import as_json, printable
 from tinyllm.evaluation.guessing import beats_guessing, best_guess
 from tinyllm.evaluation.wording import percent
+from tinyllm.params.asking import learnt_voices
 from tinyllm.params.load import load_params
-from tinyllm.params.schema import Params, alpha
+from tinyllm.params.schema import Params
 from tinyllm.project import STUDENTS, check_student, known_seed, locked_stage
 from tinyllm.records.jsonl import HALF_CHARACTER, parse_line, read_json
 from tinyllm.records.questions import Question, collapse_whitespace, look_alike, parse_questions
@@ -44,7 +45,10 @@ def add_parser(commands: Commands) -> None:
     student = parser.add_mutually_exclusive_group()
     student.add_argument("--seed", type=int, help="one of train.seeds; without it the first")
     student.add_argument("--model", type=Path, metavar="FOLDER", help="a student's folder, in place of a seed's")
-    parser.add_argument("--rationales", action="store_true", help="add what it writes in each teacher's voice")
+    told = (
+        "add what it writes in each teacher's voice; a student that answers in voices always tells those that it asks"
+    )
+    parser.add_argument("--rationales", action="store_true", help=told)
     parser.add_argument("--json", action="store_true", help="print one JSON line, as always for JSON lines")
     parser.set_defaults(run=run)
 
@@ -67,7 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.model is None and (guess := unbeaten_guess()) is not None:
         doubt = f"on test these students are not shown to do better than guessing ({percent(guess)}%)"
         print(f"note: {doubt}", file=sys.stderr)
-    voices = learnt_voices(params) if arguments.rationales else []
+    voices = voices_to_add(params) if arguments.rationales else []
     knows_options = arguments.model is None and trained_with_options()
     if arguments.question is not None:
         row = {"id": 1, "question": arguments.question, "choices": arguments.choice, "context": arguments.context}
@@ -75,7 +79,7 @@ def run(arguments: argparse.Namespace) -> None:
         if question.free and knows_options:
             print(f"note: {LACKING}; name each with --choice, and it chooses among them", file=sys.stderr)
         student = _load(folder, params)  # seconds: a mistake should not wait for it
-        answered = _answer(student, question, voices, params)
+        answered = _answer(student, folder, question, voices, params)
         answered.pop("id")
         print(as_json(answered) if arguments.json else as_text(answered, question.choices))
         return
@@ -83,7 +87,7 @@ def run(arguments: argparse.Namespace) -> None:
     for question in read_stream(bounded_lines(sys.stdin.buffer, "stdin"), "stdin"):
         if question.free and knows_options:
             print(f"note: {printable(question.id)}: {LACKING}; give it `choices`", file=sys.stderr)
-        answered = _answer(student, question, voices, params)
+        answered = _answer(student, folder, question, voices, params)
         print(as_json(answered), flush=True)  # whoever waits for it may send the next only then
 
 
@@ -92,6 +96,10 @@ def as_text(answered: dict[str, Any], choices: Sequence[str]) -> str:
     lines = [printable(answered["answer"]) or "(nothing)"]
     for choice, sure in zip(choices, answered.get("probabilities", []), strict=True):
         lines.append(f"{percent(sure):>6}%  {printable(choice)}")
+    for teacher, said in answered.get("voices", {}).items():
+        weight = f"{percent(said['weight'])}% of the vote" if said["weight"] else "no vote"
+        lines.append(f"{teacher} says {printable(said['answer'] or '') or '(nothing)'} ({weight})")
+        lines.append(f"    {printable(said['rationale']) or '(no rationale)'}")
     lines += [
         f"{teacher}: {printable(text) or '(nothing)'}" for teacher, text in answered.get("rationales", {}).items()
     ]
@@ -163,13 +171,13 @@ def trained_with_options() -> bool:
         return bool(parse_line(file.readline(), f"{TRAIN}:1").get("choices"))
 
 
-def learnt_voices(params: Params) -> list[str]:
+def voices_to_add(params: Params) -> list[str]:
     """Return the teachers in whose voice the student learnt to explain: those with a weight in its loss.
 
     Raises:
         ValueError: there are none.
     """
-    voices = [teacher for teacher in params.corpus.teachers if alpha(params.loss, teacher) > 0]
+    voices = learnt_voices(params)
     if not voices:
         raise ValueError("--rationales: corpus.teachers has no teacher with a weight above 0, so none was learnt from")
     return voices
@@ -191,7 +199,9 @@ def _load(folder: Path, params: Params) -> LoadedModel:
     return student
 
 
-def _answer(student: LoadedModel, question: Question, voices: Sequence[str], params: Params) -> dict[str, Any]:
+def _answer(
+    student: LoadedModel, folder: Path, question: Question, voices: Sequence[str], params: Params
+) -> dict[str, Any]:
     from tinyllm.student.answer import answer  # brings torch
 
-    return answer(student, question, voices, params)
+    return answer(student, folder, question, voices, params)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tinyllm.cli.parsers import Commands
 from tinyllm.console import columns
@@ -49,7 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def summary(
-    score: Mapping[str, float],
+    score: Mapping[str, Any],
     exams: Mapping[str, Mapping],
     has_page: bool,
     is_old: bool = False,
@@ -72,6 +73,7 @@ def summary(
     rows = [
         ["accuracy", f"{right}, {seeds}"],
         ["", f"95% interval {interval}, over {over}"],
+        *_voices(score),
         *_guessing(score),
         ["teachers", _teachers(exams)],
         *(["corpus" if number == 0 else "", note] for number, note in enumerate(notes)),
@@ -79,6 +81,14 @@ def summary(
         ["page", _page(has_page, is_old)],
     ]
     return columns(rows)
+
+
+def _voices(score: Mapping[str, Any]) -> list[list[str]]:
+    """Of students that were asked in voices, how often each is right, and what asking them took."""
+    if "voices" not in score:
+        return []
+    right = ", ".join(f"{name} {percent(share)}%" for name, share in score["voices"].items())
+    return [["voices", f"{right}; {score['generated_tokens']} tokens a question"]]
 
 
 def _guessing(score: Mapping[str, float]) -> list[list[str]]:
@@ -116,7 +126,7 @@ def _is_old() -> bool:
     return (PAGE.parent / SAVED).is_file() and not page_is_current(PAGE.parent)
 
 
-def _read(path: Path) -> dict[str, float]:
+def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{path}: no such file; run dvc repro, which makes it")
     return read_json(path)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from tinyllm.evaluation.intervals import accuracy_interval
 from tinyllm.records.exact_match import normal_answer
-from tinyllm.records.predictions import is_right
+from tinyllm.records.predictions import is_right, voice_is_right
 from tinyllm.records.questions import Question, option_letter
 
 MOST_LABELS = 30  # different gold answers of a free-text set that confusion tells apart
@@ -40,10 +41,10 @@ def same_options(questions: Sequence[Question]) -> bool:
     return len({frozenset(question.choices) for question in questions}) == 1
 
 
-def summarise_predictions(
-    questions: Sequence[Question], predictions: Sequence[Sequence[dict]]
-) -> dict[str, float | int]:
-    """Return metrics/score.json: flat, four digits.
+def summarise_predictions(questions: Sequence[Question], predictions: Sequence[Sequence[dict]]) -> dict[str, Any]:
+    """Return metrics/score.json: flat but for `voices`, four digits.
+
+    Of students that were asked in voices, `voices` is each one's accuracy, and `generated_tokens` what they wrote a question.
 
     Accuracy is by the choice, and then `exact_match` and `unmatched` tell of the text, if there is one; of free text it is the
     exact match.
@@ -67,7 +68,21 @@ def summarise_predictions(
         "majority": majority(questions),
     }
     rounded: dict[str, float | int] = {name: round(float(value), 4) for name, value in numbers.items()}
-    return {**rounded, "questions": len(questions), "seeds": len(predictions)}
+    counts = {"questions": len(questions), "seeds": len(predictions)}
+    return {**rounded, **counts, **_voices([row for rows in predictions for row in rows])}
+
+
+def _voices(rows: Sequence[dict]) -> dict[str, float | dict[str, float]]:
+    """Return what is told of voices, over all seeds in which each was asked; nothing of direct answers."""
+    if "voices" not in rows[0]:
+        return {}
+    tokens = np.mean([sum(said["tokens"] for said in row["voices"].values()) for row in rows])
+    right: dict[str, list[bool]] = {}
+    for row in rows:
+        for teacher in row["voices"]:
+            right.setdefault(teacher, []).append(voice_is_right(row, teacher))
+    accuracies = {teacher: round(float(np.mean(of_voice)), 4) for teacher, of_voice in right.items()}
+    return {"voices": accuracies, "generated_tokens": round(float(tokens), 1)}
 
 
 def without_texts(predictions: Sequence[Sequence[dict]]) -> bool:

@@ -107,7 +107,7 @@ def prefill(model: LoadedModel, inputs: Sequence[EncodedInput]) -> Prefilled:
     if model.causal:
         arguments = left_padded(model, inputs)
         mask = arguments["attention_mask"]
-        out = model.plain(**arguments, position_ids=_positions(mask), use_cache=True, logits_to_keep=1)
+        out = model.plain(**arguments, position_ids=positions_of(mask), use_cache=True, logits_to_keep=1)
         return Prefilled(out.logits[:, -1], out.past_key_values, mask, None)
     arguments, prompts = right_padded(model, inputs)
     mask = arguments["attention_mask"]
@@ -125,14 +125,14 @@ def extend(model: LoadedModel, prefilled: Prefilled, rows: Sequence[int], texts:
     """
     chosen = torch.tensor(rows, device=model.device)
     ids = pad(texts, 0).to(model.device)  # (N, T); what fills a row stands behind its text, where no decoder looks
-    cache, mask = _select(prefilled.cache, chosen), prefilled.mask[chosen]
+    cache, mask = select_rows(prefilled.cache, chosen), prefilled.mask[chosen]
     if prefilled.states is not None:
         states = (prefilled.states[chosen],)
         return model.plain(
             encoder_outputs=states, attention_mask=mask, decoder_input_ids=ids, past_key_values=cache, use_cache=True
         ).logits
     whole = torch.cat([mask, filled(texts).to(mask)], dim=1)
-    positions = _positions(whole)[:, mask.shape[1] :]
+    positions = positions_of(whole)[:, mask.shape[1] :]
     return model.plain(
         input_ids=ids, attention_mask=whole, position_ids=positions, past_key_values=cache, use_cache=True
     ).logits
@@ -181,16 +181,16 @@ def by_length(sizes: Sequence[int], batch_tokens: int | None) -> Iterator[list[i
         yield batch
 
 
-def _positions(mask: Tensor) -> Tensor:
+def positions_of(mask: Tensor) -> Tensor:
     """Number the tokens of each row (B, S) from 0, padding left out."""
     return (mask.cumsum(dim=1) - 1).clamp(min=0)
 
 
-def _select(cache: Cache, rows: Tensor) -> Cache:
+def select_rows(cache: Cache, rows: Tensor) -> Cache:
     """Return a cache of these rows, which can be gone on with while the old one stays as it is."""
     if isinstance(cache, EncoderDecoderCache):
         return EncoderDecoderCache(
-            _select(cache.self_attention_cache, rows), _select(cache.cross_attention_cache, rows)
+            select_rows(cache.self_attention_cache, rows), select_rows(cache.cross_attention_cache, rows)
         )
     chosen = copy.copy(cache)
     chosen.layers = [copy.copy(layer) for layer in cache.layers]

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from tinyllm.params.answer_checks import check_answers
+from tinyllm.params.asking import check_asking
 from tinyllm.params.schema import Hub, Params, Student, alpha
 from tinyllm.params.teacher_entries import RECORDED, RELEASED, LocalTeacher, ServerTeacher, Teacher
 
@@ -54,6 +55,7 @@ def cross_checks(params: Params) -> Iterable[tuple[tuple[str, ...], str]]:
         yield ("data", "casebook", "fillers"), "is larger than filler_pool"
     if params.data.dataset == "hub":
         yield from _check_hub(params.data.hub)
+    yield from check_asking(params)
 
 
 def _check_hub(hub: Hub) -> Iterable[tuple[tuple[str, ...], str]]:

@@ -188,6 +188,9 @@ class Score(Section):
     precision: Literal["fp32", "bf16"]
     texts: bool
     max_new_tokens: Count
+    voices: Text = "auto"
+    samples: Count = 1
+    temperature: Positive = 0.7
 
 
 class Runtime(Section):

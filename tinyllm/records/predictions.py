@@ -1,9 +1,15 @@
-"""A prediction: one row a question and seed, whether it is right, and how likely the student finds each option."""
+"""A prediction: one row a question and seed, whether it is right, and how likely the student finds each option.
+
+Where the student was asked in voices, `voices` has by teacher the `rationale`, and the `answer` with `matched`, or `choice` and
+`scores`. The voice's `weight` is its share of the vote, and `tokens` is how many were generated. So a vote can be counted anew
+without the student.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from types import NoneType
 
 from tinyllm.records.questions import Question, first_ids
 
@@ -15,6 +21,11 @@ ASKED = "data/questions/test.jsonl"
 def is_right(row: Mapping) -> bool:
     """Tell whether a prediction is right: by its choice, of a free-text question by exact match."""
     return bool(row["matched"]) if row["choice"] is None else bool(row["choice"] == row["gold"])
+
+
+def voice_is_right(row: Mapping, teacher: str) -> bool:
+    """Tell whether what one voice answered is right; see `is_right`."""
+    return is_right({**row["voices"][teacher], "choice": row["voices"][teacher].get("choice"), "gold": row["gold"]})
 
 
 def probabilities(scores: Sequence[float]) -> list[float]:
@@ -66,6 +77,8 @@ def _check(row: dict, where: str, by_id: dict[str, Question]) -> None:
         raise ValueError(f"{where}: gold {row['gold']}, but {question.answer} in {ASKED}; run `dvc repro`")
     if not question.free:
         _check_choice(row, where, len(question.choices))
+    if "voices" in row:
+        _check_voices(row["voices"], where, question)
 
 
 def _check_choice(row: dict, where: str, options: int) -> None:
@@ -74,3 +87,18 @@ def _check_choice(row: dict, where: str, options: int) -> None:
     numbers = [x for x in row["scores"] if isinstance(x, (int, float)) and not isinstance(x, bool)]
     if len(row["scores"]) != options or len(numbers) != options:
         raise ValueError(f"{where}: scores {row['scores']!r}; allowed are {options} numbers; run `dvc repro`")
+
+
+def _check_voices(voices: object, where: str, question: Question) -> None:
+    """Of a row that was asked for in voices, look at what each said."""
+    if not isinstance(voices, dict) or not voices:
+        raise ValueError(f"{where}: voices is {voices!r}; allowed is what each said, by teacher; run `dvc repro`")
+    own = {"answer": (str, NoneType), "matched": (bool,)} if question.free else {"choice": (int,), "scores": (list,)}
+    for teacher, said in voices.items():
+        for field, kinds in {"rationale": (str,), "weight": (int, float), "tokens": (int,), **own}.items():
+            if not isinstance(said, dict) or field not in said:
+                raise ValueError(f"{where}: the voice {teacher} has no {field}; run `dvc repro`")
+            if not isinstance(said[field], kinds) or (isinstance(said[field], bool) and bool not in kinds):
+                raise ValueError(f"{where}: {field} of the voice {teacher} is {said[field]!r}; run `dvc repro`")
+        if not question.free:
+            _check_choice(said, f"{where}: the voice {teacher}", len(question.choices))

@@ -12,7 +12,7 @@ from tinyllm.evaluation.calibration import Calibration, calibrate
 from tinyllm.evaluation.exams import measured, missing_answers
 from tinyllm.evaluation.metrics import confusion_rows, same_options, told_apart
 from tinyllm.records.exact_match import is_number
-from tinyllm.records.predictions import is_right, probabilities
+from tinyllm.records.predictions import is_right, probabilities, voice_is_right
 from tinyllm.records.questions import Question
 from tinyllm.report.empty_talk import empty_talk, says_nothing
 from tinyllm.report.gathered import Confusion, Lengths, Report, TeacherRow
@@ -69,7 +69,12 @@ def explained(test: Sequence[Question]) -> list[Question]:
 
 
 def voices(results: Results) -> list[str]:
-    """The teachers in whose voice the first seed's student learnt to explain: those with a weight in its loss."""
+    """The teachers in whose voice the first seed's student learnt to explain: those with a weight in its loss.
+
+    None where it was asked in voices: what these wrote is in its predictions.
+    """
+    if any("voices" in row for row in next(iter(results.predictions.values()))):
+        return []
     learnt = next(iter(results.curves.values()))
     return [teacher for teacher in results.rationales if teacher in learnt]
 
@@ -177,7 +182,8 @@ def _shown_test(
 ) -> list[dict]:
     """Test questions with `answers`, one for each seed, and, where it was asked, `explanations`, one or None a teacher.
 
-    `empty` is there where an explanation says nothing: for each teacher why, or None.
+    `empty` is there where an explanation says nothing: for each teacher why, or None. `voices` is there where the students were
+    asked in them: for each teacher what its voice says to the first seed's student, or None.
     """
     n, most = len(results.test), max(MOST_TEST, MOST_QUESTIONS - len(results.train))
     always = [i for i, question in enumerate(results.test) if question.id in explanations]
@@ -187,6 +193,9 @@ def _shown_test(
         plain["answers"] = [_answer(rows[i]) for rows in results.predictions.values()]
         if i in always:
             plain["explanations"] = [explanations[results.test[i].id].get(teacher) for teacher in results.rationales]
+        row = next(iter(results.predictions.values()))[i]
+        if "voices" in row:
+            plain["voices"] = [_voice(row, teacher) for teacher in results.rationales]
         if why := empty.get(results.test[i].id):
             plain["empty"] = [why.get(teacher) for teacher in results.rationales]
         shown.append(plain)
@@ -206,6 +215,15 @@ def _answer(row: dict) -> dict[str, object]:
         return answer
     why = says_nothing(row["text"])
     return answer | {"wrote": row["text"]} | ({"empty": why} if why else {})
+
+
+def _voice(row: dict, teacher: str) -> dict[str, object] | None:
+    """A voice's rationale, its choice or what it wrote, and whether that is right; None where it was not asked."""
+    said = row["voices"].get(teacher)
+    if said is None:
+        return None
+    answer = {"choice": said["choice"]} if "choice" in said else {"wrote": said["answer"]}
+    return {"rationale": said["rationale"], **answer, "right": voice_is_right(row, teacher)}
 
 
 def _examples(questions: Sequence[dict], teachers: Sequence[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from tinyllm.evaluation.calibration import Calibration
 
@@ -51,7 +51,7 @@ class Report(TypedDict):
     dataset: str
     teachers: list[str]
     seeds: list[int]
-    score: Mapping[str, float]  # metrics/score.json
+    score: Mapping[str, Any]  # metrics/score.json
     by_seed: dict[int, float]
     parameters: int
     train_questions: int

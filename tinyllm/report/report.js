@@ -20,7 +20,8 @@ function make(tag, style, ...parts) {
 function searched(q) {
   const said = (q.rationales || []).map(pair => pair[1] || "");
   const answers = q.choices.length ? q.choices : [q.gold, ...(q.answers || []).map(a => a.wrote)];
-  return [q.id, q.context || "", q.question, ...answers, ...said, ...(q.explanations || [])].join("\n").toLowerCase();
+  const voices = (q.voices || []).flatMap(voice => voice ? [voice.rationale, voice.wrote || ""] : []);
+  return [q.id, q.context || "", q.question, ...answers, ...said, ...voices, ...(q.explanations || [])].join("\n").toLowerCase();
 }
 
 function is_right(q, answer) {
@@ -89,6 +90,10 @@ function card(q, pattern) {
   const node = make("article", "", asked, make("div", "scroll", q.choices.length ? options(q, pattern) : free(q, pattern)));
   if (q.choices.length) node.append(...written(q.answers || []));
   if (q.rationales) node.append(make("div", "voices wide", ...q.rationales.map((pair, i) => voice(i, pair, pattern))));
+  if (q.voices) {
+    node.append(make("p", "note wide", `In each voice, the student of seed ${data.seeds[0]} writes`));
+    node.append(make("div", "voices wide", ...q.voices.flatMap((said, i) => said ? [reasoned(q, i, said, pattern)] : [])));
+  }
   if (q.explanations) {
     node.append(make("p", "note wide", `Asked to explain, the student of seed ${data.seeds[0]} writes`));
     const why = q.empty || [];
@@ -177,6 +182,16 @@ function voice(i, [status, text], pattern) {
 function explanation(i, text, pattern) {
   const node = make("div", "voice own", make("header", "", make("b", "", `as ${data.teachers[i]}`)));
   node.append(text ? make("p", "", ...marked(text, pattern)) : make("p", "refused", "nothing"));
+  return node;
+}
+
+// A voice's rationale, and the answer that it came to.
+function reasoned(q, i, said, pattern) {
+  const answer = ("choice" in said ? q.choices[said.choice] : said.wrote) || "(nothing)";
+  const told = make("span", said.right ? "right" : "wrong", `${said.right ? "✓" : "✗"} `, ...marked(answer, pattern));
+  const node = make("div", "voice own", make("header", "", make("b", "", `as ${data.teachers[i]}`), told));
+  const empty = make("p", "refused", "no rationale");
+  node.append(said.rationale ? make("p", "", ...marked(said.rationale, pattern)) : empty);
   return node;
 }
 

@@ -1,33 +1,60 @@
-"""A student's voices: under each teacher's prefix it writes a rationale, and answers behind it."""
+"""What a student says in each teacher's voice: its rationale, and the answer that follows from it."""
 
 from __future__ import annotations
 
-import os
+import json
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 
-from tinyllm.models.likelihood import EncodedInput
+from tinyllm.models.likelihood import EncodedInput, by_length
 from tinyllm.models.loaded import LoadedModel
 from tinyllm.models.plain_text import PlainText
+from tinyllm.models.reading_once import Draws, generate_behind
 from tinyllm.params.schema import Params
+from tinyllm.records.exact_match import normal_answer
 from tinyllm.records.predictions import probabilities
-from tinyllm.records.questions import Question, input_text
+from tinyllm.records.questions import Question, collapse_whitespace, input_text
 from tinyllm.student.encoding import InputEncoder, TruncationCounts
-from tinyllm.student.generate import Progress, generate_texts, match_answer
+from tinyllm.student.generate import Progress, input_sizes, match_answer, no_number
 from tinyllm.student.predict import choose, option_scores, rounded
 from tinyllm.student.target_text import join, split
 
 
 @dataclass(frozen=True)
 class Voice:
-    """What a student says of one question under one teacher's prefix."""
+    """What one teacher's prefix brings on one question."""
 
     rationale: str
-    answer: str | None  # as it was written; None where the text has none
-    choice: int | None  # of a question with options the likeliest behind the rationale
-    probabilities: list[float]  # of the options; empty without any
+    answer: str | None  # the option's text, or the free text; None where the student gave none
+    choice: int | None  # None of free text
+    probabilities: list[float]  # of the options, given the rationale; empty of free text
+    tokens: int = field(default=0, compare=False)  # generated, those of all samples together
+    ended: bool = field(default=False, compare=False)  # one greedy text that was not cut off
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How many texts each voice writes: one is greedy, more are drawn."""
+
+    samples: int = 1
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One text to be written."""
+
+    question: int
+    teacher: str
+    sample: int
+    encoded: EncodedInput
+
+
+GREEDY = Sampling()
 
 
 def ask_voices(
@@ -36,62 +63,197 @@ def ask_voices(
     teachers: Sequence[str],
     params: Params,
     progress: Progress = lambda n: None,
+    limit: int | None = None,
+    sampling: Sampling = GREEDY,
 ) -> list[dict[str, Voice]]:
-    """Return by question, and by teacher, what the student says of it."""
+    """Return what each voice says, by question and teacher.
+
+    A voice writes its rationale and goes on to the answer. Of free text that is the answer. Of options the likeliest one
+    behind the voice's own rationale is. Several samples vote within their voice: a text by majority, equal counts by the
+    earlier; options by the mean of their probabilities. The rationale told is that of the first sample that agrees.
+
+    The voices of a question are generated together. With `student.shared_encoder` the question is read once for all of them,
+    since their prefixes come last. Without it a prefix stands before the question, so that each voice reads it by itself, but
+    for its samples, which share it. How likely an option is behind a rationale takes one more pass over question and rationale.
+
+    Args:
+        limit: most tokens of a text; without it student.max_target_tokens
+        progress: told of every text that is written
+
+    Raises:
+        ValueError: the student computes no finite numbers.
+    """
+    encoder = InputEncoder(params.student, model)
+    rows = _rows(encoder, questions, teachers, params.student.rationale_prefix, sampling.samples)
+    batch_tokens = params.runtime.batch_tokens
+    model.wrapped.eval()
     with rounded(model, params.score.precision):
-        voices = {name: _ask(model, questions, name, params, progress) for name in teachers}
-    return [{name: voices[name][i] for name in teachers} for i in range(len(questions))]
+        written = _write(
+            model, rows, questions, limit or params.student.max_target_tokens, batch_tokens, sampling, progress
+        )
+        texts = model.tokenizer.batch_decode(written, skip_special_tokens=True)
+        said = [split(params.student.target, text.strip()) for text in texts]
+        scores: list[list[float]] = [[] for _ in rows]
+        if not questions[0].free:
+            scores = _behind_rationales(model, encoder, rows, questions, [rationale for rationale, _ in said], params)
+    asked: list[dict[str, list[Voice]]] = [{teacher: [] for teacher in teachers} for _ in questions]
+    for row, tokens, (rationale, answer), values in zip(rows, written, said, scores, strict=True):
+        sure = probabilities(values) if values else []
+        choice = choose(sure) if sure else None
+        told = answer if choice is None else questions[row.question].choices[choice]
+        told = None if told is None else collapse_whitespace(told)
+        ended = tokens[-1:] == [model.tokenizer.eos_token_id]
+        voice = Voice(collapse_whitespace(rationale), told, choice, sure, len(tokens), ended)
+        asked[row.question][row.teacher].append(voice)
+    return [{teacher: agree(samples) for teacher, samples in voices.items()} for voices in asked]
+
+
+def agree(samples: Sequence[Voice]) -> Voice:
+    """Return what a voice says by several samples of it; one alone is what it says."""
+    if len(samples) == 1:
+        return samples[0]
+    tokens = sum(sample.tokens for sample in samples)
+    if samples[0].choice is not None:
+        sure = np.mean([sample.probabilities for sample in samples], axis=0).tolist()
+        choice = choose(sure)
+        told = next((sample for sample in samples if sample.choice == choice), samples[0])
+        answer = next((sample.answer for sample in samples if sample.choice == choice), None)
+        return Voice(told.rationale, answer, choice, sure, tokens)
+    first = heaviest([sample.answer for sample in samples], [1.0] * len(samples))
+    told = samples[first or 0]
+    return Voice(told.rationale, told.answer, None, [], tokens)
+
+
+def heaviest(answers: Sequence[str | None], weights: Sequence[float]) -> int | None:
+    """Return the first place of the free-text answer with the greatest weight together; of equal ones the earlier.
+
+    Texts are one answer if they are equal once normalised, as in exact match. None has no vote.
+    """
+    shares: dict[str, list[float]] = {}
+    first: dict[str, int] = {}
+    for place, (answer, weight) in enumerate(zip(answers, weights, strict=True)):
+        if answer is not None:
+            same = normal_answer(answer)
+            first.setdefault(same, place)
+            shares.setdefault(same, []).append(weight)
+    # rounded, so that 0.1 and 0.2 are no more than 0.3
+    totals = {same: round(math.fsum(parts), 9) for same, parts in shares.items()}
+    return first[max(totals, key=lambda same: totals[same])] if totals else None
 
 
 def voice_accuracies(
     asked: Sequence[dict[str, Voice]], questions: Sequence[Question], plain_text: PlainText
 ) -> dict[str, float]:
-    """Return by teacher the share of questions that its voice answers right."""
-    right: dict[str, list[bool]] = {}
+    """Return by teacher the share of questions that the voice has right."""
+    right: dict[str, list[bool]] = {teacher: [] for teacher in asked[0]}
     for voices, question in zip(asked, questions, strict=True):
-        for name, voice in voices.items():
-            by_text = voice.answer is not None and match_answer(voice.answer, question.gold, plain_text)
-            right.setdefault(name, []).append(by_text if question.free else voice.choice == question.answer)
-    return {name: float(np.mean(values)) for name, values in right.items()}
+        for teacher, voice in voices.items():
+            right[teacher].append(is_right(voice, question, plain_text))
+    return {teacher: sum(of_voice) / len(of_voice) for teacher, of_voice in right.items()}
 
 
-def _ask(
-    model: LoadedModel, questions: Sequence[Question], teacher: str, params: Params, progress: Progress
-) -> list[Voice]:
-    student, budget = params.student, params.runtime.batch_tokens
-    encoder = InputEncoder(student, model)
-    prefix = student.rationale_prefix.replace("{teacher}", teacher)
-    inputs = encoder.questions(prefix, [(q.context, input_text(q)) for q in questions], TruncationCounts())
-    texts = generate_texts(model, inputs, student.max_target_tokens, budget, progress)
-    said = [split(student.target, text) for text in texts]
-    if questions[0].free:
-        return [Voice(rationale, answer, None, []) for rationale, answer in said]
-    behind = [
-        _options(encoder, encoded, rationale, question.choices, student.target)
-        for encoded, (rationale, _), question in zip(inputs, said, questions, strict=True)
-    ]
-    scores: list[list[float]] = [[] for _ in questions]
-    by_prompt: dict[int, list[int]] = {}  # a T5's prompts must be of one length
-    for i, (encoded, _) in enumerate(behind):
-        by_prompt.setdefault(0 if model.causal else len(encoded.prompt), []).append(i)
-    for group in by_prompt.values():
-        rows = option_scores(model, [behind[i][0] for i in group], [behind[i][1] for i in group], budget)
-        for i, row in zip(group, rows, strict=True):
-            scores[i] = row
+def longest_ended(asked: Sequence[dict[str, Voice]]) -> int:
+    """Return how many tokens the longest text has that ended by itself; 0 where none did."""
+    return max((voice.tokens for voices in asked for voice in voices.values() if voice.ended), default=0)
+
+
+def is_right(voice: Voice, question: Question, plain_text: PlainText) -> bool:
+    """Tell whether a voice's answer is the gold one: by its choice, of free text by exact match."""
+    if not question.free:
+        return voice.choice == question.answer
+    return voice.answer is not None and match_answer(voice.answer, question.gold, plain_text)
+
+
+def _rows(
+    encoder: InputEncoder, questions: Sequence[Question], teachers: Sequence[str], prefix: str, samples: int
+) -> list[_Row]:
+    """Return the texts to be written, one question's after another's."""
+    texts = [(question.context, input_text(question)) for question in questions]
+    read = {t: encoder.questions(prefix.replace("{teacher}", t), texts, TruncationCounts()) for t in teachers}
     return [
-        Voice(rationale, answer, choose(row), probabilities(row))
-        for (rationale, answer), row in zip(said, scores, strict=True)
+        _Row(i, teacher, sample, read[teacher][i])
+        for i in range(len(questions))
+        for teacher in teachers
+        for sample in range(samples)
     ]
 
 
-def _options(
-    encoder: InputEncoder, encoded: EncodedInput, rationale: str, choices: Sequence[str], target: str
-) -> tuple[EncodedInput, list[np.ndarray]]:
-    """Return the input with all that the options' texts have in common, and what is left of each.
+@torch.no_grad()
+def _write(
+    model: LoadedModel,
+    rows: Sequence[_Row],
+    questions: Sequence[Question],
+    limit: int,
+    batch_tokens: int,
+    sampling: Sampling,
+    progress: Progress,
+) -> list[list[int]]:
+    """Return the tokens of each row's text."""
+    sizes = input_sizes(model, [row.encoded for row in rows])
+    longest: dict[int, int] = {}
+    for row, size in zip(rows, sizes, strict=True):
+        longest[row.question] = max(size, longest.get(row.question, 0))
+    written: list[list[int]] = [[] for _ in rows]
 
-    Each is tokenised with the rationale before it, as it was learnt.
+    def refuse(row: int) -> None:
+        raise no_number(model, "finds its next token as likely as nan or infinity")
+
+    # a question's rows count as equally long, so that they stay side by side
+    for chosen in by_length([longest[row.question] + limit for row in rows], batch_tokens):
+        batch = [rows[i] for i in chosen]
+        seeds = [json.dumps([questions[row.question].id, row.teacher, row.sample]) for row in batch]
+        draws = Draws(sampling.temperature, seeds) if sampling.samples > 1 else None
+        found = generate_behind(model, [row.encoded for row in batch], limit, refuse, draws)
+        for i, tokens in zip(chosen, found, strict=True):
+            written[i] = tokens
+        progress(len(chosen))
+    return written
+
+
+def _behind_rationales(
+    model: LoadedModel,
+    encoder: InputEncoder,
+    rows: Sequence[_Row],
+    questions: Sequence[Question],
+    rationales: Sequence[str],
+    params: Params,
+) -> list[list[float]]:
+    """Return the scores of each row's options behind its rationale, as `option_scores` has them behind a question."""
+    inputs, options = [], []
+    for row, rationale in zip(rows, rationales, strict=True):
+        head, behind = options_behind(encoder, params.student.target, rationale, questions[row.question].choices)
+        encoded = row.encoded
+        inputs.append(EncodedInput(encoded.source, np.concatenate([encoded.prompt, head])))
+        options.append(behind)
+    groups: dict[int, list[int]] = {}  # an encoder's model takes prompts of one length together
+    for i, encoded in enumerate(inputs):
+        groups.setdefault(0 if model.causal else len(encoded.prompt), []).append(i)
+    scores: list[list[float]] = [[] for _ in rows]
+    for group in groups.values():
+        chosen = [inputs[i] for i in group], [options[i] for i in group]
+        found = option_scores(model, *chosen, params.runtime.batch_tokens, params.score.normalize)
+        for i, values in zip(group, found, strict=True):
+            scores[i] = values
+    return scores
+
+
+def options_behind(
+    encoder: InputEncoder, target: str, rationale: str, choices: Sequence[str]
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return the ids of a text up to the answer, and those of each option as it goes on.
+
+    The text is the one that was learnt, with each option as its answer, and tokenised whole. Where the answer comes first, the
+    rationale is left out: only LEAD stands before an option, and a full stop ends it.
     """
-    texts = encoder.targets([join(target, rationale, choice) for choice in choices], TruncationCounts(), 10**6)
-    common = min(len(os.path.commonprefix([list(text) for text in texts])), min(map(len, texts)) - 1)
-    prompt = np.concatenate([encoded.prompt, texts[0][:common]])
-    return replace(encoded, prompt=prompt), [text[common:] for text in texts]
+    before = rationale if target == "rationale_then_answer" else ""
+    longest = 10**6  # an option is never cut: it is what the student is judged on
+    lead, *whole = encoder.targets(
+        [join(target, before, choice).rstrip() for choice in ("", *choices)], TruncationCounts(), longest
+    )
+    if target != "rationale_then_answer":
+        whole = [ids[:-1] for ids in whole]  # the rationale would follow, so that nothing ends here
+    size = next(
+        (i for i, tokens in enumerate(zip(lead[:-1], *whole, strict=False)) if len(set(tokens)) > 1),
+        min(len(lead) - 1, *(len(ids) - 1 for ids in whole)),
+    )
+    return lead[:size], [ids[size:] for ids in whole]

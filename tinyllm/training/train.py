@@ -256,7 +256,7 @@ def _metrics(
     voices = {name: round(accuracy, 4) for name, accuracy in best.voices.items()}
     return {
         "valid_accuracy": round(best.accuracy, 4),
-        **({"voices": voices} if voices else {}),
+        **({"voices": voices, "longest_text": best.longest} if voices else {}),
         "best_epoch": round(best.step / steps_per_epoch),
         "epochs": round(steps / steps_per_epoch),
         "steps": steps,

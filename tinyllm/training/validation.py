@@ -13,7 +13,7 @@ from tinyllm.records.questions import Question
 from tinyllm.student.encoding import InputEncoder, TruncationCounts
 from tinyllm.student.generate import generate_texts, match_answer
 from tinyllm.student.predict import choose, encode_questions, option_scores, rounded
-from tinyllm.student.voices import ask_voices, voice_accuracies
+from tinyllm.student.voices import ask_voices, longest_ended, voice_accuracies
 
 SPARE_TOKENS = 8  # a text that goes on so far beyond the longest gold answer of valid is none of them
 
@@ -23,6 +23,7 @@ class Judgement(NamedTuple):
 
     accuracy: float
     voices: dict[str, float]
+    longest: int = 0  # tokens of the longest text of these that ended by itself
 
 
 Judge = Callable[[LoadedModel], Judgement]
@@ -34,6 +35,7 @@ class Look(NamedTuple):
     step: int
     accuracy: float
     voices: dict[str, float]
+    longest: int = 0
 
 
 def best_look(looks: Sequence[Look]) -> Look:
@@ -101,4 +103,4 @@ class VoicesValidator:
     def __call__(self, model: LoadedModel) -> Judgement:
         asked = ask_voices(model, self.questions, self.teachers, self.params)
         voices = voice_accuracies(asked, self.questions, model.plain_text)
-        return Judgement(float(np.mean(list(voices.values()))), voices)
+        return Judgement(float(np.mean(list(voices.values()))), voices, longest_ended(asked))

@@ -24,10 +24,11 @@ from tests import tokenizer_toys
 from tests.checkpoint_toys import byte_tokenizer, runtime, save_llama, save_t5, settings
 from tests.toys import toy_questions, toy_tokenizer
 from tinyllm.console import bars_on_terminals_alone
+from tinyllm.models.sampling import SeededSampling
 from tinyllm.records.questions import input_text
 from tinyllm.teachers.local.backend import Local
 from tinyllm.teachers.local.checkpoint import context_tokens
-from tinyllm.teachers.local.decoding import Encoded, SeededSampling
+from tinyllm.teachers.local.decoding import Encoded, stream_seeds
 from tinyllm.teachers.protocol import Backend, Failure, Generation, Prompt
 
 TEMPLATE = (
@@ -160,7 +161,7 @@ def test_each_sample_is_drawn_anew_and_the_first_as_without_samples(kind: str, r
 
 def test_draws_come_as_often_as_their_probability_says() -> None:
     scores = torch.log(torch.tensor([[0.5, 0.3, 0.2, 0.0]])).repeat(4000, 1)
-    draws = SeededSampling(settings("any", temperature=0.5), [Encoded(i, [7, i]) for i in range(4000)])
+    draws = SeededSampling(0.5, stream_seeds(1, [Encoded(i, [7, i]) for i in range(4000)]))
     drawn = draws(torch.zeros((4000, 1)), scores)
     assert (torch.isfinite(drawn).sum(dim=1) == 1).all()
     counts = torch.bincount(drawn.argmax(dim=1), minlength=4).tolist()

@@ -18,10 +18,11 @@ from tinyllm.models.device import choose_device, within_memory
 from tinyllm.models.finite import FiniteLogits
 from tinyllm.models.loaded import LoadedModel
 from tinyllm.models.plain_text import PlainText
+from tinyllm.models.sampling import SeededSampling
 from tinyllm.params.schema import Runtime
 from tinyllm.params.teacher_entries import LocalTeacher
 from tinyllm.teachers.local.checkpoint import context_tokens, load_teacher, open_teacher_checkpoint
-from tinyllm.teachers.local.decoding import NOT_FINITE, Encoded, LogitsProcessor, SeededSampling, StopCriterion
+from tinyllm.teachers.local.decoding import NOT_FINITE, Encoded, LogitsProcessor, StopCriterion, stream_seeds
 from tinyllm.teachers.protocol import STOP, Failure, Generation, Prompt
 
 
@@ -146,7 +147,7 @@ class Local:
         ending = StopCriterion(self.tokenizer, ends, start, len(batch))
         processors: list[LogitsProcessor] = [FiniteLogits(ending.give_up)]
         if self.settings.temperature > 0:
-            processors.append(SeededSampling(self.settings, batch))
+            processors.append(SeededSampling(self.settings.temperature, stream_seeds(self.settings.seed, batch)))
         with torch.inference_mode():
             out: Tensor = model.plain.generate(  # type: ignore[operator]  # its type lacks it
                 input_ids=ids.to(self.device),

@@ -1,17 +1,15 @@
-"""How a local teacher's answers are drawn, and where each of a batch ends: what its model's decoding is told."""
+"""What a local teacher's answers are drawn from, and where each of a batch ends: what its model's decoding is told."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from random import Random
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from tinyllm.params.teacher_entries import LocalTeacher
 from tinyllm.teachers.protocol import STOP
 
 LogitsProcessor = Callable[[Tensor, Tensor], Tensor]
@@ -56,22 +54,9 @@ class StopCriterion:
         return ":" in self.tokenizer.decode(tail[-1:]) and STOP in self.tokenizer.decode(tail)
 
 
-class SeededSampling:
-    """Draws each row's next token at a temperature, from a stream that its seed, prompt and sample alone decide.
-
-    What is drawn is left as the only possible token, so that greedy decoding takes it.
-    """
-
-    def __init__(self, settings: LocalTeacher, batch: Sequence[Encoded]) -> None:
-        self.temperature = settings.temperature
-        self.streams = [Random(_stream_seed(settings.seed, item)) for item in batch]
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        sums = torch.softmax(scores.double() / self.temperature, dim=-1).cumsum(dim=-1)  # (B, V)
-        points = torch.tensor([[stream.random()] for stream in self.streams], dtype=sums.dtype, device=sums.device)
-        drawn = torch.searchsorted(sums, points * sums[:, -1:], right=True)  # (B, 1); right: never a token of share 0
-        drawn = drawn.clamp(max=sums.shape[1] - 1)
-        return torch.full_like(scores, -torch.inf).scatter(1, drawn, 0.0)
+def stream_seeds(seed: int, batch: Sequence[Encoded]) -> list[str]:
+    """Return what each row's draws come from: its seed, prompt and sample alone."""
+    return [_stream_seed(seed, item) for item in batch]
 
 
 def _stream_seed(seed: int, item: Encoded) -> str:
