@@ -101,6 +101,7 @@ CONTROLS: list[dict[str, Any]] = [
     {"corpus__teachers": []},
     {"loss__alpha": 0.5, "loss__teacher_alpha": {"ann": 0.0, "bob": 0.0}},
     {"loss__alpha": 0.0, "student__target": "multitask"},  # what it writes under a teacher's prefix shapes none either
+    {"loss__alpha": 0.0, "score__voices": "auto", "score__samples": 1},  # it has no voices to ask
     {"loss__alpha": 0.0, "corpus__selection": "helpful"},  # what only teachers bring in shapes no control
 ]
 NO_CONTROLS: list[dict[str, Any]] = [
@@ -194,6 +195,18 @@ def test_the_control_of_a_student_that_answers_behind_rationales_answers_by_itse
     for target, more in [("rationale_then_answer", " -S student.target=multitask"), ("answer_then_rationale", "")]:
         used = leaves({"loss": USED["loss"], "student": {"target": target}})
         assert control_command(used, []) == f"{command}{more}"
+
+
+def test_a_control_is_asked_directly() -> None:
+    used = {
+        "student": {"target": "rationale_then_answer"},
+        "score": {"voices": "vote", "samples": 4, "temperature": 0.7},
+    }
+    assert control_command(leaves({"loss": USED["loss"], **used}), []) == (
+        "dvc exp run --temp -n answers -S loss.alpha=0.0 -S student.target=multitask -S score.voices=auto -S score.samples=1"
+    )
+    plain = {"loss": USED["loss"], "score": {"voices": "direct", "samples": 1, "temperature": 0.7}}
+    assert control_command(leaves(plain), []) == "dvc exp run --temp -n answers -S loss.alpha=0.0"
 
 
 def test_stages_of_teachers_and_seeds_that_are_no_longer_in_use_do_not_count(project: Experiments) -> None:

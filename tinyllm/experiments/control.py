@@ -17,7 +17,10 @@ from tinyllm.records.reading import read_text
 from tinyllm.records.surroundings import Control, State
 
 LOCK = Path("dvc.lock")
-OF_TEACHERS = ("corpus.", "teachers.", "prompt.", "loss.alpha", "loss.teacher_alpha", "loss.kd", "student.target")
+OF_TEACHERS = (
+    *("corpus.", "teachers.", "prompt.", "loss.alpha", "loss.teacher_alpha", "loss.kd", "student.target"),
+    *("score.voices", "score.samples", "score.temperature"),
+)
 NAME = "answers"
 
 
@@ -97,6 +100,10 @@ def control_command(used: Mapping[str, Any], names: Collection[str]) -> str:
     changes = [f"{key}=0.0" for key in ["loss.alpha", *weights]]
     if used.get("student.target") == "rationale_then_answer":  # such a student cannot learn without rationales
         changes.append("student.target=multitask")
+    if used.get("score.voices", "auto") not in ("auto", "direct"):  # it has no voices
+        changes.append("score.voices=auto")
+    if used.get("score.samples", 1) > 1:
+        changes.append("score.samples=1")
     if used.get("corpus.answers") == "teachers":
         changes.append("corpus.answers=gold")
     return " ".join([f"dvc exp run --temp -n {name}", *(f"-S {change}" for change in changes)])
