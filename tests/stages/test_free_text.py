@@ -305,8 +305,8 @@ def test_valid_is_judged_by_what_the_student_writes(student: LoadedModel) -> Non
     valid = Validator(questions, reader, PARAMS)
     texts = generate_texts(student, valid.inputs, valid.longest, 4096)  # some go on behind their gold text
     right = sum(text == question.gold for text, question in zip(texts, questions, strict=True))
-    assert 0 < right < 4 and valid(student) == (right / 8, {})
-    assert Validator(FREE, reader, PARAMS)(student) == (0.0, {})
+    assert 0 < right < 4 and valid(student) == (right / 8, {}, 0)
+    assert Validator(FREE, reader, PARAMS)(student) == (0.0, {}, 0)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +15,7 @@ import transformers
 from tinyllm.models.likelihood import EncodedInput
 from tinyllm.models.loaded import LoadedModel
 from tinyllm.records.files import close_to_others, make_private
+from tinyllm.records.jsonl import read_json, write_json
 from tinyllm.student.folder import errors_name
 from tinyllm.student.predict import option_scores
 from tinyllm.training.examples import Example
@@ -63,12 +62,15 @@ class LearnableSelection:
         self.measured += sum(map(len, targets))
         if self.cache is None:
             return self._measure(examples, targets)
-        path = self.cache / f"{_digest(self._student, examples, targets)}.npy"
+        path = self.cache / f"{_digest(self._student, examples, targets)}.json"
         if path.is_file():
-            values = iter(np.load(path).tolist())
-            return [[next(values) for _ in several] for several in targets]
+            kept: list[list[float]] = read_json(path)["values"]
+            return kept
         measured = self._measure(examples, targets)
-        _write(path, np.array([value for values in measured for value in values]))
+        with errors_name(path):
+            make_private(path.parent)
+            close_to_others(path.parent)
+        write_json(path, {"values": measured})
         return measured
 
     def _measure(self, examples: Sequence[Example], targets: Sequence[Sequence[np.ndarray]]) -> list[list[float]]:
@@ -106,13 +108,3 @@ def _digest(student: bytes, examples: Iterable[Example], targets: Iterable[Itera
             digest.update(len(ids).to_bytes(4, "little") + ids.tobytes())
         digest.update(b"\xff" * 4)  # no length: another example begins
     return digest.hexdigest()
-
-
-def _write(path: Path, values: np.ndarray) -> None:
-    """Write the file whole or not at all; others may write the same at the same time."""
-    with errors_name(path):
-        make_private(path.parent)
-        close_to_others(path.parent)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            np.save(Path(folder) / path.name, values)
-            os.replace(Path(folder) / path.name, path)
