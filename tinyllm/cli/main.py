@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from tinyllm.cli import ask, cache, check, compare, cost, estimate, export, page, summary, sweep, table, tune
+from tinyllm.cli import ask, attribute, cache, check, compare, cost, estimate, export, page, summary, sweep, table, tune
 from tinyllm.console import guard_terminal, report_errors
 
 COMMANDS = (
@@ -18,6 +18,7 @@ COMMANDS = (
     summary,
     page,
     compare,
+    attribute,
     tune,
     sweep,
     table,

@@ -64,8 +64,8 @@ def run(arguments: argparse.Namespace) -> None:
     missing = [cell for cell in cells if cell.digest not in results or cell.digest in again]
     if missing and arguments.run_now:
         check_commit(missing)
-    accuracy = valid_accuracy if arguments.valid else _on_test
-    _print_states(table, {digest: result for digest, result in results.items() if digest not in again}, accuracy)
+    accuracy = valid_accuracy if arguments.valid else on_test
+    print_states(table, {digest: result for digest, result in results.items() if digest not in again}, accuracy)
     for note in notes.values():
         print(f"note     {note}")
     if arguments.run_now:
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> None:
         )
 
 
-def _on_test(_: Cell, result: Result) -> float:
+def on_test(_: Cell, result: Result) -> float:
     return result.accuracy
 
 
@@ -103,7 +103,7 @@ def count(text: str) -> int:
     return int(text)
 
 
-def _print_states(table: Table, results: Mapping[str, Result], accuracy: Accuracy) -> None:
+def print_states(table: Table, results: Mapping[str, Result], accuracy: Accuracy) -> None:
     for cell in table.cells.values():
         if result := results.get(cell.digest):
             commit = "" if result.current else f", of {result.baseline[:7]} and not of HEAD"

@@ -94,6 +94,23 @@ def read_runs(names: Sequence[str]) -> list[Run]:
         ]
 
 
+def read_predictions(name: str) -> dict[int, list[dict]]:
+    """Return by seed the rows of one run's predictions, in the order of its questions' ids; else as `read_runs`."""
+    with _project() as repo:
+        if name == WORKSPACE:
+            _read_workspace(repo)  # it is checked as every run is
+            folder = Path(os.path.relpath(repo.root_dir))
+            questions, predictions = folder / QUESTIONS, folder / PREDICTIONS
+        else:
+            commit = _resolve(repo, name)
+            _read(repo, {name: commit})
+            (lock,) = read_blobs([f"{commit}:./dvc.lock"], Path(repo.root_dir))
+            md5s = _scored(name, lock or "")
+            questions, predictions = (_cached_file(repo, name, file, md5s[file]) for file in (QUESTIONS, PREDICTIONS))
+        ordered = sorted(read_questions(questions), key=lambda question: question.id)
+        return parse_predictions(read_jsonl(predictions), ordered, PREDICTIONS)
+
+
 def read_commits(commits: Mapping[str, str]) -> dict[str, Run]:
     """Read the runs of commits, by the names that they are told under; else as `read_runs`."""
     with _project() as repo:
