@@ -13,6 +13,7 @@ from tests.dvc_project import Project, git, lines, prediction_rows
 from tests.experiments.test_table import QUESTIONS, ROOT, put_experiment
 from tinyllm.cli.attribute import add_parser
 from tinyllm.experiments.attribution import arms, attribution_table
+from tinyllm.records.jsonl import write_json
 
 TEACHERS = ["signs", "care", "verbose"]
 
@@ -131,4 +132,13 @@ def test_arms_are_told_with_intervals_and_holm_and_the_missing_ones_named(
     gains = {row["row"]: row["difference"] for row in found["arms"]["parts"][0]["rows"] if row["difference"]}
     assert gains["without signs"]["value"] == -0.5
     assert gains["without signs"]["p_holm"] == pytest.approx(min(1.0, 2 * gains["without signs"]["p"]))
-    assert found["votes"] is None and found["agreement"] == []
+    assert found["votes"] is None and found["agreement"] == {}
+
+
+def test_how_often_teachers_agree_is_that_of_the_corpus(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    pairs = {"signs+care": {"both_state": 40, "same_answer": 0.975}, "signs+verbose": {"both_state": 0}}
+    write_json("metrics/corpus.json", {"agreement": pairs})
+    out = printed(capsys)
+    told = "signs and care state the same answer in 97.5% of the 40 questions on which both state one"
+    assert out.splitlines()[-1] == told and "verbose state" not in out
+    assert "97.5%" not in printed(capsys, "main"), "the corpus here is not that of another run"

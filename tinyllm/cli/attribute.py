@@ -9,8 +9,6 @@ from pathlib import Path
 from tinyllm.cli.parsers import Commands
 from tinyllm.cli.sweep import count, keep_old, on_test, print_states, run_cells
 from tinyllm.console import as_json, columns
-from tinyllm.corpus.agreement import Agreement, teacher_agreement
-from tinyllm.corpus.inputs import RationaleTable
 from tinyllm.evaluation.votes import VoiceVotes, vote_parts
 from tinyllm.evaluation.wording import percent, points
 from tinyllm.experiments.attribution import ALL, attribution_table
@@ -20,12 +18,9 @@ from tinyllm.experiments.results.kept import folder_of
 from tinyllm.experiments.runs import WORKSPACE, read_predictions
 from tinyllm.experiments.sweep import check_commit, default_jobs, distinct
 from tinyllm.experiments.table import Numbers, tabulate
-from tinyllm.params.load import load_params
-from tinyllm.params.schema import Params
-from tinyllm.records.questions import read_questions
+from tinyllm.records.jsonl import read_json
 
-TRAIN = Path("data/questions/train.jsonl")
-RATIONALES = Path("data/rationales")
+CORPUS = Path("metrics/corpus.json")
 
 
 def add_parser(commands: Commands) -> None:
@@ -63,9 +58,9 @@ def run(arguments: argparse.Namespace) -> None:
         missing = []
     made = tabulate(table, scored(results), results, [*notes, *doubts.values()])
     made["made_by"] = " ".join(["tinyllm attribute", *filter(None, [arguments.run_name])])
-    votes, agreement = _votes(arguments.run_name), _agreement(load_params())
+    votes, agreement = _votes(arguments.run_name), _agreement(arguments.run_name)
     if arguments.json:
-        print(as_json({"arms": made, "votes": votes, "agreement": _listed(agreement)}, indent=2))
+        print(as_json({"arms": made, "votes": votes, "agreement": agreement}, indent=2))
         return
     print("\n\n".join([*_arms(made, missing), *_vote_lines(votes), *_agreement_lines(agreement)]))
 
@@ -102,25 +97,19 @@ def _vote_lines(votes: VoiceVotes | None) -> list[str]:
     return [head, columns(rows, right=range(1, 5))]
 
 
-def _agreement(params: Params) -> dict[tuple[str, str], Agreement]:
-    """How often the teachers state the same answer on train; {} where their rationales are not here."""
-    paths = {name: RATIONALES / f"{name}.jsonl" for name in params.corpus.teachers}
-    if not TRAIN.is_file() or not all(path.is_file() for path in paths.values()):
+def _agreement(name: str | None) -> dict[str, dict[str, float]]:
+    """How often two teachers state the same answer, by their names; {} where the corpus is not that of params.yaml here."""
+    if name is not None or not CORPUS.is_file():
         return {}
-    tables = {name: RationaleTable(path) for name, path in paths.items()}
-    return teacher_agreement(read_questions(TRAIN), tables, params.corpus.thinking)
+    found: dict[str, dict[str, float]] = read_json(CORPUS).get("agreement", {})
+    return found
 
 
-def _agreement_lines(agreement: Mapping[tuple[str, str], Agreement]) -> list[str]:
-    told = {pair: found for pair, found in agreement.items() if found.both}
-    if not told:
-        return []
+def _agreement_lines(agreement: Mapping[str, Mapping[str, float]]) -> list[str]:
     lines = [
-        f"{one} and {other} state the same answer in {percent(found.same / found.both)}% of {found.both:,} train questions"
-        for (one, other), found in told.items()
+        f"{' and '.join(pair.split('+'))} state the same answer in {percent(found['same_answer'])}% of the "
+        f"{found['both_state']:,} questions on which both state one"
+        for pair, found in agreement.items()
+        if found.get("both_state")
     ]
-    return ["\n".join(lines)]
-
-
-def _listed(agreement: Mapping[tuple[str, str], Agreement]) -> list[dict[str, object]]:
-    return [{"teachers": pair, "both": found.both, "same": found.same} for pair, found in agreement.items()]
+    return ["\n".join(lines)] if lines else []
