@@ -51,6 +51,23 @@ def test_a_test_question_has_each_voices_rationale_and_answer_of_the_first_seed(
     assert [voice["right"] for voice in last["voices"]] == [False, True]
 
 
+def test_the_table_has_what_each_voice_did_in_the_vote() -> None:
+    said = {
+        "ann": {"rationale": "", "choice": 0, "scores": [-0.1, -2.4, -9.0], "weight": 0.6, "tokens": 5},
+        "bob": {"rationale": "", "choice": 1, "scores": [-2.4, -0.1, -9.0], "weight": 0.4, "tokens": 1},
+    }
+    predictions = {seed: [{**row, "choice": 0, "voices": said} for row in rows] for seed, rows in PREDICTIONS.items()}
+    results = replace(voiced(), predictions=predictions)
+    votes = gather(results, "toy", {})["votes"]
+    gold = [row["gold"] for rows in PREDICTIONS.values() for row in rows]
+    zeros, ones = gold.count(0) / len(gold), gold.count(1) / len(gold)
+    assert votes is not None and votes["accuracy"] == pytest.approx(zeros)
+    ann, bob = votes["voices"]["ann"], votes["voices"]["bob"]
+    assert (ann["carried"], ann["misled"], ann["without"]) == pytest.approx((zeros, ones, ones))
+    assert (bob["carried"], bob["misled"], bob["without"]) == pytest.approx((0.0, 0.0, zeros))
+    assert gather(voiced(), "toy", {})["votes"] is None, "each seed was asked in other voices"
+
+
 def test_of_free_text_it_is_what_the_voice_wrote() -> None:
     said = {"ann": {"rationale": "So.", "answer": None, "matched": False, "tokens": 2}}
     question = replace(toy_results().test[0], choices=(), answer="wet")

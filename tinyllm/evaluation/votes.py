@@ -28,13 +28,12 @@ class VoiceVotes(TypedDict):
 
 
 def vote_parts(rows: Sequence[Mapping]) -> VoiceVotes | None:
-    """Return what each voice did in the votes of some predictions, of all seeds; None where fewer than two voices voted.
+    """Return what each voice did in the votes of some predictions, of all seeds.
 
-    Args:
-        rows: predictions that have `voices`, the same ones each
+    None where fewer than two voices voted, or not the same ones each time: of `best`, each seed asks its own.
     """
     teachers = list(rows[0].get("voices", {})) if rows else []
-    if len(teachers) < 2:
+    if len(teachers) < 2 or any(list(row.get("voices", {})) != teachers for row in rows):
         return None
     parts: dict[str, VoicePart] = {}
     for teacher in teachers:

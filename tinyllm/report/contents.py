@@ -11,6 +11,7 @@ from statistics import median
 from tinyllm.evaluation.calibration import Calibration, calibrate
 from tinyllm.evaluation.exams import measured, missing_answers
 from tinyllm.evaluation.metrics import confusion_rows, same_options, told_apart
+from tinyllm.evaluation.votes import vote_parts
 from tinyllm.records.exact_match import is_number
 from tinyllm.records.predictions import is_right, probabilities, voice_is_right
 from tinyllm.records.questions import Question
@@ -53,6 +54,7 @@ def gather(
         "free": results.test[0].free,
         "confusion": _confusion(results),
         "calibration": _calibration(results),
+        "votes": vote_parts([row for rows in results.predictions.values() for row in rows]),
         "answers": sum(map(len, results.predictions.values())),
         "majority": _majority(results),
         "lengths": _lengths(results.rationales),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
 from tinyllm.evaluation.calibration import Calibration
+from tinyllm.evaluation.votes import VoiceVotes
 
 Curve = Mapping[str, Sequence[tuple[int, float]]]  # by task, pairs of step and loss
 
@@ -61,6 +62,7 @@ class Report(TypedDict):
     free: bool  # of free text
     confusion: Confusion | None  # None where answers are not told apart
     calibration: Calibration | None  # free text has none, and few answers
+    votes: VoiceVotes | None  # what each voice did, where the students' answers are votes
     answers: int  # to test questions, over all seeds
     majority: str  # what is right most often in the test set, in words
     lengths: Lengths
