@@ -30,15 +30,11 @@ def put_params(folder: Path, **changes: object) -> None:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    made = Project(tmp_path)
-    (tmp_path / ".git/info/exclude").write_text("experiments\n", encoding="utf-8")
-    put_params(tmp_path)
-    made.commit("main", lines(QUESTIONS), lines(prediction_rows(QUESTIONS, lambda seed, i: False)))
-    return made
+def project(project: Project) -> Project:
+    (project.folder / ".git/info/exclude").write_text("experiments\n", encoding="utf-8")
+    put_params(project.folder)
+    project.commit("main", lines(QUESTIONS), lines(prediction_rows(QUESTIONS, lambda seed, i: False)))
+    return project
 
 
 def printed(capsys: pytest.CaptureFixture[str], *options: str) -> str:

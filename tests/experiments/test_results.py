@@ -39,15 +39,11 @@ LOOKS = {1: (0.25, 2), 2: (0.5, 4), 3: (0.75, 1)}
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    made = Project(tmp_path)
-    (tmp_path / ".git/info/exclude").write_text("toy.yaml\nexperiments\n", encoding="utf-8")
-    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
-    made.commit("main", lines(QUESTIONS), lines(prediction_rows(QUESTIONS, lambda seed, i: False)))
-    return made
+def project(project: Project) -> Project:
+    (project.folder / ".git/info/exclude").write_text("toy.yaml\nexperiments\n", encoding="utf-8")
+    (project.folder / "params.yaml").write_text((ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    project.commit("main", lines(QUESTIONS), lines(prediction_rows(QUESTIONS, lambda seed, i: False)))
+    return project
 
 
 def cell_of(row: str = "loud", text: str = TABLE) -> Cell:
