@@ -71,7 +71,7 @@ def test_a_row_without_a_most_likely_token_is_told_and_the_others_stay(
 ) -> None:
     seen: list[int] = []
     scores = torch.tensor(rows)
-    out = FiniteLogits(seen.append)(torch.zeros(len(rows), 1), scores)
+    out = FiniteLogits(seen.append, len(rows))(torch.zeros(len(rows), 1), scores)
     assert seen == told
     for row, (before, after) in enumerate(zip(rows, out.tolist(), strict=True)):
         assert after == ([0.0, 0.0] if row in told else before)

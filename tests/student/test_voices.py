@@ -11,6 +11,7 @@ import torch
 
 from tests.student.test_predict import bart, bloom, gpt2, mamba, mistral, next_token, noisy, slow_score
 from tests.toys import toy_causal, toy_model, toy_params, toy_questions, toy_tokenizer
+from tinyllm.models import decoding
 from tinyllm.models.likelihood import EncodedInput
 from tinyllm.models.loaded import LoadedModel, loaded_model
 from tinyllm.models.reading_once import Draws, begin, generate_behind
@@ -84,9 +85,13 @@ def slowly(model: LoadedModel, encoded: EncodedInput) -> list[int]:
 # --- generation -----------------------------------------------------------------------------------------------------
 
 
-def test_voices_together_say_what_each_says_alone(kind: tuple[LoadedModel, Params]) -> None:
-    """Against one pass of the model for each token, without batch, padding, cache or a shared beginning."""
+@pytest.mark.parametrize("fewest", [decoding.FEWEST, 1])
+def test_voices_together_say_what_each_says_alone(
+    kind: tuple[LoadedModel, Params], fewest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against one pass of the model for each token, without batch, padding, cache, a shared beginning or rows taken out."""
     model, params = kind
+    monkeypatch.setattr(decoding, "FEWEST", fewest)
     expected = [
         {
             teacher: " ".join(model.tokenizer.decode(slowly(model, encoded), skip_special_tokens=True).split())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -33,15 +33,20 @@ class FiniteLogits:
 
     Args:
         broken: told the index of each such row, at every token; the row goes on with logits of 0
+        rows: how many there are
     """
 
-    def __init__(self, broken: Callable[[int], object]) -> None:
-        self.broken = broken
+    def __init__(self, broken: Callable[[int], object], rows: int) -> None:
+        self.broken, self.rows = broken, list(range(rows))
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         rows = ~torch.isfinite(scores.amax(dim=-1))  # (B,); the largest of numbers and a nan is nan
         if not rows.any():
             return scores
         for row in rows.nonzero().flatten().tolist():
-            self.broken(row)
+            self.broken(self.rows[row])
         return scores.masked_fill(rows[:, None], 0.0)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these of the present rows; each keeps its first index."""
+        self.rows = [self.rows[row] for row in rows]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 
+from tinyllm.models.decoding import ByRow, EndOfSequence, decode
 from tinyllm.models.finite import FiniteLogits
 from tinyllm.models.likelihood import (
     EncodedInput,
@@ -35,8 +36,7 @@ class Draws:
 class Begun:
     """N rows, as far as they were read before the first token is generated."""
 
-    arguments: dict[str, Any]  # of `generate`
-    before: int  # columns of what it returns that are not generated
+    arguments: dict[str, Any]  # of `decode`
     given: list[list[int]]  # by row, the rest of its prompt: what it is made to generate first
 
 
@@ -57,22 +57,13 @@ def generate_behind(
     """
     begun = begin(model, inputs)
     waits = list(map(len, begun.given))
-    processors: list[Callable[[Tensor, Tensor], Tensor]] = [FiniteLogits(refuse)]
+    processors: list[ByRow] = [FiniteLogits(refuse, len(inputs))]
     if draws is not None:
         processors.append(SeededSampling(draws.temperature, draws.seeds, waits))
     processors.append(GivenTokens(begun.given))
-    end = model.tokenizer.eos_token_id
-    out: Tensor = model.plain.generate(  # type: ignore[operator]  # its type lacks it
-        **begun.arguments,
-        max_new_tokens=max_new_tokens + max(waits),
-        do_sample=False,
-        num_beams=1,
-        eos_token_id=end,
-        pad_token_id=model.tokenizer.pad_token_id,
-        logits_processor=processors,
-    )
-    rows = [row[wait : wait + max_new_tokens] for row, wait in zip(out[:, begun.before :].tolist(), waits, strict=True)]
-    return [row[: row.index(end) + 1] if end in row else row for row in rows]
+    ending = EndOfSequence(int(model.tokenizer.eos_token_id))
+    rows = decode(model, begun.arguments, max_new_tokens + max(waits), ending, processors)
+    return [row.tokens[wait : wait + max_new_tokens] for row, wait in zip(rows, waits, strict=True)]
 
 
 def begin(model: LoadedModel, inputs: Sequence[EncodedInput]) -> Begun:
@@ -88,9 +79,7 @@ def begin(model: LoadedModel, inputs: Sequence[EncodedInput]) -> Begun:
     heads = [encoded.prompt[:size] for encoded, size in zip(inputs, sizes, strict=True)]
     different, rows = _without_doubles(heads)
     if len(different) == len(heads) or not min(sizes) or not shares_prefix(model):
-        arguments = left_padded(model, inputs)
-        before = arguments["input_ids"].shape[1] if "input_ids" in arguments else 0  # vectors are not given back
-        return Begun(arguments, before, [[] for _ in inputs])
+        return Begun(left_padded(model, inputs), [[] for _ in inputs])
     rest = [encoded.prompt[size:] for encoded, size in zip(inputs, sizes, strict=True)]
     return _begin_behind(model, different, rows, rest)
 
@@ -105,7 +94,7 @@ def _begin_decoder(model: LoadedModel, inputs: Sequence[EncodedInput]) -> Begun:
         "attention_mask": read["attention_mask"][rows],
         "decoder_input_ids": prompts,
     }
-    return Begun(arguments, prompts.shape[1], given)
+    return Begun(arguments, given)
 
 
 def _begin_behind(model: LoadedModel, heads: list[np.ndarray], rows: list[int], rest: Sequence[np.ndarray]) -> Begun:
@@ -121,7 +110,7 @@ def _begin_behind(model: LoadedModel, heads: list[np.ndarray], rows: list[int], 
         "attention_mask": torch.cat([mask, torch.ones_like(prompts)], dim=1),
         "past_key_values": select_rows(cache, torch.tensor(rows, device=model.device)),
     }
-    return Begun(arguments, arguments["input_ids"].shape[1], given)
+    return Begun(arguments, given)
 
 
 def _in_step(model: LoadedModel, prompts: Sequence[np.ndarray]) -> tuple[Tensor, list[list[int]]]:

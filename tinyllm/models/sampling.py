@@ -22,7 +22,7 @@ class SeededSampling:
     def __init__(self, temperature: float, seeds: Sequence[str], waits: Sequence[int] = ()) -> None:
         self.temperature = temperature
         self.streams = [Random(seed) for seed in seeds]
-        self.waits, self.step = waits or [0] * len(seeds), 0
+        self.waits, self.step = list(waits) or [0] * len(seeds), 0
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         sums = torch.softmax(scores.double() / self.temperature, dim=-1).cumsum(dim=-1)  # (B, V)
@@ -33,6 +33,10 @@ class SeededSampling:
         drawn = torch.searchsorted(sums, points * sums[:, -1:], right=True)  # (B, 1); right: never a token of share 0
         drawn = drawn.clamp(max=sums.shape[1] - 1)
         return torch.full_like(scores, -torch.inf).scatter(1, drawn, 0.0)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with the streams of these rows."""
+        self.streams, self.waits = [self.streams[row] for row in rows], [self.waits[row] for row in rows]
 
 
 class GivenTokens:
@@ -50,3 +54,7 @@ class GivenTokens:
             scores[rows] = -torch.inf
             scores[rows, torch.tensor(list(given.values()), device=scores.device)] = 0.0
         return scores
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with what these rows are given."""
+        self.tokens = [self.tokens[row] for row in rows]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
+from transformers.modeling_outputs import BaseModelOutput
 
+from tinyllm.models.decoding import EndOfSequence, decode
 from tinyllm.models.finite import FiniteLogits
 from tinyllm.models.likelihood import EncodedInput, by_length, left_padded, right_padded
 from tinyllm.models.loaded import LoadedModel
@@ -88,26 +90,21 @@ def no_number(model: LoadedModel, found: str) -> ValueError:
     return ValueError(f"{model.name}: the student {found}, which is no finite number; {remedy}")
 
 
-def _generate(model: LoadedModel, inputs: Sequence[EncodedInput], max_new_tokens: int) -> Tensor:
-    """Return the tokens behind each input (B, T), filled up behind an end-of-sequence."""
+def _generate(model: LoadedModel, inputs: Sequence[EncodedInput], max_new_tokens: int) -> list[list[int]]:
+    """Return the tokens behind each input, an end-of-sequence included."""
 
     def refuse(row: int) -> None:
         raise no_number(model, "finds its next token as likely as nan or infinity")
 
     if model.causal:
-        arguments = left_padded(model, inputs)
-        before = arguments["input_ids"].shape[1] if "input_ids" in arguments else 0  # vectors are not given back
+        arguments: dict[str, Any] = dict(left_padded(model, inputs))
     else:
-        arguments, prompts = right_padded(model, inputs)
-        arguments["decoder_input_ids"] = prompts
-        before = prompts.shape[1]
-    out: Tensor = model.plain.generate(  # type: ignore[operator]  # its type lacks it
-        **arguments,
-        max_new_tokens=max_new_tokens,
-        do_sample=False,
-        num_beams=1,
-        eos_token_id=model.tokenizer.eos_token_id,
-        pad_token_id=model.tokenizer.pad_token_id,
-        logits_processor=[FiniteLogits(refuse)],
-    )
-    return out[:, before:]
+        read, prompts = right_padded(model, inputs)
+        arguments = {
+            "encoder_outputs": BaseModelOutput(last_hidden_state=model.plain.get_encoder()(**read).last_hidden_state),
+            "attention_mask": read["attention_mask"],
+            "decoder_input_ids": prompts,
+        }
+    ending = EndOfSequence(int(model.tokenizer.eos_token_id))
+    rows = decode(model, arguments, max_new_tokens, ending, [FiniteLogits(refuse, len(inputs))])
+    return [row.tokens for row in rows]

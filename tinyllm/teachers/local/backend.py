@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
+from transformers.modeling_outputs import BaseModelOutput
 
 from tinyllm.models.chat import in_template
+from tinyllm.models.decoding import ByRow, Decoded, decode
 from tinyllm.models.device import choose_device, within_memory
 from tinyllm.models.finite import FiniteLogits
 from tinyllm.models.loaded import LoadedModel
@@ -22,7 +25,7 @@ from tinyllm.models.sampling import SeededSampling
 from tinyllm.params.schema import Runtime
 from tinyllm.params.teacher_entries import LocalTeacher
 from tinyllm.teachers.local.checkpoint import context_tokens, load_teacher, open_teacher_checkpoint
-from tinyllm.teachers.local.decoding import NOT_FINITE, Encoded, LogitsProcessor, StopCriterion, stream_seeds
+from tinyllm.teachers.local.decoding import NOT_FINITE, Encoded, EndOrStop, stream_seeds
 from tinyllm.teachers.protocol import STOP, Failure, Generation, Prompt
 
 
@@ -143,32 +146,37 @@ class Local:
             columns = slice(width - len(item.ids), None) if model.causal else slice(len(item.ids))
             ids[row, columns], mask[row, columns] = torch.tensor(item.ids), 1
         start = width if model.causal else 1  # a decoder starts with a token that is no part of the answer
-        ends: list[int] = model.plain.generation_config.eos_token_id
-        ending = StopCriterion(self.tokenizer, ends, start, len(batch))
-        processors: list[LogitsProcessor] = [FiniteLogits(ending.give_up)]
+        settings = model.plain.generation_config
+        ending = EndOrStop(self.tokenizer, settings.eos_token_id, start, len(batch))
+        processors: list[ByRow] = [FiniteLogits(ending.give_up, len(batch))]
         if self.settings.temperature > 0:
             processors.append(SeededSampling(self.settings.temperature, stream_seeds(self.settings.seed, batch)))
         with torch.inference_mode():
-            out: Tensor = model.plain.generate(  # type: ignore[operator]  # its type lacks it
-                input_ids=ids.to(self.device),
-                attention_mask=mask.to(self.device),
-                max_new_tokens=self.max_new_tokens,
-                logits_processor=processors,
-                stopping_criteria=[ending],
-            )
-        rows = zip(batch, out[:, start:].tolist(), ending.lengths, strict=True)  # (B, T)
+            arguments = self._inputs(model, ids.to(self.device), mask.to(self.device))
+            rows = decode(model, arguments, self.max_new_tokens, ending, processors)
         return [
             Failure(NOT_FINITE, "the likelihoods of its next token are no finite numbers; its weights may be damaged")
             if row in ending.given_up
-            else self._finish(item, tokens[:length], length, ends, model.causal)
-            for row, (item, tokens, length) in enumerate(rows)
+            else self._finish(item, decoded, ending.ends, model.causal)
+            for row, (item, decoded) in enumerate(zip(batch, rows, strict=True))
         ]
 
-    def _finish(
-        self, item: Encoded, tokens: list[int], length: int | None, ends: Sequence[int], causal: bool
-    ) -> Generation:
+    def _inputs(self, model: LoadedModel, ids: Tensor, mask: Tensor) -> dict[str, Any]:
+        """Return what decoding is given of prompts (B, S)."""
+        if model.causal:
+            return {"input_ids": ids, "attention_mask": mask}
+        states = model.plain.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
+        start = model.plain.generation_config.decoder_start_token_id
+        return {
+            "encoder_outputs": BaseModelOutput(last_hidden_state=states),
+            "attention_mask": mask,
+            "decoder_input_ids": ids.new_full((len(ids), 1), start),
+        }
+
+    def _finish(self, item: Encoded, decoded: Decoded, ends: Sequence[int], causal: bool) -> Generation:
+        tokens = decoded.tokens
         text = _decode(self.tokenizer, tokens[:-1] if tokens[-1] in ends else tokens, after="a" if causal else "")
-        finish = "length" if length is None else "stop"
+        finish = "stop" if decoded.ended else "length"
         return Generation(text.partition(STOP)[0], finish, len(item.ids), len(tokens))
 
     def _templated(self, prompt: Prompt) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +12,6 @@ from transformers import PreTrainedTokenizerBase
 
 from tinyllm.teachers.protocol import STOP
 
-LogitsProcessor = Callable[[Tensor, Tensor], Tensor]
 NOT_FINITE = "not_finite"  # the reason of a prompt for which the model computes no numbers
 
 
@@ -23,8 +22,8 @@ class Encoded:
     sample: int = 0  # of the answers that the prompt is asked for
 
 
-class StopCriterion:
-    """Ends each row of a batch at an end-of-sequence token, or where STOP is complete, and notes its length.
+class EndOrStop:
+    """Ends each row of a batch at an end-of-sequence token, or where STOP is complete.
 
     The library's own stop strings cost a table over the whole vocabulary for every call; here only a row whose newest
     token has a colon is decoded, and of it no more than could be STOP.
@@ -32,23 +31,28 @@ class StopCriterion:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, ends: Sequence[int], start: int, rows: int) -> None:
         self.tokenizer = tokenizer
-        self.ends = frozenset(ends)
+        self.ends = ends
         self.start = start
-        self.lengths: list[int | None] = [None] * rows  # tokens, the ending one included; None goes on
+        self.rows = list(range(rows))
+        self.ended: set[int] = set()
         self.given_up: set[int] = set()
 
     def give_up(self, row: int) -> None:
         """End a row at its next token; one that has ended is not looked at any more."""
-        if self.lengths[row] is None:
+        if row not in self.ended:
             self.given_up.add(row)
 
-    def __call__(self, input_ids: Tensor, scores: Tensor, **_: object) -> Tensor:
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         length = input_ids.shape[1] - self.start
         tails = input_ids[:, -min(length, len(STOP)) :].tolist()
-        for row, tail in enumerate(tails):
-            if self.lengths[row] is None and (row in self.given_up or tail[-1] in self.ends or self._stops(tail)):
-                self.lengths[row] = length
-        return torch.tensor([ended is not None for ended in self.lengths], device=input_ids.device)
+        for row, tail in zip(self.rows, tails, strict=True):
+            if row not in self.ended and (row in self.given_up or tail[-1] in self.ends or self._stops(tail)):
+                self.ended.add(row)
+        return torch.tensor([row in self.ended for row in self.rows])
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these of the present rows; each keeps its first index."""
+        self.rows = [self.rows[row] for row in rows]
 
     def _stops(self, tail: list[int]) -> bool:
         return ":" in self.tokenizer.decode(tail[-1:]) and STOP in self.tokenizer.decode(tail)
