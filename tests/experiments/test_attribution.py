@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from tests.dvc_project import Project, git, lines, prediction_rows
 from tests.experiments.test_table import QUESTIONS, ROOT, put_experiment
-from tinyllm.cli.attribute import add_parser
+from tinyllm.cli.experiments.attribute import add_parser
 from tinyllm.experiments.attribution import arms, attribution_table
 from tinyllm.records.jsonl import write_json
 

@@ -24,7 +24,7 @@ from tests.dvc_project import (
     prediction_rows,
     question_rows,
 )
-from tinyllm.cli.compare import add_parser, as_text
+from tinyllm.cli.experiments.compare import add_parser, as_text
 from tinyllm.experiments.compare import compare
 from tinyllm.experiments.runs import Run, parse_run
 from tinyllm.provenance.records import stages_of, write_record
@@ -33,7 +33,7 @@ from tinyllm.records.questions import parse_questions
 
 COMMAND = """
 import argparse, sys
-from tinyllm.cli.compare import add_parser
+from tinyllm.cli.experiments.compare import add_parser
 parser = argparse.ArgumentParser(prog="tinyllm")
 add_parser(parser.add_subparsers())
 given = parser.parse_args()

@@ -13,7 +13,7 @@ import pytest
 
 from tests.dvc_project import Project, git, lines, prediction_rows
 from tests.experiments.test_table import QUESTIONS, ROOT, change, printed, put_trained, table_of
-from tinyllm.cli import sweep
+from tinyllm.cli.experiments import sweep
 from tinyllm.experiments.grid import Cell, digest_of
 from tinyllm.experiments.grid import cell_of as cell_of_grid
 from tinyllm.experiments.results.found import find_all, keep

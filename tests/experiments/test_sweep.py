@@ -19,7 +19,7 @@ import pytest
 
 from tests.dvc_project import git
 from tests.processes import hear_interrupts
-from tinyllm.cli.sweep import add_parser
+from tinyllm.cli.experiments.sweep import add_parser
 from tinyllm.experiments import workers
 from tinyllm.experiments.grid import Table, read_table
 from tinyllm.experiments.sweep import check_commit, default_jobs, distinct

@@ -15,8 +15,8 @@ import pytest
 from scipy import stats
 
 from tests.dvc_project import Project, git, in_memory, lines, prediction_rows, question_rows
-from tinyllm.cli import sweep
-from tinyllm.cli.table import add_parser
+from tinyllm.cli.experiments import sweep
+from tinyllm.cli.experiments.table import add_parser
 from tinyllm.experiments.dvc_experiments import find_results
 from tinyllm.experiments.grid import Table, read_table
 from tinyllm.experiments.markdown import as_markdown

@@ -19,7 +19,7 @@ from tests.browser import chromium
 from tests.runs import PREDICTIONS, TEST, TRAIN, toy_results
 from tests.tokenizer_toys import t5
 from tests.toys import toy_model, toy_params, toy_questions, toy_tokenizer
-from tinyllm.cli.compare import as_text
+from tinyllm.cli.experiments.compare import as_text
 from tinyllm.corpus.assemble import audit_question
 from tinyllm.corpus.audit import find_fault
 from tinyllm.datasets.hub import load_hub

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from tinyllm.cli import ask, attribute, cache, check, compare, cost, estimate, export, page, summary, sweep, table, tune
+from tinyllm.cli import ask, cache, check, cost, estimate, export, page, summary
+from tinyllm.cli.experiments import attribute, compare, sweep, table, tune
 from tinyllm.console import guard_terminal, report_errors
 
 COMMANDS = (

@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 
 from tests.dvc_project import git
 from tests.processes import hear_interrupts
-from tinyllm.cli.tune import add_parser
+from tinyllm.cli.experiments.tune import add_parser
 from tinyllm.experiments.grid import Cell, read_table
 from tinyllm.experiments.results.found import find_all
 from tinyllm.experiments.results.kept import digest_of, path_of, used_values, write_kept

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from tinyllm.cli.experiments.sweep import count, keep_old, run_cells
 from tinyllm.cli.parsers import Commands
-from tinyllm.cli.sweep import count, keep_old, run_cells
 from tinyllm.experiments.grid import Cell
 from tinyllm.experiments.on_valid import valid_accuracy
 from tinyllm.experiments.results.found import find_all

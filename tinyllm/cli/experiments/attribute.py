@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from tinyllm.cli.experiments.sweep import count, keep_old, on_test, print_states, run_cells
 from tinyllm.cli.parsers import Commands
-from tinyllm.cli.sweep import count, keep_old, on_test, print_states, run_cells
 from tinyllm.console import as_json, columns
 from tinyllm.evaluation.votes import VoiceVotes, vote_parts
 from tinyllm.evaluation.wording import percent, points

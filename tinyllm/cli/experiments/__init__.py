@@ -1,0 +1,1 @@
+"""The commands about tables and experiments: sweep, table, tune, compare and attribute."""
