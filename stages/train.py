@@ -23,18 +23,16 @@ def main(stage: StageRun, seed: str) -> None:
     params = stage.params
     if seed not in map(str, params.train.seeds):
         raise ValueError(f"seed {seed} is not in train.seeds, which has {', '.join(map(str, params.train.seeds))}")
-    from tinyllm.training import (  # these bring torch, which a mistake in params should not wait for
-        is_first,
-        launch,
-    )
+    from tinyllm.training import is_first, launch  # brings torch, which a mistake in params should not wait for
 
     if launch(params.runtime, "stages.train", seed):
         return
     from tinyllm.models import prepare_torch
-    from tinyllm.student import save_student
+    from tinyllm.student import pinned, save_student, write_base
     from tinyllm.training import CorpusFile, checkpoint_folder, train_student, training_key
 
     prepare_torch(params.train.threads)
+    params = pinned(params)  # from here on `student.revision` is a commit
     train, valid = CorpusFile(INPUTS[0]), read_questions(INPUTS[1])
     cache = Path(os.environ.get("DVC_ROOT", ".")) / ".cache"
     with checkpoint_folder(cache, training_key(params, int(seed), INPUTS)) as work:
@@ -43,6 +41,7 @@ def main(stage: StageRun, seed: str) -> None:
             return
         folder = Path("models/student") / seed
         save_student(trained.model, folder, params.student.max_target_tokens)
+        write_base(folder, params.student)
         if voices := trained.metrics.get("voices"):  # they weigh its votes, wherever the folder goes
             longest = trained.metrics["longest_text"]  # 0 where none ended by itself
             known = {"longest": longest} if longest else {}

@@ -51,6 +51,20 @@ def teacher_source(settings: LocalTeacher) -> Source:
     )
 
 
+def hub_commit(source: Source) -> str:
+    """Return the commit of a hub model that its revision names, or else its newest, as the download cache files it.
+
+    Where the hub cannot be reached, that is the newest one in the cache.
+
+    Raises:
+        Errors of `huggingface_hub`: there is no such model or revision, or neither the hub nor the cache has it.
+    """
+    from huggingface_hub import hf_hub_download
+
+    path = hf_hub_download(source.name, source.gguf_file or "config.json", revision=source.revision)
+    return Path(path).as_posix().partition("/snapshots/")[2].partition("/")[0]
+
+
 def check_folder(source: Source, folder: Path) -> None:
     """Refuse what is no whole checkpoint by its files; they are not opened.
 

@@ -4,7 +4,16 @@ May import: models, records, params, console and project.
 """
 
 from tinyllm.student.asked import passes_as_asked, predict_as_asked
+from tinyllm.student.base import pinned, write_base
 from tinyllm.student.folder import load_student, save_student
 from tinyllm.student.generate import write_rationales
 
-__all__ = ["write_rationales", "load_student", "passes_as_asked", "predict_as_asked", "save_student"]
+__all__ = [
+    "load_student",
+    "passes_as_asked",
+    "pinned",
+    "predict_as_asked",
+    "save_student",
+    "write_base",
+    "write_rationales",
+]

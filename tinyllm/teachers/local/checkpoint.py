@@ -13,7 +13,7 @@ from transformers import GenerationConfig, PretrainedConfig
 from tinyllm.models.checkpoint import Checkpoint, errors_start, load_weights, open_checkpoint
 from tinyllm.models.device import silence_library
 from tinyllm.models.loaded import LoadedModel, loaded_model
-from tinyllm.models.source import Source, teacher_source
+from tinyllm.models.source import Source, hub_commit, teacher_source
 from tinyllm.params.teacher_entries import LocalTeacher
 
 DESCRIBING = ("*.json", "*.jinja", "*.model", "*.tiktoken", "merges.txt", "vocab.txt")  # configuration and tokenizer
@@ -40,7 +40,7 @@ def open_teacher_checkpoint(settings: LocalTeacher) -> TeacherCheckpoint:
     source = teacher_source(settings)
     with errors_start(source):
         if source.folder is None:  # all from the same commit, whatever is pushed meanwhile
-            source = replace(source, revision=_commit(settings))
+            source = replace(source, revision=hub_commit(replace(source, revision=settings.revision)))
     opened = open_checkpoint(source)
     with errors_start(source):
         identity = _identity(source)
@@ -101,14 +101,6 @@ def context_tokens(model: str, config: PretrainedConfig, max_new_tokens: int) ->
     if max_new_tokens >= window:
         raise ValueError(f"local: max_new_tokens is {max_new_tokens}, but {model} holds {window} tokens; set fewer")
     return window + max_new_tokens if config.is_encoder_decoder else window
-
-
-def _commit(settings: LocalTeacher) -> str:
-    """Return the commit of a hub model that its revision names, or else its newest, as the download cache files it."""
-    from huggingface_hub import hf_hub_download
-
-    path = hf_hub_download(settings.model, settings.gguf_file or "config.json", revision=settings.revision)
-    return Path(path).as_posix().partition("/snapshots/")[2].partition("/")[0]
 
 
 def _identity(source: Source) -> dict[str, str | None]:
