@@ -13,6 +13,7 @@ from tests.export.test_model_card import HISTORY, LOCAL, SERVER, WHOLE
 from tests.exported import exported_params, put_metrics
 from tests.hostile_texts import MARKUP, TERMINAL, obeyed
 from tinyllm.export.model_card import card, gather
+from tinyllm.export.template import as_cell, as_code
 
 BARE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.DOTALL | re.MULTILINE)  # code, in which nothing is markup
 
@@ -64,7 +65,5 @@ def test_a_prefix_of_any_text_stays_in_its_code(text: str) -> None:
 
 @pytest.mark.parametrize("text", TERMINAL.values(), ids=TERMINAL)
 def test_a_cell_holds_no_control_character(text: str) -> None:
-    from tinyllm.export.model_card import _cell, _code
-
-    for shown in (_cell(text), _code(text), _code([text])):
+    for shown in (as_cell(text), as_code(text), as_code([text])):
         assert obeyed(shown, kept="") == []

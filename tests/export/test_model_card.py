@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import ModelCard, metadata_load
+from huggingface_hub.repocard_data import model_index_to_eval_results
 from ruamel.yaml import YAML
 
 from tests.exported import exported_params, put_metrics
@@ -14,6 +16,7 @@ from tinyllm.export.model_card import card, gather
 from tinyllm.export.terms import licence
 from tinyllm.params.schema import Params
 from tinyllm.records.jsonl import read_json, write_json
+from tinyllm.student.base import write_base
 
 HISTORY = {"locked": True, "commit": "0123456789abcdef0123456789abcdef01234567", "differed": False}
 WHOLE = {"causal": False, "base": None, "space": " "}  # a sequence-to-sequence student's folder
@@ -72,13 +75,41 @@ def of_set(name: str, *teachers: str, **changes: Any) -> Params:
 
 
 def test_the_hub_reads_licence_language_tags_and_metrics() -> None:
-    assert front(written(exported_params())) == {
+    read = front(written(exported_params()))
+    read.pop("model-index")
+    assert read == {
         "license": "mit",
         "language": ["en"],
         "library_name": "transformers",
+        "pipeline_tag": "text-generation",
         "tags": ["tinyllm", "distillation", "multiple-choice"],
         "metrics": ["accuracy", "exact_match"],
     }
+
+
+def test_the_hub_reads_the_tests_metrics_with_their_intervals() -> None:
+    found = ModelCard(written(exported_params(), 7)).data
+    assert found.model_name == "tinyllm-casebook-7"
+    assert [(result.metric_type, result.metric_value, result.metric_name) for result in found.eval_results] == [
+        ("accuracy", 0.5, "Accuracy of this student (seed 7), 95% interval 6.1 to 93.9%"),
+        ("accuracy", 0.625, "Accuracy, mean of 2 seeds, 95% interval 20.0 to 90.0%"),
+        ("exact_match", 0.5, "Exact match of the greedy text, mean over 2 seeds"),
+    ]
+    places = {
+        (result.task_type, result.dataset_type, result.dataset_name, result.dataset_split)
+        for result in found.eval_results
+    }
+    assert places == {("multiple-choice", "casebook", "casebook", "test")}
+    hub = ModelCard(written(of_set("hub"))).data.eval_results[0]
+    assert (hub.dataset_type, hub.dataset_name) == ("allenai/openbookqa", "openbookqa")
+
+
+def test_the_hubs_own_library_writes_the_card_again_as_it_is() -> None:
+    text = written(of_set("obqa", student__origin="hub", student__model="google/flan-t5-small"))
+    assert str(ModelCard(text)) == text
+    Path("README.md").write_text(text, encoding="utf-8")
+    name, results = model_index_to_eval_results(metadata_load("README.md")["model-index"])
+    assert (name, len(results)) == ("tinyllm-obqa-3", 3)
 
 
 @pytest.mark.parametrize(
@@ -102,10 +133,34 @@ def test_a_licence_is_stated_where_every_source_has_clear_terms(params: Params, 
 def test_the_hub_is_told_the_data_set_and_the_model_that_it_knows() -> None:
     text = written(of_set("obqa", student__origin="hub", student__model="google/flan-t5-small"))
     assert front(text)["datasets"] == ["allenai/openbookqa"]
-    assert front(text)["base_model"] == "google/flan-t5-small"
-    assert "It started from `google/flan-t5-small`; the terms of that checkpoint apply to it too." in text
+    assert (front(text)["base_model"], front(text)["base_model_relation"]) == ("google/flan-t5-small", "finetune")
+    told = (
+        "It started from `google/flan-t5-small`, at a commit that was not recorded; the terms of that checkpoint apply "
+    )
+    assert told in text
     assert front(written(of_set("hub")))["datasets"] == ["allenai/openbookqa"]  # data.hub.path
     assert "datasets" not in front(written(of_set("bioasq")))
+
+
+@pytest.mark.parametrize("tuning", ["full", "prompt"])
+def test_the_commit_that_the_student_started_from_is_told(tuning: str) -> None:
+    params = kind(student__tuning=tuning)
+    Path("models/student/3").mkdir(parents=True)
+    write_base(Path("models/student/3"), kind(student__revision="a1" * 20).student)
+    text = written(params, base="some/model" if tuning == "prompt" else None)
+    assert (
+        f"It started from `some/model` at commit `{'a1' * 20}`; the terms of that checkpoint apply to it too." in text
+    )
+    assert (f"revision='{'a1' * 20}')" in text) == (tuning == "prompt")
+    assert front(text)["base_model_relation"] == ("adapter" if tuning == "prompt" else "finetune")
+
+
+@pytest.mark.parametrize(("causal", "told"), [(True, True), (False, False)])
+def test_a_pipeline_is_named_where_it_loads_the_student(causal: bool, told: bool) -> None:
+    text = written(exported_params(), causal=causal)
+    assert ('`pipeline("text-generation", model=folder)`' in text) == told
+    assert ("No pipeline of transformers 5 loads an encoder-decoder" in text) != told
+    assert "text2text" not in text
 
 
 # --- terms ----------------------------------------------------------------------------------------------------------
@@ -308,7 +363,7 @@ def test_commit_and_difference_are_told() -> None:
     assert "in a workspace that **differed** from it" in written(exported_params(), differed=True)
     assert "No git commit is known." in written(exported_params(), commit=None)
     assert "No dvc.lock tells" in written(exported_params(), locked=False)
-    assert "dvc repro train@7 score\ntinyllm export student --seed 7\n" in written(exported_params(), 7)
+    assert "dvc repro train@7 score\ntinyllm export student FOLDER --seed 7\n" in written(exported_params(), 7)
 
 
 def test_the_card_is_the_same_every_time() -> None:

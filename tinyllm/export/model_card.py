@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-import io
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from ruamel.yaml import YAML
+from huggingface_hub import EvalResult, ModelCardData
 
-from tinyllm.console import as_json, printable
 from tinyllm.evaluation.exams import measured, missing_answers
 from tinyllm.evaluation.guessing import best_guess
 from tinyllm.evaluation.intervals import accuracy_interval
 from tinyllm.evaluation.wording import MAJORITY, MAJORITY_TEXT, corpus_notes, percent
 from tinyllm.export.loading import named, saved_alone
+from tinyllm.export.source import described, hub_id, languages, set_name
+from tinyllm.export.template import as_code, fill
 from tinyllm.export.terms import data_terms, licence, licence_note, teacher_terms
 from tinyllm.params.schema import Params, alpha
-from tinyllm.params.teacher_entries import RELEASED
+from tinyllm.project import STUDENTS
 from tinyllm.records.jsonl import read_json, read_jsonl
 from tinyllm.records.predictions import is_right, parse_predictions
 from tinyllm.records.questions import read_questions
+from tinyllm.student.base import Base, read_base
 from tinyllm.student.target_text import LEAD
 
 PREDICTIONS = Path("data/predictions.jsonl")
 TEST = Path("data/questions/test.jsonl")
-HUB_SETS = {
-    "obqa": "allenai/openbookqa",
-    "arc": "allenai/ai2_arc",
-    "piqa": "ybisk/piqa",
-    "riddle": "INK-USC/riddle_sense",
-    "pubmedqa": "qiaojin/PubMedQA",
-}
+PIPELINE = "text-generation"  # the hub has no tag of its own for an encoder-decoder that writes text
 TUNED = {
     "full": "",
     "upper": " Only its upper layers were trained.",
@@ -57,16 +50,7 @@ def card(facts: Mapping[str, Any]) -> str:
     Args:
         facts: of `gather`, of `loading` and of `export.history`
     """
-    environment = Environment(  # Markdown, so no HTML escapes: `cell` and `code` keep values in their places
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=False,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"percent": percent, "cell": _cell, "code": _code, "python": repr}
-    return environment.get_template("card.md.j2").render(facts)
+    return fill("card.md.j2", facts)
 
 
 def gather(seed: int, params: Params) -> dict[str, Any]:
@@ -82,14 +66,15 @@ def gather(seed: int, params: Params) -> dict[str, Any]:
     believed = params.loss.kd > 0 and (params.corpus.option_probabilities or not (made and params.corpus.soft_answers))
     heard = believed or made
     teachers = [_teacher(name, params) for name in (params.corpus.teachers if heard else voices)]
-    dataset, own = params.data.dataset, _own_accuracy(seed)
+    dataset, own, base = params.data.dataset, _own_accuracy(seed), read_base(STUDENTS / str(seed))
     return {
-        "front": _front(params, [teacher["name"] for teacher in teachers], own["free"]),
-        "title": f"TinyLLM student: {_title(params)}, seed {seed}",
+        "front": _front(seed, params, [teacher["name"] for teacher in teachers], own, score),
+        "title": f"TinyLLM student: {set_name(params)}, seed {seed}",
         "seed": seed,
         "parameters": f"{training['parameters']:,}",
         "valid_accuracy": training["valid_accuracy"],
-        "origin": _origin(params),
+        "origin": _origin(params, base),
+        "revision": base.commit if base else params.student.revision,
         "score": score,
         "own": own,
         "guess": best_guess(score),
@@ -106,7 +91,7 @@ def gather(seed: int, params: Params) -> dict[str, Any]:
         "believed": believed,
         "notes": corpus_notes(read_json("metrics/corpus.json")),
         "data": {
-            "what": _data(params),
+            "what": described(params),
             "terms": data_terms(dataset),
             "counts": read_json("metrics/questions.json"),
         },
@@ -120,29 +105,59 @@ def gather(seed: int, params: Params) -> dict[str, Any]:
     }
 
 
-def _front(params: Params, teachers: Sequence[str], free: bool) -> str:
-    data, student = params.data, params.student
-    hub_id = HUB_SETS.get(data.dataset)
-    if (
-        data.dataset == "hub"
-        and not Path(data.hub.path).is_dir()
-        and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", data.hub.path)
-    ):
-        hub_id = data.hub.path
-    values = {
-        "license": licence(params, teachers),
-        "language": ["en"] if data.dataset in (*RELEASED, "casebook") else None,
-        "library_name": "peft" if saved_alone(student) else "transformers",
-        "base_model": student.model if student.origin == "hub" else None,
-        "datasets": [hub_id] if hub_id else None,
-        "tags": ["tinyllm", "distillation", *(() if free else ("multiple-choice",))],
-        "metrics": ["accuracy", *(["exact_match"] if free or params.score.texts else [])],
+def _front(seed: int, params: Params, teachers: Sequence[str], own: Own, score: Mapping[str, Any]) -> str:
+    """Return the YAML that the hub reads, as its own library writes it."""
+    student, free = params.student, own["free"]
+    known, alone = hub_id(params), saved_alone(student)
+    data = ModelCardData(
+        license=licence(params, teachers),
+        language=languages(params),
+        library_name="peft" if alone else "transformers",
+        pipeline_tag=PIPELINE,
+        base_model=student.model if student.origin == "hub" else None,
+        base_model_relation=("adapter" if alone else "finetune") if student.origin == "hub" else None,
+        datasets=[known] if known else None,
+        tags=["tinyllm", "distillation", *(() if free else ("multiple-choice",))],
+        metrics=["accuracy", *(["exact_match"] if free or params.score.texts else [])],
+        model_name=f"tinyllm-{set_name(params)}-{seed}",
+        eval_results=_results(seed, params, own, score),
+    )
+    return data.to_yaml(original_order=["license", "language", "library_name", "pipeline_tag"]) + "\n"
+
+
+def _results(seed: int, params: Params, own: Own, score: Mapping[str, Any]) -> list[EvalResult]:
+    """Return the test's metrics; the format has no field for an interval, so that it is part of a metric's name."""
+    rows: list[tuple[str, str, Mapping[str, Any]]] = [("accuracy", f"Accuracy of this student (seed {seed})", own)]
+    if score["seeds"] > 1:
+        rows.append(("accuracy", f"Accuracy, mean of {score['seeds']} seeds", score))
+    results = [
+        EvalResult(
+            **_measured_on(params, own["free"]),
+            metric_type=kind,
+            metric_value=round(found["accuracy"], 4),
+            metric_name=f"{name}, 95% interval {percent(found['accuracy_low'])} to {percent(found['accuracy_high'])}%",
+        )
+        for kind, name, found in rows
+    ]
+    if not own["free"] and "exact_match" in score:
+        name = f"Exact match of the greedy text, mean over {score['seeds']} seeds"
+        where = _measured_on(params, own["free"])
+        results.append(
+            EvalResult(**where, metric_type="exact_match", metric_value=score["exact_match"], metric_name=name)
+        )
+    return results
+
+
+def _measured_on(params: Params, free: bool) -> dict[str, Any]:
+    """Return what the results have in common: the hub's kind of task, and the set."""
+    data = params.data
+    return {
+        "task_type": "question-answering" if free else "multiple-choice",
+        "dataset_type": hub_id(params) or data.dataset,
+        "dataset_name": set_name(params),
+        "dataset_split": "test",
+        "dataset_revision": data.hub.revision if data.dataset == "hub" else None,
     }
-    file = io.StringIO()
-    writer = YAML()
-    writer.default_flow_style = False
-    writer.dump({key: value for key, value in values.items() if value}, file)
-    return file.getvalue()
 
 
 def _teacher(name: str, params: Params) -> dict[str, Any]:
@@ -153,31 +168,16 @@ def _teacher(name: str, params: Params) -> dict[str, Any]:
     return {"name": name, "weight": alpha(params.loss, name), "what": what, "terms": terms, **judged}
 
 
-def _title(params: Params) -> str:
-    """Return the name of the set, if it is one that a title can hold; else that of its kind."""
-    data = params.data
-    place = {"jsonl": data.folder, "hub": data.hub.path}.get(data.dataset, data.dataset)
-    return name if re.fullmatch(r"[\w.-]+", name := Path(place).name) else data.dataset
-
-
-def _data(params: Params) -> str:
-    data = params.data
-    if data.dataset == "casebook":
-        return f"casebook, a world generated by this project (world {data.seed})"
-    if data.dataset in RELEASED:
-        return f"`{data.dataset}` as in the TinyLLM authors' release"
-    if data.dataset == "hub":
-        return f"{_code(named(data.hub.path))}, revision {_code(data.hub.revision)}"
-    return f"a set of its maker's own, {_code(named(data.folder))}"
-
-
-def _origin(params: Params) -> str:
+def _origin(params: Params, base: Base | None) -> str:
     student = params.student
     if student.origin == "scratch":
         kind = "Llama" if student.scratch and student.scratch.architecture == "causal" else "T5"
         start = f"It is a {kind} that started from random weights: it knows no text but that of its data."
     else:
-        start = f"It started from {_code(named(str(student.model)))}; the terms of that checkpoint apply to it too."
+        commit = ""
+        if student.origin == "hub":
+            commit = f" at commit `{base.commit}`" if base else ", at a commit that was not recorded"
+        start = f"It started from {as_code(named(str(student.model)))}{commit}; the terms of that checkpoint apply to it too."
     return start + TUNED["merged" if student.tuning == "lora" and not saved_alone(student) else student.tuning]
 
 
@@ -227,15 +227,3 @@ def _shown_params(params: Params) -> dict[str, Any]:
     if student.model is not None:
         rows["student.model"] = named(student.model)
     return rows
-
-
-def _cell(text: str) -> str:
-    """Text that neither ends its table cell nor is markup, a link or a picture among it."""
-    line = printable(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;").replace("://", ":&#47;&#47;")
-    return re.sub(r"([\\`*\[\]|~])", r"\\\1", line)
-
-
-def _code(value: object) -> str:
-    """A value as inline code, in JSON unless it is text."""
-    text = value if isinstance(value, str) and value.isprintable() and value else as_json(value)
-    return f"`{text.replace('`', chr(39)).replace('|', chr(92) + '|')}`"

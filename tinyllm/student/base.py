@@ -1,4 +1,4 @@
-"""The hub model that a student starts from: which commit of it, settled before the training and kept in the student's folder."""
+"""The hub model that a student starts from: its commit, settled before the training and kept in the student's folder."""
 
 from __future__ import annotations
 
