@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         words = list(sys.argv[1:] if arguments is None else arguments)
         if words[:1] == ["answers"]:  # its old name
             raise ValueError(f"`tinyllm answers` is now `tinyllm cache`; run {' '.join(['tinyllm cache', *words[1:]])}")
-        parsed = _parser().parse_args(words)
+        parsed = _parser().parse_args(export.with_kind(words))
         parsed.run(parsed)
 
 

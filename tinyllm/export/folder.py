@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any, TypedDict
 
 from tinyllm.export.loading import ADAPTER_CONFIG, loading, named
 from tinyllm.export.model_card import card, gather
+from tinyllm.export.whole_folder import check_free, writing_folder
 from tinyllm.params.schema import Params
 from tinyllm.project import STUDENTS, check_student, locked_stage
 from tinyllm.records.jsonl import read_json, write_json
@@ -32,24 +32,14 @@ def export(folder: Path, seed: int, params: Params) -> None:
         ValueError: the folder is in use or cannot be written, or what the card tells of is missing or out of date.
     """
     source = check_student(STUDENTS / str(seed))
-    if folder.resolve().is_relative_to(STUDENTS.resolve()):
-        raise ValueError(f"{folder}: lies in {STUDENTS}, which a stage of the pipeline writes; name a folder elsewhere")
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise ValueError(f"{folder}: is there already; name a folder that is empty or not there")
+    check_free(folder)
     facts = {**gather(seed, params), **history(seed, params)}  # the latter refuses other params than the student's own
     text = card({**facts, **loading(source, params.student)})
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".export-", dir=folder.parent) as work:
-            whole = Path(work) / "student"
-            whole.mkdir()
-            for path in sorted(source.iterdir()):
-                shutil.copyfile(path, whole / path.name)  # neither DVC's links nor its write protection
-            _hide_place(whole)
-            (whole / "README.md").write_text(text, encoding="utf-8", newline="\n")
-            whole.replace(folder)
-    except OSError as error:
-        raise ValueError(f"{folder}: cannot be written ({error.strerror}); nothing was exported") from None
+    with writing_folder(folder) as whole:
+        for path in sorted(source.iterdir()):
+            shutil.copyfile(path, whole / path.name)  # neither DVC's links nor its write protection
+        _hide_place(whole)
+        (whole / "README.md").write_text(text, encoding="utf-8", newline="\n")
 
 
 def _hide_place(folder: Path) -> None:

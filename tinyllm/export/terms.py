@@ -18,14 +18,25 @@ LICENCES = {"casebook": "mit", "obqa": "apache-2.0", "arc": "cc-by-sa-4.0", "piq
 
 def licence(params: Params, teachers: Sequence[str]) -> str | None:
     """Return the hub's key of the licence, where every source of the student has clear terms that fit together."""
+    return data_licence(params, teachers) if params.student.origin == "scratch" else None
+
+
+def data_licence(params: Params, teachers: Sequence[str]) -> str | None:
+    """Return the hub's key of the licence of questions and rationales, where all of them have clear terms that fit together."""
     known = all(name == "flan_t5_xl" or params.teachers[name].backend == "expert" for name in teachers)
-    return LICENCES.get(params.data.dataset) if known and params.student.origin == "scratch" else None
+    return LICENCES.get(params.data.dataset) if known else None
 
 
 def licence_note(params: Params, teachers: Sequence[str]) -> str:
     if licence(params, teachers):
         return "The licence above is that of the data; the teachers' and the code's ask for no more than it does."
     return "No licence is stated for the weights: choose one only after reading the terms of every source named here."
+
+
+def corpus_licence_note(params: Params, teachers: Sequence[str]) -> str:
+    if data_licence(params, teachers):
+        return "The licence above is that of the questions; the teachers' ask for no more than it does."
+    return "No licence is stated for the corpus: choose one only after reading the terms of every source named here."
 
 
 def teacher_terms(name: str, params: Params) -> tuple[str, str]:

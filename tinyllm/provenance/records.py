@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,20 +47,29 @@ def stages_of(values: Mapping[str, Any]) -> list[str]:
     return ["download", *asked, "assemble", *(f"train@{seed}" for seed in seeds), "score"]
 
 
-def check_run(root: Path = Path()) -> None:
+def check_run(root: Path = Path(), kinds: Collection[str] | None = None) -> None:
     """Refuse the run in a project's folder where it is not that of the folder's params.yaml.
+
+    Args:
+        kinds: the stages that count, such as `query` for those of all teachers; None is every one up to `score`
 
     Raises:
         ValueError: a stage has not run, or used other params than the file has now; one line.
     """
-    if fault := find_fault(root):
+    if fault := find_fault(root, kinds):
         raise ValueError(f"{fault}; {REMEDY}")
 
 
-def find_fault(root: Path = Path()) -> str:
-    """Return why the run in a project's folder is not that of the folder's params.yaml; "" where it is."""
+def find_fault(root: Path = Path(), kinds: Collection[str] | None = None) -> str:
+    """Return why the run in a project's folder is not that of the folder's params.yaml; "" where it is.
+
+    Args:
+        kinds: as of `check_run`
+    """
     values = read_yaml(root / PATH)
     for stage in stages_of(values):
+        if kinds is not None and stage.partition("@")[0] not in kinds:
+            continue
         path = root / record_path(stage)
         if not path.is_file():
             return f"{path}: no such file, so that it is not known what {stage} used"
