@@ -78,6 +78,7 @@ def test_the_folder_holds_the_student_and_its_card_and_the_student_stays_as_it_w
     export(Path("new/out"), 3, exported_params())
     after = contents(Path("new/out"))
     assert after.pop("README.md").startswith(b"---\nlicense: mit\n")
+    assert after.pop("lm_eval.yaml").startswith(b"task: tinyllm_casebook\n")
     assert after == before == contents(STUDENT)
     assert not Path("new/out/model.safetensors").is_symlink()
     assert [path.name for path in Path("new").iterdir()] == ["out"]
@@ -87,6 +88,20 @@ def test_the_hubs_own_library_reads_the_card() -> None:
     export(Path("out"), 3, exported_params(corpus__teachers=("ann",)))
     data = ModelCard.load("out/README.md").data
     assert (data.license, data.library_name, data.metrics) == ("mit", "transformers", ["accuracy", "exact_match"])
+
+
+@pytest.mark.slow
+def test_the_pipeline_that_the_card_names_loads_a_causal_student_and_none_an_encoder_decoder(tmp_path: Path) -> None:
+    from transformers import pipeline
+
+    export(Path("seq2seq"), 3, exported_params())
+    with pytest.raises((KeyError, ValueError)):
+        pipeline("text-generation", model="seq2seq")("predict: ")
+    export(Path("causal"), 3, put_student("a Llama", tmp_path))
+    (row,) = pipeline("text-generation", model="causal", max_new_tokens=4)(
+        "predict: Which colour has the dog?\nAnswer:"
+    )
+    assert row["generated_text"].startswith("predict: Which colour has the dog?\nAnswer:")
 
 
 def test_two_exports_are_equal(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from tinyllm.records.jsonl import read_json, write_json
 from tinyllm.student.base import write_base
 
 HISTORY = {"locked": True, "commit": "0123456789abcdef0123456789abcdef01234567", "differed": False}
-WHOLE = {"causal": False, "base": None, "space": " "}  # a sequence-to-sequence student's folder
+WHOLE = {"causal": False, "base": None, "space": " ", "harness": None}  # a sequence-to-sequence student's folder
 LOCAL = {
     "backend": "local",
     "model": "/models/meta-llama/Llama-2-7b-chat-hf",

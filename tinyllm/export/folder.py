@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import Any, TypedDict
 
+from tinyllm.export.harness import FILE as HARNESS_FILE
+from tinyllm.export.harness import harness_task
 from tinyllm.export.loading import ADAPTER_CONFIG, loading, named
 from tinyllm.export.model_card import card, gather
 from tinyllm.export.whole_folder import check_free, writing_folder
@@ -34,12 +36,16 @@ def export(folder: Path, seed: int, params: Params) -> None:
     source = check_student(STUDENTS / str(seed))
     check_free(folder)
     facts = {**gather(seed, params), **history(seed, params)}  # the latter refuses other params than the student's own
-    text = card({**facts, **loading(source, params.student)})
+    loaded = loading(source, params.student)
+    task = None if facts["own"]["free"] else harness_task(source, params, loaded, facts["revision"])
+    text = card({**facts, **loaded, "harness": task})
     with writing_folder(folder) as whole:
         for path in sorted(source.iterdir()):
             shutil.copyfile(path, whole / path.name)  # neither DVC's links nor its write protection
         _hide_place(whole)
         (whole / "README.md").write_text(text, encoding="utf-8", newline="\n")
+        if task:
+            (whole / HARNESS_FILE).write_text(task.text, encoding="utf-8", newline="\n")
 
 
 def _hide_place(folder: Path) -> None:

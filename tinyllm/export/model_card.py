@@ -48,7 +48,7 @@ def card(facts: Mapping[str, Any]) -> str:
     """Return the model card.
 
     Args:
-        facts: of `gather`, of `loading` and of `export.history`
+        facts: of `gather`, of `loading` and of `folder.history`, and `harness`, a task of that module or None
     """
     return fill("card.md.j2", facts)
 
