@@ -41,6 +41,10 @@ STUDENT = "models/student/1: holds no trained student (config.json and model.saf
         (["page"], "report/page.json: no such file; run dvc repro report"),
         (["ask", "Why?"], STUDENT),
         (["export", "out"], STUDENT),
+        (
+            ["export", "corpus"],
+            "metrics/used/download.json: no such file, so that it is not known what download used; run",
+        ),
         (["compare", "workspace", "HEAD"], "workspace: data/questions/test.jsonl: no such file; `dvc repro` makes it"),
     ],
 )

@@ -91,17 +91,21 @@ def test_the_hubs_own_library_reads_the_card() -> None:
 
 
 @pytest.mark.slow
-def test_the_pipeline_that_the_card_names_loads_a_causal_student_and_none_an_encoder_decoder(tmp_path: Path) -> None:
+def test_the_pipeline_that_the_card_names_takes_a_causal_student_and_no_encoder_decoder(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     from transformers import pipeline
 
     export(Path("seq2seq"), 3, exported_params())
-    with pytest.raises((KeyError, ValueError)):
-        pipeline("text-generation", model="seq2seq")("predict: ")
+    pipeline("text-generation", model="seq2seq")
+    refused = "The model 'T5ForConditionalGeneration' is not supported for text-generation."
+    assert [record.getMessage()[: len(refused)] for record in caplog.records] == [refused]
+    caplog.clear()
     export(Path("causal"), 3, put_student("a Llama", tmp_path))
-    (row,) = pipeline("text-generation", model="causal", max_new_tokens=4)(
-        "predict: Which colour has the dog?\nAnswer:"
-    )
-    assert row["generated_text"].startswith("predict: Which colour has the dog?\nAnswer:")
+    asked = "predict: Which colour has the dog?\nAnswer:"
+    (row,) = pipeline("text-generation", model="causal")(asked)
+    assert row["generated_text"].startswith(asked)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 def test_two_exports_are_equal(tmp_path: Path) -> None:

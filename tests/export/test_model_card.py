@@ -159,7 +159,7 @@ def test_the_commit_that_the_student_started_from_is_told(tuning: str) -> None:
 def test_a_pipeline_is_named_where_it_loads_the_student(causal: bool, told: bool) -> None:
     text = written(exported_params(), causal=causal)
     assert ('`pipeline("text-generation", model=folder)`' in text) == told
-    assert ("No pipeline of transformers 5 loads an encoder-decoder" in text) != told
+    assert ("No pipeline of transformers 5 supports an encoder-decoder" in text) != told
     assert "text2text" not in text
 
 
