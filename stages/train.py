@@ -41,12 +41,12 @@ def main(stage: StageRun, seed: str) -> None:
             return
         folder = Path("models/student") / seed
         save_student(trained.model, folder, params.student.max_target_tokens)
-        write_base(folder, params.student)
+        base = write_base(folder, params.student)
         if voices := trained.metrics.get("voices"):  # they weigh its votes, wherever the folder goes
             longest = trained.metrics["longest_text"]  # 0 where none ended by itself
             known = {"longest": longest} if longest else {}
             write_json(folder / VOICES, {"accuracies": voices, "questions": len(valid), **known})
-        origin = {"dataset": params.data.dataset, "params": stage.digest}
+        origin = {"dataset": params.data.dataset, "params": stage.digest, **base}
         write_json(f"metrics/train/{seed}.json", trained.metrics | origin)
         with atomic_write(f"metrics/loss/{seed}.tsv") as file:
             file.write("step\ttask\tloss\n")

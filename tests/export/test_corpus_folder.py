@@ -42,7 +42,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_json(root / "metrics/questions.json", {"train": 3, "valid": 1, "test": 4})
     monkeypatch.chdir(root)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     return root
 
 

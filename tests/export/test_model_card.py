@@ -231,6 +231,7 @@ def test_a_new_students_architecture_is_told() -> None:
 
 def test_a_student_that_was_not_trained_is_said_to() -> None:
     text = written(kind(train__epochs=0))
+    assert "base_model_relation" not in front(text)
     assert "It was not trained for that: it answers as the model does that it started from.\nIt started from" in text
 
 

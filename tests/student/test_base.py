@@ -17,6 +17,7 @@ from tests.toys import toy_causal, toy_params, toy_tokenizer
 from tests.trained import set_up
 from tinyllm.models.loaded import loaded_model
 from tinyllm.params.schema import Params
+from tinyllm.records.jsonl import read_json
 from tinyllm.student.base import Base, pinned, read_base, write_base
 from tinyllm.student.folder import load_student, save_student
 from tinyllm.training.resume import training_key
@@ -66,7 +67,7 @@ def test_what_neither_the_hub_nor_the_cache_has_is_one_line(cached: Path, change
 def test_other_students_have_no_commit(tmp_path: Path) -> None:
     scratch = toy_params()
     assert pinned(scratch) is scratch
-    write_base(tmp_path, scratch.student)
+    assert write_base(tmp_path, scratch.student) == {}
     assert list(tmp_path.iterdir()) == [] and read_base(tmp_path) is None
 
 
@@ -102,6 +103,7 @@ def test_a_trained_students_folder_names_the_commit(
 ) -> None:
     whole = train(tmp_path / "whole", monkeypatch)
     assert read_base(whole) == Base("toys/llama", COMMIT)
+    assert read_json(tmp_path / "whole/metrics/train/3.json")["base_commit"] == COMMIT
     alone = train(tmp_path / "alone", monkeypatch, student__tuning="lora", student__lora=adapter_alone(toy_params()))
     assert read_base(alone) == Base("toys/llama", COMMIT)
     adapter = json.loads((alone / "adapter_config.json").read_text())

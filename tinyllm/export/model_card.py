@@ -108,14 +108,14 @@ def gather(seed: int, params: Params) -> dict[str, Any]:
 def _front(seed: int, params: Params, teachers: Sequence[str], own: Own, score: Mapping[str, Any]) -> str:
     """Return the YAML that the hub reads, as its own library writes it."""
     student, free = params.student, own["free"]
-    known, alone = hub_id(params), saved_alone(student)
+    known, alone, trained = hub_id(params), saved_alone(student), params.train.epochs > 0
     data = ModelCardData(
         license=licence(params, teachers),
         language=languages(params),
         library_name="peft" if alone else "transformers",
         pipeline_tag=PIPELINE,
         base_model=student.model if student.origin == "hub" else None,
-        base_model_relation=("adapter" if alone else "finetune") if student.origin == "hub" else None,
+        base_model_relation=("adapter" if alone else "finetune") if student.origin == "hub" and trained else None,
         datasets=[known] if known else None,
         tags=["tinyllm", "distillation", *(() if free else ("multiple-choice",))],
         metrics=["accuracy", *(["exact_match"] if free or params.score.texts else [])],

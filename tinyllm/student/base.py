@@ -38,14 +38,19 @@ def pinned(params: Params) -> Params:
     return params.model_copy(update={"student": student.model_copy(update={"revision": commit})})
 
 
-def write_base(folder: Path, student: Student) -> None:
+def write_base(folder: Path, student: Student) -> dict[str, str | None]:
     """Write into a student's folder which commit of a hub model it started from; nothing for other students.
 
     Args:
         student: of params that are `pinned`
+
+    Returns:
+        What metrics/train/SEED.json says of it, since git has that file and not the folder; empty for other students.
     """
-    if student.origin == "hub":
-        write_json(folder / BASE, {"model": student.model, "commit": student.revision})
+    if student.origin != "hub":
+        return {}
+    write_json(folder / BASE, {"model": student.model, "commit": student.revision})
+    return {"base_commit": student.revision}
 
 
 def read_base(folder: Path) -> Base | None:
