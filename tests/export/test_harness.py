@@ -25,6 +25,7 @@ from tinyllm.records.jsonl import write_json, write_jsonl
 from tinyllm.records.questions import input_text, write_questions
 from tinyllm.student.folder import load_student, save_student
 from tinyllm.student.predict import predict
+from tinyllm.student.tuning import tune
 
 QUESTIONS = toy_questions(40)
 CHAT = "{% for message in messages %}user: {{ message['content'] }} student:\n{% endfor %}"
@@ -36,6 +37,8 @@ KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
         {"student__response": '\n"{{ Answer }}"\\n:\n', "student__answer_prefix": "say {% it %}: "},
     ),
     "a Llama that chats": (toy_causal, {"student__chat": True}),
+    "a T5's adapters": (toy_model, {"student__tuning": "lora"}),
+    "a Llama's soft prompt": (toy_causal, {"student__tuning": "prompt"}),
 }
 
 
@@ -48,8 +51,18 @@ def put_student(root: Path, kind: str) -> tuple[Path, Params]:
     for weight in model.parameters():
         if weight.dim() > 1:
             weight.data.normal_(0.0, 0.5)
-    save_student(loaded_model(model, tokenizer), root / "student", 8)
-    return root / "student", exported_params(**changes)
+    save_student(loaded_model(model, tokenizer), root / "base", 8)
+    params = exported_params(
+        student__origin="local", student__model=str(root / "base"), student__scratch=None, **changes
+    )
+    lora = params.student.lora.model_copy(update={"saved": "adapter"})
+    params = params.model_copy(update={"student": params.student.model_copy(update={"lora": lora})})
+    tuned = tune(load_student(root / "base").plain, params.student)
+    for weight in tuned.parameters():
+        if params.student.tuning != "full" and weight.requires_grad:
+            weight.data.normal_(0.0, 0.5)
+    save_student(loaded_model(tuned, tokenizer), root / "student", 8)
+    return root / "student", params
 
 
 def task_of(folder: Path, params: Params) -> HarnessTask | None:
@@ -67,15 +80,17 @@ def test_the_task_shows_what_the_student_reads(kind: str, tmp_path: Path) -> Non
     row = vars(question) | {"choices": list(question.choices)}
     shown = {key: templates.from_string(task[f"doc_to_{key}"]).render(row) for key in ("text", "choice", "target")}
     student = params.student
-    behind = "" if kind in ("a T5", "a Llama that chats") else student.response
+    behind = "" if "T5" in kind or student.chat else student.response
     assert shown == {
         "text": f"{student.answer_prefix}We met by the river. It was late.\n{input_text(question)}{behind}",
         "choice": "['red</s>', 'blue</s>', 'green</s>']",
         "target": "1",
     }
-    assert task["target_delimiter"] == (" " if kind == "a Llama" else "")
-    end = {"a T5": "", "a Llama that chats": ",add_bos_token=False --apply_chat_template"}
-    assert found.arguments == "pretrained=FOLDER,dtype=float32" + end.get(kind, ",add_bos_token=False")
+    assert task["target_delimiter"] == (" " if kind in ("a Llama", "a Llama's soft prompt") else "")
+    place = "base,peft=FOLDER" if params.student.tuning != "full" else "FOLDER"
+    begin = ",add_bos_token=False" if "Llama" in kind else ""
+    flag = " --apply_chat_template" if kind == "a Llama that chats" else ""
+    assert found.arguments == f"pretrained={place},dtype=float32{begin}{flag}"
 
 
 @pytest.mark.parametrize(
