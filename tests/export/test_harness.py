@@ -144,7 +144,7 @@ def theirs(folder: Path, found: HarnessTask, work: Path) -> dict[str, Any]:
     return json.loads(ran.stdout.partition("found:")[2].splitlines()[0])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(importlib.util.find_spec("lm_eval") is None, reason="not installed: pip install -e '.[crosscheck]'")
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_harness_chooses_as_we_do(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
