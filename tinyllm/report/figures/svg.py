@@ -98,7 +98,7 @@ def line(x1: float, y1: float, x2: float, y2: float, style: str) -> Markup:
 
 
 def rectangle(x: float, y: float, width: float, height: float, style: str, opacity: float = 1) -> Markup:
-    faint = Markup(' fill-opacity="{}"').format(number(opacity)) if opacity < 1 else ""
+    faint = Markup(' fill-opacity="{}"').format(f"{opacity:.2f}".rstrip("0")) if opacity < 1 else ""
     return Markup('<rect x="{}" y="{}" width="{}" height="{}" class="{}"{}/>').format(
         *map(number, (x, y, width, height)), style, faint
     )
