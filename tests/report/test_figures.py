@@ -86,6 +86,8 @@ def test_many_teachers_have_numbers_above_and_a_scale_below() -> None:
     told = texts(drawn)
     assert [told.count(str(n)) for n in (1, 9, 17)] == [1, 1, 1] and "17 teacher-wi…" in told
     assert told[-2:] == ["0%", "100%"] and "25%" not in told  # no room in a cell
+    every = {(a, b): 0.25 + 0.5 * (b == names[16]) for a in names for b in names if a < b}
+    assert says(heat_map(names, every, "shared words")) == "shared words: 136 pairs of 17 teachers, from 25% to 75%"
     assert {box[0] for box in marks(drawn, "rect", "cell", "fill-opacity")} == {"0.04", "0.25", "0.5", "0.75", ""}
 
 

@@ -10,6 +10,7 @@ from tinyllm.report.figures.svg import WIDTH, drawing, rectangle, shorten, text
 
 Shares = Mapping[tuple[str, str], float]  # by two names, in either order
 MOST_LETTERS = 14  # of a name
+MOST_TOLD = 12  # pairs in words
 LARGEST, TALLEST = 84, 44  # pixels of a cell
 READABLE = 34  # pixels: a narrower cell has no room for its share
 
@@ -39,8 +40,17 @@ def heat_map(names: Sequence[str], shares: Shares, what: str) -> Markup:
     if size < READABLE:
         parts += _scale(left, bottom + 12)
         bottom += 34
-    told = ", ".join(f"{a} and {b} {share:.0%}" for (a, b), share in shares.items() if names.index(a) < names.index(b))
-    return drawing(WIDTH, bottom + 4, f"{what}: {told}", parts)
+    return drawing(WIDTH, bottom + 4, f"{what}: {_told(names, known)}", parts)
+
+
+def _told(names: Sequence[str], known: Mapping[frozenset[str], float]) -> str:
+    """Every pair in words; of many how many they are, and from what to what they go."""
+    if len(known) > MOST_TOLD:
+        return (
+            f"{len(known)} pairs of {len(names)} teachers, from {min(known.values()):.0%} to {max(known.values()):.0%}"
+        )
+    pairs = [(a, b) for place, a in enumerate(names) for b in names[place + 1 :] if frozenset((a, b)) in known]
+    return ", ".join(f"{a} and {b} {known[frozenset((a, b))]:.0%}" for a, b in pairs)
 
 
 def _cell(x: float, y: float, width: float, height: float, share: float | None) -> list[Markup]:
