@@ -508,7 +508,7 @@ def test_word_problems_are_learnt_from_both_teachers_and_judged_by_exact_match(
     assert score["accuracy"] == score["exact_match"] == sum(row["text"] == row["gold"] for row in rows) / 100
     assert score["accuracy_low"] > score["majority"] + 0.2, "a task that is learnt is far from guessing"
     assert read_json("metrics/train/1.json")["valid_accuracy"] > score["majority"] + 0.2
-    assert (tmp_path / "report/confusion.svg").exists()
+    assert (tmp_path / "report/figures/confusion.svg").exists()
     from tinyllm.cli.main import main
 
     capsys.readouterr()
