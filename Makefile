@@ -35,7 +35,7 @@ setup: .venv/installed
 
 demo: setup
 	@echo "==> Running every stage whose inputs changed"
-	$(IN_VENV) dvc repro
+	$(IN_VENV) tinyllm repro
 	@echo "==> The result"
 	$(IN_VENV) tinyllm summary
 	@echo "==> Go on: type  . .venv/bin/activate  in this shell, then for example  tinyllm --help"

@@ -2,7 +2,8 @@
 
 Reads   data/questions/{train,test}.jsonl, data/corpus/train.jsonl, data/quarantine.jsonl, data/predictions.jsonl,
         models/student/SEED/ of the first seed, metrics/{corpus,score}.json, metrics/{train,loss,exam}/
-Writes  report/page.json, report/FIGURE.svg; from these, and not kept by DVC, report/index.html with the day and the control
+Writes  report/page.json, report/figures/NAME.svg; from these, and not kept by DVC, report/index.html with the day,
+        the control and who helped
 
 DVC runs it; by hand: python -m stages.report
 """
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from stages import run
 from tinyllm.console import progress
-from tinyllm.experiments import find_control, find_origin
+from tinyllm.experiments import find_attribution, find_control, find_origin
 from tinyllm.params import Params
 from tinyllm.provenance import StageRun, check_run
 from tinyllm.records import Question, atomic_write
@@ -29,9 +30,9 @@ def main(stage: StageRun) -> None:
     explanations = ask_student(params, explained(results.test), learnt) if learnt else {}
     report = gather(results, params.data.dataset, explanations)
     figures = draw(report)
-    files = {f"{name}.svg": standalone(figure) for name, figure in figures.items()}
-    files["index.html"] = render(report, figures, find_origin(), find_control())
-    for old in REPORT.glob("*.svg"):  # of a teacher that was dropped
+    files = {f"figures/{name}.svg": standalone(figure) for name, figure in figures.items()}
+    files["index.html"] = render(report, figures, find_origin(), find_control(), find_attribution())
+    for old in [*REPORT.glob("*.svg"), *REPORT.glob("figures/*.svg")]:  # where they once lay, or of a dropped teacher
         old.unlink()
     save_report(REPORT, report)
     for name, text in files.items():

@@ -70,7 +70,11 @@ CURVES = {
     3: {"answer": [(10, 2.0), (20, 0.5)], "ann": [(10, 3.0), (20, 1.0)], "bob": [(10, 3.5), (20, 1.25)]},
     7: {"answer": [(10, 2.5), (20, 0.25)], "ann": [(10, 3.25), (20, 1.5)], "bob": [(10, 4.0), (20, 1.75)]},
 }
-TRAINING = {seed: {"valid_accuracy": 0.5, "parameters": 2000} for seed in SEEDS}
+TRAINING = {
+    seed: {"valid_accuracy": 0.5, "parameters": 2000, "steps": 20, "epochs": 4, "best_epoch": best}
+    for seed, best in zip(SEEDS, (4, 2), strict=True)
+}
+LOOKS = {3: [(20, 0.5)], 7: [(10, 0.5)]}  # the best of each seed
 CORPUS: dict[str, Any] = {
     "rows": {"train": 3, "valid": 2},
     "teachers": {
@@ -102,7 +106,7 @@ EXAM: dict[str, dict] = {
 
 def toy_results() -> Results:
     predictions = {seed: [{"seed": seed, **row} for row in rows] for seed, rows in PREDICTIONS.items()}
-    return Results(TRAIN, TEST, RATIONALES, predictions, CURVES, TRAINING, CORPUS, SCORE, EXAM)
+    return Results(TRAIN, TEST, RATIONALES, predictions, CURVES, LOOKS, TRAINING, CORPUS, SCORE, EXAM)
 
 
 def put_records(root: Path) -> None:

@@ -12,7 +12,8 @@ from ruamel.yaml import YAML
 from tests.dvc_project import Project, git, lines, prediction_rows
 from tests.experiments.test_table import QUESTIONS, ROOT, put_experiment
 from tinyllm.cli.experiments.attribute import add_parser
-from tinyllm.experiments.attribution import arms, attribution_table
+from tinyllm.experiments.attribution import arms, attribution_table, find_attribution
+from tinyllm.experiments.results.kept import path_of
 from tinyllm.records.jsonl import write_json
 
 TEACHERS = ["signs", "care", "verbose"]
@@ -138,3 +139,39 @@ def test_how_often_teachers_agree_is_that_of_the_corpus(project: Project, capsys
     told = "signs and care state the same answer in 97.5% of the 40 questions on which both state one"
     assert out.splitlines()[-1] == told and "verbose state" not in out
     assert "97.5%" not in printed(capsys, "main"), "the corpus here is not that of another run"
+
+
+def test_the_page_finds_the_arms_that_have_run(project: Project) -> None:
+    assert find_attribution() == {
+        "accuracy": 0.0,
+        "arms": [],
+        "missing": [row for _, row, _ in attribution_table()[0].cells],
+        "why": "",
+    }
+    cells = attribution_table()[0].cells
+    for row, many in {"all teachers": 30, "without signs": 10, "without care": 29}.items():
+        put_experiment(project, cells["", row, "test"].digest, lambda seed, i, n=many: i < n)  # type: ignore[misc]
+    found = find_attribution()
+    assert (found["accuracy"], found["why"]) == (0.75, "")
+    assert [(arm["name"], arm["value"], arm["shown"]) for arm in found["arms"]] == [
+        ("without signs", -0.5, True),
+        ("without care", pytest.approx(-0.025), False),
+    ]
+    assert found["missing"] == ["without verbose", "signs alone", "care alone", "verbose alone"]
+
+
+def test_the_page_finds_nothing_of_one_teacher_or_without_git_and_says_what_cannot_be_read(
+    project: Project, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = attribution_table()[0].cells
+    put_experiment(project, cells["", "all teachers", "test"].digest, lambda seed, i: True)
+    damaged = path_of(cells["", "signs alone", "test"], attribution_table()[0].path)
+    damaged.parent.mkdir(parents=True)
+    damaged.write_text("{", encoding="utf-8")
+    assert find_attribution()["why"].startswith(f"{damaged}:1: not JSON")
+    nothing = {"accuracy": 0.0, "arms": [], "missing": [], "why": ""}
+    put_params(project.folder, corpus__teachers=["signs"])
+    assert find_attribution() == nothing
+    monkeypatch.chdir(tmp_path_factory.mktemp("bare"))
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", "/")
+    assert find_attribution() == nothing

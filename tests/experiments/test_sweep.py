@@ -20,10 +20,11 @@ import pytest
 from tests.dvc_project import git
 from tests.processes import hear_interrupts
 from tinyllm.cli.experiments.sweep import add_parser
-from tinyllm.experiments import workers
 from tinyllm.experiments.grid import Table, read_table
+from tinyllm.experiments.running import workers
+from tinyllm.experiments.running.processes import signal_group
+from tinyllm.experiments.running.workers import Ended, Worker, log_of, run_all
 from tinyllm.experiments.sweep import check_commit, default_jobs, distinct
-from tinyllm.experiments.workers import Ended, Worker, log_of, run_all
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = """\
@@ -75,6 +76,7 @@ if sys.argv[1] == "download":
     rows = [{"id": f"q{i}", "question": f"{i}?", "choices": ["yes", "no"], "answer": 0} for i in range(8)]
     pathlib.Path("data/questions/test.jsonl").write_text("".join(json.dumps(row) + "\\n" for row in rows))
 else:
+    note(f"alpha {alpha} sees " + os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
     if alpha == 2.0 and not diary.with_name("go").exists():
         child = subprocess.Popen(["sleep", "300"])
         note(f"sleeping {child.pid}")
@@ -195,9 +197,10 @@ def test_without_run_it_says_what_is_missing_and_runs_nothing(project: Path, tmp
 def test_as_many_run_at_once_as_the_cores_bear(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 12)
     cells = list(read_table(Path("toy.yaml")).cells.values())
-    assert default_jobs(cells) == 12
-    assert default_jobs([*cells, table_with("{train.threads: 5}").cells["", "one", "world"]]) == 2
-    assert default_jobs([table_with("{train.threads: 99}").cells["", "one", "world"]]) == 1
+    assert default_jobs(cells, []) == default_jobs(cells, ["0"]) == default_jobs([], []) == 12  # they train on no GPU
+    assert default_jobs([*cells, table_with("{train.threads: 5}").cells["", "one", "world"]], []) == 2
+    assert default_jobs([table_with("{train.threads: 99}").cells["", "one", "world"]], []) == 1
+    assert default_jobs([*cells, table_with("{runtime.device: auto}").cells["", "one", "world"]], ["0", "2", "3"]) == 3
 
 
 # --- running --------------------------------------------------------------------------------------------------------
@@ -262,7 +265,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped_and_a_failure_does_not_st
         assert len(git(project, "for-each-ref", "refs/exps").splitlines()) == 1
         assert git(project, "status", "--porcelain") == "?? experiments/"  # the result of the one that ended
     (tmp_path / "go").touch()
-    process = start(started, "sweep", "toy.yaml", "--run", "--jobs", "2")
+    process = start(started, "sweep", "toy.yaml", "--run", "--jobs", "2", "--gpus", "5,7")
     output = process.communicate(timeout=300)[0]
     assert process.returncode == 1, output
     assert "done     one, world: 25.0%, toy-one-world-" in output and "started  one" not in output
@@ -275,6 +278,8 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped_and_a_failure_does_not_st
     assert log and "Running stage 'score'" in Path(log[1]).read_text(encoding="utf-8"), output
     assert output.endswith("error: 1 of 3 experiments failed; the next call runs these again\n")
     assert diary.read_text(encoding="utf-8").count("download") == 1  # the others took it from DVC's run cache
+    seen = dict(re.findall(r"alpha (\S+) sees (\S+)", diary.read_text(encoding="utf-8")))
+    assert seen["1.0"] == "all" and {seen["2.0"], seen["3.0"]} == {"5", "7"} and seen["4.0"] in ("5", "7")
     table = start(started, "table", "toy.yaml").communicate(timeout=60)[0]
     cells = [line.split(" | ")[:2] for line in table.splitlines() if line.startswith(("| one", "| two", "| three"))]
     assert [cell[1][:5].strip() for cell in cells] == ["25.0", "50.0", ""]
@@ -347,7 +352,7 @@ def test_no_other_sweep_runs_an_experiment_before_its_folder_is_gone(
     monkeypatch.setattr("shutil.rmtree", delete)
     for number in (1, 2):  # the second finds neither the first's lock nor its folder
         worker = Worker(cell, "0" * 40)
-        worker.signal(signal.SIGKILL)
+        signal_group(worker.process, signal.SIGKILL)
         worker.process.wait()
         worker.forget()
         assert refused == [worker.folder] * number

@@ -239,8 +239,28 @@ def test_a_train_question_has_every_teachers_rationale_with_its_status(report: d
     assert shown["t2"] == [["declined", None], ["too_short", "No <b>way</b>."]]
 
 
-def test_the_examples_are_kept_ones_first_then_one_for_each_reason(report: dict) -> None:
-    assert report["examples"] == ["t1", "t2", "t3"]  # declined has nothing to read
+def test_the_examples_are_those_of_which_most_teachers_were_kept(report: dict) -> None:
+    assert report["examples"] == ["t1", "t3"]  # of both, of ann alone; of t2 none was kept
+
+
+def test_the_looks_at_valid_are_all_where_there_is_a_file_and_else_the_best(run: Path) -> None:
+    (run / "metrics/valid").mkdir()
+    (run / "metrics/valid/7.tsv").write_text("step\taccuracy\n5\t0.2500\n10\t0.5000\n", encoding="utf-8")
+    # seed 3: epoch 4 of 4, each of 5 steps
+    assert read_results(TEACHERS, SEEDS, run).looks == {3: [(20, 0.5)], 7: [(5, 0.25), (10, 0.5)]}
+    (run / "metrics/valid/7.tsv").write_text("step\taccuracy\tloss\n5\t0.25\t1\n10\thalf\t1\n", encoding="utf-8")
+    with pytest.raises(ValueError) as error:
+        read_results(TEACHERS, SEEDS, run)
+    assert str(error.value) == (
+        f"{run}/metrics/valid/7.tsv:3: '10\\thalf\\t1'; allowed is step and accuracy, with a tab between"
+    )
+
+
+def test_a_further_column_of_the_loss_curve_does_not_count(run: Path) -> None:
+    path = run / "metrics/loss/3.tsv"
+    head, *rows = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join([f"{head}\ttokens", *(f"{row}\t17" for row in rows)]) + "\n", encoding="utf-8")
+    assert read_results(TEACHERS, SEEDS, run) == toy_results()
 
 
 def many(train: int, test: int) -> Results:
@@ -362,18 +382,17 @@ def test_the_stage_writes_the_page_and_its_figures_the_same_every_time(
     written = []
     for _ in range(2):
         report_stage(run, monkeypatch)
-        written.append({path.name: path.read_bytes() for path in (run / "report").iterdir()})
+        written.append({path.name: path.read_bytes() for path in (run / "report").rglob("*.*")})
     assert written[0] == written[1]
     drawn = [
-        "accuracy",
-        "confusion",
+        *("accuracy", "confusion", "shared_words", "valid"),
         *(f"{kind}_{t}" for kind in ("kept", "loss", "words") for t in TEACHERS),
     ]
     assert sorted(written[0]) == sorted(
         ["index.html", "page.json", "loss_answer.svg", *(f"{name}.svg" for name in drawn)]
     )
     assert str(run).encode() not in b"".join(written[0].values())
-    assert capsys.readouterr().out.splitlines() == ["report/index.html: 7 questions, 9 figures"] * 2
+    assert capsys.readouterr().out.splitlines() == ["report/index.html: 7 questions, 11 figures"] * 2
     told = {q["id"]: q.get("explanations") for q in shown(written[0]["index.html"].decode())}
     asked = write_rationales(student, TEST, TEACHERS, toy_params(student__max_target_tokens=8))
     assert told == {q.id: list(asked[q.id].values()) for q in TEST} | {q.id: None for q in TRAIN}
@@ -391,7 +410,7 @@ def test_a_teacher_of_weight_0_is_not_asked_of_the_student(
     asked = write_rationales(student, TEST, ["bob"], toy_params(student__max_target_tokens=8))
     told = shown((run / "report/index.html").read_text(encoding="utf-8"))
     assert [q["explanations"] for q in told if q["split"] == "test"] == [[None, asked[q.id]["bob"]] for q in TEST]
-    assert not (run / "report/loss_ann.svg").exists() and (run / "report/loss_bob.svg").exists()
+    assert not (run / "report/figures/loss_ann.svg").exists() and (run / "report/figures/loss_bob.svg").exists()
 
 
 def test_without_teachers_the_stage_needs_no_student(
@@ -400,7 +419,7 @@ def test_without_teachers_the_stage_needs_no_student(
     put_project(run, student, teachers=())
     shutil.rmtree(run / "models")
     report_stage(run, monkeypatch)
-    assert capsys.readouterr().out == "report/index.html: 7 questions, 3 figures\n"
+    assert capsys.readouterr().out == "report/index.html: 7 questions, 4 figures\n"
 
 
 def test_a_missing_input_ends_the_stage_in_one_line_and_leaves_the_old_page(

@@ -16,9 +16,9 @@ from tests.browser import Browser, chromium
 from tests.runs import PREDICTIONS, SCORE, TEST, toy_results
 from tinyllm.records.surroundings import Control, Origin
 from tinyllm.report.contents import FEW_ANSWERS, gather
-from tinyllm.report.figures import draw
+from tinyllm.report.figures import draw, standalone
+from tinyllm.report.figures.svg import stylesheet
 from tinyllm.report.page import render
-from tinyllm.report.svg import standalone
 
 SVG = "{http://www.w3.org/2000/svg}"
 NULL = {"accuracy": None, "accuracy_low": None, "accuracy_high": None}
@@ -166,14 +166,14 @@ def test_explanations_that_say_nothing_are_counted_by_why() -> None:
 )
 def test_nothing_of_the_accuracy_figure_lies_left_of_0_or_right_of_100_percent(score: dict[str, float]) -> None:
     report = gather(toy_results(), "toy", {}) | {"score": SCORE | score, "by_seed": {3: 0.0, 7: 1.0}}
-    root = ElementTree.fromstring(standalone(draw(report)["accuracy"]))  # type: ignore[arg-type]
-    for line in root.iter(f"{SVG}line"):
+    root = ElementTree.fromstring(draw(report)["accuracy"])  # type: ignore[arg-type]
+    for line in root.iter("line"):
         if line.get("class") in ("interval", "seed", "guess"):
             assert 8 <= float(line.get("x1", "")) <= float(line.get("x2", "")) <= 332
-    for dot in root.iter(f"{SVG}circle"):
+    for dot in root.iter("circle"):
         x, radius = float(dot.get("cx", "")), float(dot.get("r", ""))
         assert x - radius >= 0 and x + radius <= 340  # on the line, which is as wide
-    assert "linecap" not in re.findall(r"\.interval {.*", standalone(draw(report)["accuracy"]))[0]  # type: ignore[arg-type]
+    assert "linecap" not in re.findall(r"\.interval {.*", stylesheet())[0]
 
 
 def test_a_count_of_nothing_draws_no_bar() -> None:
@@ -181,8 +181,8 @@ def test_a_count_of_nothing_draws_no_bar() -> None:
     none = {"kept": 0, "quarantined": 3, "reasons": {"declined": 3, "too_short": 0}}
     teachers = corpus["teachers"] | {"ann": {"train": none, "valid": none}}
     report = gather(replace(toy_results(), corpus=corpus | {"teachers": teachers}), "toy", {})
-    root = ElementTree.fromstring(standalone(draw(report)["kept_ann"]))
-    assert [bar.get("class") for bar in root.iter(f"{SVG}rect") if bar.get("class")] == ["rest"]
+    root = ElementTree.fromstring(draw(report)["kept_ann"])
+    assert [bar.get("class") for bar in root.iter("rect")] == ["rest"]
 
 
 def test_a_gold_answer_that_no_question_has_shows_no_share() -> None:

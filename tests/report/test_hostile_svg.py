@@ -7,8 +7,9 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.hostile_texts import MARKUP, TERMINAL, obeyed
-from tinyllm.report.figures import confusion, kept
-from tinyllm.report.svg import drawing, standalone, text
+from tinyllm.report.figures import standalone
+from tinyllm.report.figures.of_run import confusion, kept
+from tinyllm.report.figures.svg import drawing, text
 
 SPACE = "{http://www.w3.org/2000/svg}"
 
@@ -17,8 +18,8 @@ SPACE = "{http://www.w3.org/2000/svg}"
 def test_a_label_is_text_and_nothing_else(label: str) -> None:
     drawn = standalone(drawing(10, 10, label, [text(0, 0, label)]))
     root = ElementTree.fromstring(drawn)
-    assert {element.tag.removeprefix(SPACE) for element in root.iter()} == {"svg", "style", "rect", "text"}
-    assert set(root.attrib) == {"viewBox", "role", "aria-label"}
+    assert {element.tag.removeprefix(SPACE) for element in root.iter()} == {"svg", "title", "rect", "text"}
+    assert set(root.attrib) == {"viewBox", "role", "aria-label", "width", "height", "font-family", "font-size"}
     (shown,) = [element.text or "" for element in root.iter(f"{SPACE}text")]
     assert obeyed(shown, kept="") == [] and len(shown) == len(label)
 

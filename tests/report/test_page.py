@@ -21,9 +21,9 @@ import pytest
 from tests.browser import Browser, chromium
 from tests.runs import TEACHERS, toy_results
 from tinyllm.report.contents import gather
-from tinyllm.report.figures import draw, percent
+from tinyllm.report.figures import draw, percent, standalone
+from tinyllm.report.figures.svg import PALETTE, powers, ticks
 from tinyllm.report.page import embed, render, rounded
-from tinyllm.report.svg import PALETTE, powers, standalone, ticks
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -110,26 +110,50 @@ def test_axes_have_round_values() -> None:
 def test_every_figure_is_a_file_that_stands_alone() -> None:
     figures = draw(toy_report())
     kinds = [f"{kind}_{teacher}" for teacher in TEACHERS for kind in ("kept", "words", "loss")]
-    assert set(figures) == {"accuracy", "confusion", "loss_answer", *kinds}
+    assert set(figures) == {"accuracy", "confusion", "valid", "loss_answer", "shared_words", *kinds}
     for name, drawn in figures.items():
         file = standalone(drawn)
         root = ElementTree.fromstring(file)
         assert root.tag == f"{SVG}svg" and root.get("aria-label"), name
-        assert (
-            "var(" not in file
-            and "nan" not in file
-            and re.findall(r"https?:[^\"]*", file) == ["http://www.w3.org/2000/svg"]
-        )
-        _, _, width, height = map(float, root.get("viewBox", "").split())
+        assert "nan" not in file and re.findall(r"https?:[^\"]*", file) == ["http://www.w3.org/2000/svg"]
+        assert not re.search("var\\(|<style|class=|style=|paint-order", file), name  # for programs that know no CSS
+        left, top, width, height = map(float, root.get("viewBox", "").split())
+        assert (left, top, root.get("width"), root.get("height")) == (-8, -8, f"{width:g}", f"{height:g}")
+        assert root[0].tag == f"{SVG}title" and root[0].text == root.get("aria-label")
+        assert root[1].attrib == {
+            "x": "-8",
+            "y": "-8",
+            "width": f"{width:g}",
+            "height": f"{height:g}",
+            "fill": "#ffffff",
+        }
         for text in root.iter(f"{SVG}text"):
-            assert 0 <= float(text.get("x", "")) <= width and 0 < float(text.get("y", "")) <= height, (name, text.text)
+            x, y = float(text.get("x", "")), float(text.get("y", ""))
+            assert 0 <= x <= width - 16 and 0 < y <= height - 16, (name, text.text)
+            assert re.fullmatch("#[0-9a-f]{6}", text.get("fill", "")) and text.get("stroke") in (None, "none")
+        for mark in [*root.iter(f"{SVG}line"), *root.iter(f"{SVG}polyline")]:
+            assert re.fullmatch("#[0-9a-f]{6}", mark.get("stroke", "")), name
+
+
+def test_a_mark_in_a_file_has_the_colours_that_the_page_gives_it_in_the_light() -> None:
+    root = ElementTree.fromstring(standalone(draw(toy_report())["loss_ann"]))
+    assert (root.get("font-family"), root.get("font-size")) == (
+        "Helvetica, Arial, 'Liberation Sans', sans-serif",
+        "13px",
+    )
+    first, second = root.iter(f"{SVG}polyline")
+    assert (first.get("stroke"), second.get("stroke"), first.get("fill")) == ("#0b5f86", "#b8500f", "none")
+    name, *_ = root.iter(f"{SVG}text")
+    assert (name.text, name.get("fill"), name.get("font-weight")) == ("ann", "#1d1d1b", "600")
+    key = next(line for line in root.iter(f"{SVG}line") if line.get("stroke-width") == "2.5")
+    assert (key.get("stroke"), key.get("x1"), key.get("x2")) == ("#0b5f86", "268", "282")
 
 
 def test_the_accuracy_figure_puts_every_value_where_it_belongs() -> None:
-    root = ElementTree.fromstring(standalone(draw(toy_report())["accuracy"]))
+    root = ElementTree.fromstring(draw(toy_report())["accuracy"])
     # from 8 to 332 pixels: student 0.625, bob 0.8, majority 0.75, chance 0.5
-    assert [float(dot.get("cx", "")) for dot in root.iter(f"{SVG}circle")] == [210.5, 267.2, 251, 170]
-    lines = [(line.get("class"), line.get("x1"), line.get("x2")) for line in root.iter(f"{SVG}line")]
+    assert [float(dot.get("cx", "")) for dot in root.iter("circle")] == [210.5, 267.2, 251, 170]
+    lines = [(line.get("class"), line.get("x1"), line.get("x2")) for line in root.iter("line")]
     assert [ends[1:] for ends in lines if ends[0] == "interval"] == [("72.8", "299.6"), ("234.8", "299.6")]
     assert [ends[1] for ends in lines if ends[0] == "seed"] == ["251", "170"]
 
@@ -448,17 +472,32 @@ def test_five_thousand_questions_are_filtered_in_under_200_ms(browser: Browser, 
 @pytest.mark.slow
 def test_everything_can_be_reached_by_keyboard_and_the_focus_is_seen(browser: Browser, tmp_path: Path) -> None:
     browser.open(put(tmp_path, toy_report(questions=numbered(25), examples=[])))
+
+    def files(*figures: str) -> list[str]:
+        return [f"{figure}.{ending}" for figure in figures for ending in ("svg", "png")]
+
+    sections = ["#learning", "#kept", "#errors", "#reading", "#questions"]
+    learning = files("valid", "loss_answer", "loss_ann", "loss_bob", "kept_ann", "kept_bob")
+    faults = ["kept", "declined", "states other option", "too short"]
+    rest = [
+        *files("confusion", "words_ann", "words_bob", "shared_words"),
+        "search",
+        "split",
+        "outcome",
+        "teacher",
+        "status",
+    ]
+    expected = [*files("accuracy"), *sections, *learning, *faults, *rest, "next", "more"]
     reached = []
-    for _ in range(12):
+    for _ in expected:
         for kind in ("keyDown", "keyUp"):
             browser.call("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
         at = "document.activeElement"
-        reached.append(browser.run(f"{at}.name || {at}.id || {at}.hash"))
+        reached.append(browser.run(f"{at}.name || {at}.id || {at}.hash || {at}.querySelector('b').textContent"))
         assert (
             browser.run(f"getComputedStyle({at}).outlineStyle + getComputedStyle({at}).outlineWidth") == "solid3px"
         ), reached
-    sections = ["#learning", "#kept", "#errors", "#reading", "#questions"]
-    assert reached == [*sections, "search", "split", "outcome", "teacher", "status", "next", "more"]
+    assert reached == expected
 
 
 @pytest.mark.slow

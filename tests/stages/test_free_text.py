@@ -469,6 +469,15 @@ def stage(name: str, *argument: str) -> None:
     runpy.run_path(str(ROOT / f"stages/{name}.py"), run_name="__main__")
 
 
+def test_the_word_problems_are_those_that_their_script_makes(tmp_path: Path) -> None:
+    folder = ROOT / "examples/arithmetic"
+    subprocess.run([sys.executable, str(folder / "make.py"), str(tmp_path)], check=True, capture_output=True)
+    made = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.jsonl"))
+    assert made == sorted(path.relative_to(folder) for path in folder.rglob("*.jsonl")) and len(made) == 5
+    for path in made:
+        assert (tmp_path / path).read_bytes() == (folder / path).read_bytes()
+
+
 @pytest.mark.slow
 def test_word_problems_are_learnt_from_both_teachers_and_judged_by_exact_match(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -499,7 +508,7 @@ def test_word_problems_are_learnt_from_both_teachers_and_judged_by_exact_match(
     assert score["accuracy"] == score["exact_match"] == sum(row["text"] == row["gold"] for row in rows) / 100
     assert score["accuracy_low"] > score["majority"] + 0.2, "a task that is learnt is far from guessing"
     assert read_json("metrics/train/1.json")["valid_accuracy"] > score["majority"] + 0.2
-    assert (tmp_path / "report/confusion.svg").exists()
+    assert (tmp_path / "report/figures/confusion.svg").exists()
     from tinyllm.cli.main import main
 
     capsys.readouterr()

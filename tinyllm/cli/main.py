@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from tinyllm.cli import ask, cache, check, cost, estimate, export, page, summary
-from tinyllm.cli.experiments import attribute, compare, sweep, table, tune
+from tinyllm.cli.experiments import attribute, compare, repro, sweep, table, tune
 from tinyllm.console import guard_terminal, report_errors
 
 COMMANDS = (
     check,
     estimate,
+    repro,
     cost,
     cache,
     summary,

@@ -3,7 +3,8 @@
 May import: evaluation, provenance, records, params, console and project.
 """
 
+from tinyllm.experiments.attribution import find_attribution
 from tinyllm.experiments.control import find_control
 from tinyllm.experiments.origin import find_origin
 
-__all__ = ["find_control", "find_origin"]
+__all__ = ["find_attribution", "find_control", "find_origin"]

@@ -6,11 +6,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tinyllm.experiments.compare import SIGNIFICANT
 from tinyllm.experiments.dvc_experiments import git
 from tinyllm.experiments.grid import WHOLE, Base, Cell, Overrides, Table, TableFile, read_base, resolve
 from tinyllm.experiments.locked import leaves
+from tinyllm.experiments.results.found import find_all, scored
+from tinyllm.experiments.sweep import distinct
+from tinyllm.experiments.table import tabulate
 from tinyllm.params.load import PATH
 from tinyllm.params.yaml_file import parse_yaml
+from tinyllm.records.surroundings import Arm, Attribution
 
 ALL, COLUMN = "all teachers", "test"
 FILE = Path("experiments/attribute.yaml")  # there is no such file; its results lie as those of a table of that name
@@ -55,6 +60,37 @@ def attribution_table(name: str | None = None, params_path: Path = PATH) -> tupl
             notes.append(f"{row} is left out: {made[0][1]}")
     known = tuple(row for row in rows if (WHOLE, row, COLUMN) in cells)
     return Table(FILE, file.title, (WHOLE,), known, (COLUMN,), False, ALL, cells, {}), notes
+
+
+def find_attribution() -> Attribution:
+    """Return what the arms of the run in this folder say, as far as they have run."""
+    found: Attribution = {"accuracy": 0.0, "arms": [], "missing": [], "why": ""}
+    try:
+        git("rev-parse", "HEAD")
+        table, _ = attribution_table()
+    except (ValueError, OSError):  # no commit that an experiment could be of, or fewer than two teachers
+        return found
+    try:
+        results, _ = find_all(distinct(table), table.path)
+        rows = tabulate(table, scored(results), results)["parts"][0]["rows"]
+    except (ValueError, OSError) as error:  # such as predictions that left DVC's cache
+        return {**found, "why": str(error)}
+    for row in rows:
+        gain = row["difference"]
+        if row["mean"]["value"] is None:
+            found["missing"].append(row["row"])
+        elif row["row"] == ALL:
+            found["accuracy"] = row["mean"]["value"]
+        elif gain:
+            arm: Arm = {
+                "name": row["row"],
+                "value": gain["value"],
+                "low": gain["low"],
+                "high": gain["high"],
+                "shown": False,
+            }
+            found["arms"].append({**arm, "shown": gain["p_holm"] < SIGNIFICANT})
+    return found
 
 
 def arms(teachers: list[str]) -> Iterator[tuple[str, list[str]]]:

@@ -21,11 +21,11 @@ def distinct(table: Table) -> list[Cell]:
     return list(first.values())
 
 
-def default_jobs(cells: Sequence[Cell]) -> int:
-    """How many experiments run at once: one where they may train on a GPU, else as many as the cores bear."""
-    if not cells or (any(cell.params.runtime.device != "cpu" for cell in cells) and _has_gpu()):
-        return 1
-    return max(1, (os.cpu_count() or 1) // max(cell.params.train.threads for cell in cells))
+def default_jobs(cells: Sequence[Cell], gpus: Sequence[str]) -> int:
+    """How many experiments run at once: one a GPU where they may train on one, else as many as the cores bear."""
+    if gpus and any(cell.params.runtime.device in ("auto", "cuda") for cell in cells):
+        return len(gpus)
+    return max(1, (os.cpu_count() or 1) // max((cell.params.train.threads for cell in cells), default=1))
 
 
 def check_commit(cells: Sequence[Cell]) -> None:
@@ -65,9 +65,3 @@ def _files(params: Params) -> dict[str, str]:
         if teacher.backend == "local" and Path(teacher.model).is_dir():
             files[f"teachers.{name}.model"] = teacher.model
     return files
-
-
-def _has_gpu() -> bool:
-    import torch  # slow to import
-
-    return torch.cuda.is_available()

@@ -35,3 +35,22 @@ class Origin(TypedDict):
     commit: str | None
     edited: bool  # code differs from the commit
     changes: list[Change]
+
+
+class Arm(TypedDict):
+    """Students that learn without a teacher, or from one alone, against those of all teachers; shares, not points."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    shown: bool  # told from nothing, after Holm's correction
+
+
+class Attribution(TypedDict):
+    """Which teacher helped, by the experiments of `tinyllm attribute` that have run."""
+
+    accuracy: float  # of students of all teachers, a share
+    arms: list[Arm]  # [] where none has run
+    missing: list[str]  # arms without a result
+    why: str  # the results cannot be read; "" where they can

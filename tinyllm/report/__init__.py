@@ -4,11 +4,10 @@ May import: evaluation, records, params, console and project.
 """
 
 from tinyllm.report.contents import explained, gather, voices
-from tinyllm.report.figures import draw
+from tinyllm.report.figures import draw, standalone
 from tinyllm.report.page import render
 from tinyllm.report.run_files import read_results
 from tinyllm.report.saved import read_report, save_report
-from tinyllm.report.svg import standalone
 
 __all__ = [
     "draw",

@@ -15,6 +15,7 @@ from tinyllm.evaluation.votes import vote_parts
 from tinyllm.records.exact_match import is_number
 from tinyllm.records.predictions import is_right, probabilities, voice_is_right
 from tinyllm.records.questions import Question
+from tinyllm.report.by_status import by_status
 from tinyllm.report.empty_talk import empty_talk, says_nothing
 from tinyllm.report.gathered import Confusion, Lengths, Report, TeacherRow
 from tinyllm.report.run_files import Rationale, Results
@@ -24,8 +25,7 @@ MOST_TEST = 1500  # of them from test, where train has questions to fill the res
 MOST_EXPLAINED = 20  # test questions that the student explains
 FEW_ANSWERS = 100  # of fewer, a calibration says more of chance than of the student
 BINS = 20  # of a histogram of lengths
-EXAMPLES = 2  # questions whose rationales are all kept
-EXAMPLES_REFUSED = 3  # questions of which a rationale is quarantined, each for another reason
+EXAMPLES = 2  # questions to read first
 
 
 def gather(
@@ -50,7 +50,9 @@ def gather(
         "train_questions": len(results.train),
         "teacher_rows": [_teacher_row(name, results) for name in results.rationales],
         "curves": results.curves,
+        "looks": results.looks,
         "corpus": results.corpus,
+        "by_status": by_status(results.train, results.rationales),
         "free": results.test[0].free,
         "confusion": _confusion(results),
         "calibration": _calibration(results),
@@ -229,15 +231,7 @@ def _voice(row: dict, teacher: str) -> dict[str, object] | None:
 
 
 def _examples(questions: Sequence[dict], teachers: Sequence[str]) -> list[str]:
-    """Ids of a few train questions to read: all teachers kept, then one for each frequent reason of quarantine."""
-    train = [question for question in questions if question["split"] == "train"]
-    whole = [q["id"] for q in train if teachers and all(status == "ok" for status, _ in q["rationales"])]
-    refused: dict[str, str] = {}
-    reasons: Counter[str] = Counter()
-    for question in train:
-        for status, text in question["rationales"]:
-            if status != "ok" and text:
-                reasons[status] += 1
-                refused.setdefault(status, question["id"])
-    frequent = [refused[status] for status, _ in reasons.most_common(EXAMPLES_REFUSED)]
-    return list(dict.fromkeys([*whole[:EXAMPLES], *frequent]))
+    """Ids of a few train questions to read side by side: those of which most teachers were kept, in their order."""
+    train = [question for question in questions if question["split"] == "train"] if teachers else []
+    kept = {q["id"]: sum(status == "ok" for status, _ in q["rationales"]) for q in train}
+    return sorted((name for name in kept if kept[name]), key=lambda name: -kept[name])[:EXAMPLES]

@@ -48,6 +48,24 @@ class Kept(TypedDict):
     reasons: dict[str, int]
 
 
+class Specimen(TypedDict):
+    """A rationale of a train question, to be read; texts are shortened."""
+
+    teacher: str
+    id: str
+    question: str
+    text: str | None  # None where nothing was written
+
+
+class ByStatus(TypedDict):
+    """Rationales of one status: `ok`, or why they are not learnt from."""
+
+    status: str
+    count: int  # of all such rationales of train
+    means: str  # "" where there is nothing to add
+    specimens: list[Specimen]
+
+
 class Report(TypedDict):
     dataset: str
     teachers: list[str]
@@ -58,7 +76,9 @@ class Report(TypedDict):
     train_questions: int
     teacher_rows: list[TeacherRow]
     curves: Mapping[int, Curve]  # by seed
+    looks: Mapping[int, Sequence[tuple[int, float]]]  # at valid, by seed: pairs of step and accuracy
     corpus: dict  # metrics/corpus.json
+    by_status: list[ByStatus]
     free: bool  # of free text
     confusion: Confusion | None  # None where answers are not told apart
     calibration: Calibration | None  # free text has none, and few answers

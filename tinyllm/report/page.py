@@ -17,14 +17,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tinyllm.evaluation.wording import corpus_notes
-from tinyllm.records.surroundings import Control, Origin
-from tinyllm.report.figures import percent
+from tinyllm.records.surroundings import Attribution, Control, Origin
+from tinyllm.report.figures import attribution_figure, percent
+from tinyllm.report.figures.paper import MARGIN, paper_rules
+from tinyllm.report.figures.svg import PALETTE, stylesheet
 from tinyllm.report.gathered import Report
 from tinyllm.report.saved import digest
-from tinyllm.report.svg import PALETTE, stylesheet
 from tinyllm.report.verdict import verdict
 
 FOLDER = Path(__file__).parent
+ATTRIBUTION = "attribution"  # the figure that DVC does not keep: it comes with the experiments, not with the run
 UNSAFE = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"})  # in JSON these stand in strings only
 
 
@@ -33,6 +35,7 @@ def render(
     figures: Mapping[str, Markup],
     origin: Origin | None = None,
     control: Control | None = None,
+    attribution: Attribution | None = None,
 ) -> str:
     """Return the page.
 
@@ -41,7 +44,11 @@ def render(
         figures: of `figures.draw`
         origin: of `experiments.find_origin`; None where nobody looked
         control: of `experiments.find_control`; None where nobody looked
+        attribution: of `experiments.find_attribution`; None where nobody looked
     """
+    helped = attribution if attribution and (attribution["arms"] or attribution["why"]) else None
+    if helped and helped["arms"]:
+        figures = {**figures, ATTRIBUTION: attribution_figure(helped)}
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
@@ -59,6 +66,7 @@ def render(
         verdict=verdict(report, control),
         notes=corpus_notes(report["corpus"]),
         figures=figures,
+        attribution=helped,
         policy=policy(style, script),
         style=Markup(style),
         script=Markup(script),
@@ -66,6 +74,8 @@ def render(
             {
                 "teachers": report["teachers"],
                 "seeds": report["seeds"],
+                "paper": paper_rules(),
+                "margin": MARGIN,
                 "examples": report["examples"],
                 "questions": report["questions"],
             }

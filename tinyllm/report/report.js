@@ -2,6 +2,7 @@
 // The browser of questions. What the data says reaches the page as text nodes only: no string of it is ever parsed.
 
 const PAGE = 10; // questions in the document at once, so that a large set stays as quick as a small one
+const PNG_SCALE = 4; // pixels of a PNG for one of the figure, which is 340 wide: for print
 const LETTERS = "abcdefghijklmnopqrstuvwxyz";
 const data = JSON.parse(document.getElementById("data").textContent);
 const form = document.getElementById("filters");
@@ -211,6 +212,63 @@ function turn(by) {
   document.getElementById("questions").scrollIntoView();
 }
 
+// The figure as a file of its own, as `report/figures/` has it: every mark with its colours, light ones on white.
+function on_paper(svg) {
+  const copy = svg.cloneNode(true);
+  const [width, height] = copy.getAttribute("viewBox").split(" ").slice(2).map(side => Number(side) + 2 * data.margin);
+  copy.setAttribute("viewBox", `${-data.margin} ${-data.margin} ${width} ${height}`);
+  for (const [selector, attributes] of data.paper) {
+    for (const mark of [copy, ...copy.querySelectorAll("*")].filter(node => node.matches(selector))) {
+      for (const [name, value] of Object.entries(attributes)) mark.setAttribute(name, value);
+    }
+  }
+  for (const mark of copy.querySelectorAll("[class]")) mark.removeAttribute("class");
+  const drawn = name => document.createElementNS(svg.namespaceURI, name);
+  const [title, ground] = [drawn("title"), drawn("rect")];
+  title.textContent = copy.getAttribute("aria-label");
+  const size = { width, height };
+  for (const [name, value] of Object.entries(size)) copy.setAttribute(name, value);
+  const whole = { x: -data.margin, y: -data.margin, ...size, fill: "#ffffff" };
+  for (const [name, value] of Object.entries(whole)) ground.setAttribute(name, value);
+  copy.prepend(title, ground);
+  return new XMLSerializer().serializeToString(copy) + "\n";
+}
+
+async function as_png(text) {
+  const image = new Image();
+  image.src = "data:image/svg+xml;charset=utf-8," + encodeURIComponent(text);
+  await image.decode();
+  const canvas = document.createElement("canvas");
+  canvas.width = PNG_SCALE * image.width;
+  canvas.height = PNG_SCALE * image.height;
+  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+  return new Promise(done => canvas.toBlob(done, "image/png"));
+}
+
+async function save(figure, ending) {
+  const text = on_paper(figure.querySelector("svg"));
+  const blob = ending === "svg" ? new Blob([text], { type: "image/svg+xml" }) : await as_png(text);
+  const link = make("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = `${figure.dataset.figure}.${ending}`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+function offer_files(figure) {
+  const row = make("p", "save");
+  for (const ending of ["svg", "png"]) {
+    const button = make("button", "", ending.toUpperCase());
+    button.type = "button";
+    button.name = `${figure.dataset.figure}.${ending}`;
+    button.setAttribute("aria-label", `Save the figure ${figure.dataset.figure} as ${ending.toUpperCase()}`);
+    button.addEventListener("click", () => save(figure, ending));
+    row.append(button);
+  }
+  figure.append(row);
+}
+
+document.querySelectorAll("figure[data-figure]").forEach(offer_files);
 data.teachers.forEach((name, i) => offer(fields.teacher, String(i), name));
 offer(fields.status, "ok", "kept");
 offer(fields.status, "refused", "quarantined, for any reason");

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tinyllm.records.jsonl import read_json, read_jsonl
 from tinyllm.records.predictions import parse_predictions
@@ -29,6 +30,7 @@ class Results:
     rationales: dict[str, list[Rationale]]  # by teacher, in the order of train
     predictions: dict[int, list[dict]]  # by seed, in the order of test
     curves: dict[int, dict[str, list[tuple[int, float]]]]  # by seed and task, pairs of step and loss
+    looks: dict[int, list[tuple[int, float]]]  # by seed, at valid: pairs of step and accuracy
     training: dict[int, dict]  # by seed, metrics/train/SEED.json
     corpus: dict  # metrics/corpus.json
     score: dict  # metrics/score.json
@@ -51,14 +53,18 @@ def read_results(teachers: Sequence[str], seeds: Sequence[int], root: Path = Pat
         learnt = {row["id"] for row in read_jsonl(root / "data/corpus/train.jsonl")}
         if len(train) - len(learnt) == corpus["answers"]["left_out"]:
             train = [question for question in train if question.id in learnt]
+    rationales = _read_rationales(root, train, teachers)
+    predictions = _read_predictions(root / "data/predictions.jsonl", test, seeds)
+    training = {seed: read_json(root / f"metrics/train/{seed}.json") for seed in seeds}
     exams = {teacher: root / f"metrics/exam/{teacher}.json" for teacher in teachers}
     return Results(
         train=train,
         test=test,
-        rationales=_read_rationales(root, train, teachers),
-        predictions=_read_predictions(root / "data/predictions.jsonl", test, seeds),
+        rationales=rationales,
+        predictions=predictions,
         curves={seed: read_curve(root / f"metrics/loss/{seed}.tsv") for seed in seeds},
-        training={seed: read_json(root / f"metrics/train/{seed}.json") for seed in seeds},
+        looks={seed: read_looks(root, seed, metrics) for seed, metrics in training.items()},
+        training=training,
         corpus=corpus,
         score=read_json(root / "metrics/score.json"),
         exam={teacher: read_json(path) for teacher, path in exams.items() if path.exists()},
@@ -69,7 +75,7 @@ TOLD = ("train", "test")  # the splits of the report
 
 
 def read_curve(path: Path) -> dict[str, list[tuple[int, float]]]:
-    """Return a loss curve's (step, loss) pairs by task.
+    """Return a loss curve's (step, loss) pairs by task; further columns do not count.
 
     Raises:
         ValueError: a line is not step, task and loss; the message names file and line.
@@ -77,11 +83,34 @@ def read_curve(path: Path) -> dict[str, list[tuple[int, float]]]:
     curve: dict[str, list[tuple[int, float]]] = {}
     for number, line in enumerate(read_text(path).splitlines()[1:], start=2):
         try:
-            step, task, loss = line.split("\t")
+            step, task, loss, *_ = line.split("\t")
             curve.setdefault(task, []).append((int(step), float(loss)))
         except ValueError:
             raise ValueError(f"{path}:{number}: {line!r}; allowed is step, task and loss, with tabs between") from None
     return curve
+
+
+def read_looks(root: Path, seed: int, training: Mapping[str, Any]) -> list[tuple[int, float]]:
+    """Return a training's looks at valid, pairs of step and accuracy: all of them, or the best where no other is known.
+
+    Args:
+        training: metrics/train/SEED.json, which has the best look, counted in epochs
+
+    Raises:
+        ValueError: a line of metrics/valid/SEED.tsv is not step and accuracy; the message names file and line.
+    """
+    path = root / f"metrics/valid/{seed}.tsv"
+    if not path.is_file():
+        epochs = training["epochs"] or 1  # 0 where nothing was trained
+        return [(round(training["steps"] * training["best_epoch"] / epochs), training["valid_accuracy"])]
+    looks = []
+    for number, line in enumerate(read_text(path).splitlines()[1:], start=2):
+        try:
+            step, accuracy, *_ = line.split("\t")
+            looks.append((int(step), float(accuracy)))
+        except ValueError:
+            raise ValueError(f"{path}:{number}: {line!r}; allowed is step and accuracy, with a tab between") from None
+    return looks
 
 
 def _read_rationales(root: Path, train: Sequence[Question], teachers: Sequence[str]) -> dict[str, list[Rationale]]:

@@ -33,7 +33,7 @@ def read_report(folder: Path) -> Report:
     lacking = sorted(Report.__required_keys__ - saved.keys())
     if lacking:
         raise ValueError(f"{folder / SAVED}: lacks {', '.join(lacking)}; run dvc repro report")
-    for key in ("by_seed", "curves"):
+    for key in ("by_seed", "curves", "looks"):
         saved[key] = {int(seed): value for seed, value in saved[key].items()}
     return cast(Report, saved)
 

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tinyllm.cli.experiments.sweep import count, keep_old, on_test, print_states, run_cells
+from tinyllm.cli.experiments.sweep import add_workers, keep_old, on_test, print_states, run_cells
 from tinyllm.cli.parsers import Commands
 from tinyllm.console import as_json, columns
 from tinyllm.evaluation.votes import VoiceVotes, vote_parts
@@ -16,7 +16,7 @@ from tinyllm.experiments.markdown import as_markdown
 from tinyllm.experiments.results.found import find_all, scored
 from tinyllm.experiments.results.kept import folder_of
 from tinyllm.experiments.runs import WORKSPACE, read_predictions
-from tinyllm.experiments.sweep import check_commit, default_jobs, distinct
+from tinyllm.experiments.sweep import check_commit, distinct
 from tinyllm.experiments.table import Numbers, tabulate
 from tinyllm.records.jsonl import read_json
 
@@ -33,7 +33,7 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("run_name", metavar="RUN", nargs="?", help="an experiment; left out, params.yaml as it is here")
     parser.add_argument("--run", dest="run_now", action="store_true", help="run the missing experiments now")
-    parser.add_argument("--jobs", type=count, metavar="N", help="so many at once, as in `tinyllm sweep`")
+    add_workers(parser)
     parser.add_argument("--json", action="store_true", help="print all of it as JSON")
     parser.set_defaults(run=run)
 
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
         check_commit(missing)
         print_states(table, results, on_test)
         keep_old(cells, {digest: result for digest, result in results.items() if digest not in doubts}, table.path)
-        run_cells(missing, arguments.jobs or default_jobs(missing), on_test, table.path)
+        run_cells(missing, arguments, on_test, table.path)
         print(f"the results are in {folder_of(table.path)}; commit them, and another machine goes on from there")
         results, doubts = find_all(cells, table.path)
         missing = []

@@ -5,14 +5,20 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
+from pathlib import Path
+
+from markupsafe import Markup
 
 from tinyllm.cli.parsers import Commands
 from tinyllm.console import as_json, columns, one_line
 from tinyllm.evaluation.wording import p_value, percent, points
-from tinyllm.experiments.compare import Comparison, Pair, Tested, compare, seeds_in_words
+from tinyllm.experiments.compare import SIGNIFICANT, Comparison, Pair, Tested, compare, seeds_in_words
 from tinyllm.experiments.flips import Flip
 from tinyllm.experiments.runs import read_runs
+from tinyllm.records.files import atomic_write, writes_straight
+from tinyllm.report.figures import Estimate, forest, standalone
 
+PLOT_WIDTH = 480  # pixels of --plot: a name of 40 letters has room
 WIDTHS = (16, 36, 16, 16, 16)  # characters that --flips shows of id, question and answers; --json has all of them
 DIRECTIONS = (
     ("right_to_wrong", "right in {control}, wrong in {other}"),
@@ -34,6 +40,10 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("--flips", action="store_true", help="list the questions whose majority answer flipped")
     parser.add_argument("--json", action="store_true", help="print all of it as JSON")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE.svg", help="also draw the differences with their intervals, for a paper"
+    )
+    parser.add_argument("--force", action="store_true", help="replace a file of --plot that is there")
     parser.set_defaults(run=run)
 
 
@@ -41,16 +51,39 @@ def run(arguments: argparse.Namespace) -> None:
     """Print the comparison that the command line asks for.
 
     Raises:
-        ValueError: `--within` is no number of points, or a run is named twice, cannot be read, or has other questions than
-            the control.
+        ValueError: `--within` is no number of points, the file of `--plot` is none that can be drawn or is there already, or
+            a run is named twice, cannot be read, or has other questions than the control.
     """
+    if arguments.plot is not None:
+        _check_plot(arguments.plot, arguments.force)
     within = None if arguments.within is None else _points(arguments.within)
     names = [arguments.control, *arguments.others]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"{twice[0]}: named twice; every run is compared with the control once")
     compared = compare(read_runs(names), within, arguments.flips)
+    if arguments.plot is not None:
+        with atomic_write(arguments.plot) as file:
+            file.write(standalone(as_forest(compared)))
     print(as_json(compared, indent=2) if arguments.json else as_text(compared))
+
+
+def _check_plot(path: Path, force: bool) -> None:
+    if path.suffix != ".svg":
+        found = f"ends in {path.suffix}" if path.suffix else "has no ending"
+        raise ValueError(f"--plot {path}: {found}; allowed is .svg, from which `rsvg-convert -z 4` makes a PNG")
+    if path.exists() and not writes_straight(path) and not force:
+        raise ValueError(f"--plot {path}: is there already; --force replaces it, or give another name")
+
+
+def as_forest(compared: Comparison) -> Markup:
+    """Return the differences to the control as a drawing; a full dot is one that is shown, after Holm's correction."""
+    pairs = compared["comparisons"]
+    gains = [(pair["other"], pair["difference"]) for pair in pairs]
+    estimates = [
+        Estimate(name, gain["value"], gain["low"], gain["high"], gain["p_holm"] < SIGNIFICANT) for name, gain in gains
+    ]
+    return forest(estimates, pairs[0]["control"], PLOT_WIDTH)
 
 
 def _points(text: str) -> float:

@@ -16,9 +16,10 @@ from tinyllm.experiments.grid import Cell, Table, read_table
 from tinyllm.experiments.on_valid import valid_accuracy
 from tinyllm.experiments.results.found import find_all, keep
 from tinyllm.experiments.results.kept import folder_of
+from tinyllm.experiments.running.gpus import gpu_names
+from tinyllm.experiments.running.workers import Ended, log_of, run_all
 from tinyllm.experiments.sweep import check_commit, default_jobs, distinct
 from tinyllm.experiments.tune.leftovers import forget_training
-from tinyllm.experiments.workers import Ended, log_of, run_all
 
 Accuracy = Callable[[Cell, Result], float]  # what of a result is printed, a share
 
@@ -42,9 +43,7 @@ def add_parser(commands: Commands) -> None:
         metavar="CELL",
         help="with --run: also run this cell, although it has a result; `ROW, COLUMN` as this command prints it",
     )
-    parser.add_argument(
-        "--jobs", type=count, metavar="N", help="so many at once (default: one a GPU, or as many as the cores bear)"
-    )
+    add_workers(parser)
     parser.add_argument("--valid", action="store_true", help="print accuracy on valid; test stays unseen")
     parser.set_defaults(run=run)
 
@@ -70,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"note     {note}")
     if arguments.run_now:
         keep_old(cells, {d: r for d, r in results.items() if d not in notes and d not in again}, table.path)
-        run_cells(missing, arguments.jobs or default_jobs(missing), accuracy, table.path, again)
+        run_cells(missing, arguments, accuracy, table.path, again)
         if missing:
             print(f"the results are in {folder_of(table.path)}; commit them, and another machine goes on from there")
     elif missing:
@@ -135,10 +134,27 @@ def _keep(cell: Cell, result: Result, table: Path, seconds: float) -> str:
     return ""
 
 
-def run_cells(cells: Sequence[Cell], jobs: int, accuracy: Accuracy, table: Path, again: Collection[str] = ()) -> None:
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `run_cells`."""
+    parser.add_argument(
+        "--jobs", type=count, metavar="N", help="so many at once (default: one a GPU, or as many as the cores bear)"
+    )
+    parser.add_argument(
+        "--gpus", metavar="LIST", help="GPUs to deal out, one an experiment, such as 0,2 (default: all)"
+    )
+
+
+def run_cells(
+    cells: Sequence[Cell],
+    arguments: argparse.Namespace,
+    accuracy: Accuracy,
+    table: Path,
+    again: Collection[str] = (),
+) -> None:
     """Run the cells, a line each as it starts and ends; write the result of each.
 
     Args:
+        arguments: what `add_workers` has read
         table: the file that they are of
         again: the digests of cells that run although they have a result
 
@@ -146,8 +162,9 @@ def run_cells(cells: Sequence[Cell], jobs: int, accuracy: Accuracy, table: Path,
         ValueError: some failed.
     """
     failed = 0
-    commit = git("rev-parse", "HEAD").strip()
-    with closing(run_all(cells, commit, jobs, again)) as events:
+    gpus = gpu_names(arguments.gpus)
+    commit, jobs = git("rev-parse", "HEAD").strip(), arguments.jobs or default_jobs(cells, gpus)
+    with closing(run_all(cells, commit, jobs, again, gpus)) as events:
         for event in events:
             if isinstance(event, Cell):
                 print(f"started  {event.title}", flush=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tinyllm.cli.experiments.sweep import count, keep_old, run_cells
+from tinyllm.cli.experiments.sweep import add_workers, count, keep_old, run_cells
 from tinyllm.cli.parsers import Commands
 from tinyllm.experiments.grid import Cell
 from tinyllm.experiments.on_valid import valid_accuracy
 from tinyllm.experiments.results.found import find_all
-from tinyllm.experiments.sweep import check_commit, default_jobs
+from tinyllm.experiments.sweep import check_commit
 from tinyllm.experiments.tune.halving import Search
 from tinyllm.experiments.tune.plan import Arm, Plan, distinct, in_words, read_plan
 from tinyllm.experiments.tune.tuned_file import how_chosen, write_tuned
@@ -28,7 +28,7 @@ def add_parser(commands: Commands) -> None:
         "--run", dest="run_now", action="store_true", help="train now; interrupted, the next call goes on"
     )
     parser.add_argument("--budget", type=count, metavar="N", help="trainings of each row (in each column)")
-    parser.add_argument("--jobs", type=count, metavar="N", help="so many at once, as in `tinyllm sweep`")
+    add_workers(parser)
     parser.add_argument("--force", action="store_true", help="replace a FILE.tuned.yaml that has another choice")
     parser.set_defaults(run=run)
 
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
     searches, missing = _look(plan, arguments.run_now)
     while missing and arguments.run_now:
         check_commit(missing)
-        run_cells(missing, arguments.jobs or default_jobs(missing), valid_accuracy, plan.path)
+        run_cells(missing, arguments, valid_accuracy, plan.path)
         searches, missing = _look(plan, arguments.run_now)
     for arm in plan.arms:
         print(_line(arm, searches[arm.row], plan))

@@ -1,49 +1,15 @@
-"""The report's figures, each an SVG drawing of its numbers, narrow enough to be read on a phone."""
+"""What a run has whatever its teachers are: accuracy, what was kept, lengths, confusion, calibration."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from markupsafe import Markup
 
 from tinyllm.evaluation.calibration import Calibration
+from tinyllm.report.figures.svg import WIDTH, circle, drawing, line, linear, rectangle, shorten, text, ticks
 from tinyllm.report.gathered import Kept, Lengths, Report
-from tinyllm.report.svg import (
-    SERIES,
-    circle,
-    drawing,
-    line,
-    linear,
-    logarithmic,
-    path,
-    powers,
-    rectangle,
-    shorten,
-    text,
-    ticks,
-)
-
-WIDTH = 340  # of all drawings, in pixels; a phone's screen
-MOST_NAMED = 6  # seeds in a figure's legend; there is no room for more
-
-
-def draw(report: Report) -> dict[str, Markup]:
-    """Return every figure of a gathered report by name; a name is also a file's, without its ending."""
-    figures = {"accuracy": accuracy(report)}
-    losses = [loss for curve in report["curves"].values() for points in curve.values() for _, loss in points]
-    for task in ["answer", *report["teachers"]]:
-        curves = {seed: curve[task] for seed, curve in report["curves"].items() if task in curve}
-        if curves:  # a rationale of weight 0 is not learnt
-            figures[f"loss_{task}"] = loss_curves(task, curves, losses)
-    for teacher in report["teachers"]:
-        figures[f"kept_{teacher}"] = kept(teacher, report["corpus"]["teachers"][teacher]["train"])
-        figures[f"words_{teacher}"] = words(teacher, report["lengths"])
-    if report["confusion"]:
-        figures["confusion"] = confusion(**report["confusion"])
-    if report["calibration"]:
-        figures["calibration"] = calibration(report["calibration"])
-    return figures
 
 
 class Mark(NamedTuple):
@@ -93,33 +59,6 @@ def _marks(report: Report) -> list[Mark]:
     if not report["free"]:  # nobody guesses a free text
         marks.append(Mark("chance", score["chance"]))
     return marks
-
-
-def loss_curves(task: str, curves: Mapping[int, Sequence[tuple[int, float]]], losses: Sequence[float]) -> Markup:
-    """Training loss of one task by step, a line a seed.
-
-    Args:
-        losses: of all tasks, for axes that can be compared
-    """
-    left, bottom = 40, 168
-    last = max((step for points in curves.values() for step, _ in points), default=1)
-    grid = powers(max(min(losses, default=0.1), 1e-4), max(max(losses, default=1), 1e-3))  # 0 has no logarithm
-    x, y = linear(0, last, left, WIDTH - 8), logarithmic(grid[0], grid[-1], bottom, 30)
-    parts = [text(0, 14, task, "strong")]
-    for tick in grid:
-        parts += [
-            line(left, y(tick), WIDTH - 8, y(tick), "rule"),
-            text(left - 6, y(tick) + 4, f"{tick:g}", "muted", "end"),
-        ]
-    parts.append(line(left, bottom, WIDTH - 8, bottom, "axis"))
-    parts += [text(x(tick), bottom + 16, f"{tick:g}", "muted", "middle") for tick in ticks(last, 4)]
-    for place, (seed, points) in enumerate(curves.items()):
-        style, at = f"s{place % SERIES}", WIDTH - 36 * (min(len(curves), MOST_NAMED) - place)
-        parts.append(path([(x(step), y(max(loss, grid[0]))) for step, loss in points], style))
-        if place < MOST_NAMED:
-            parts += [line(at, 10, at + 14, 10, f"series {style}"), text(at + 18, 14, shorten(str(seed), 3), "muted")]
-    ends = ", ".join(f"seed {seed} ends at {points[-1][1]:g}" for seed, points in curves.items())
-    return drawing(WIDTH, bottom + 22, f"Training loss of {task} by step: {ends}", parts)
 
 
 def kept(teacher: str, counts: Kept) -> Markup:

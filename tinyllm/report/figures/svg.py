@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -49,8 +48,9 @@ PALETTE = {  # of page and figures; every ink has a contrast of 4.5 or more on i
         "s4": "#cfc863",
     },
 }
-STYLE = Path(__file__).with_name("figures.css")
+STYLE = Path(__file__).parents[1] / "figures.css"
 SERIES = 5  # colours; further series take them again
+WIDTH = 340  # pixels of a figure; a phone's screen
 
 Scale = Callable[[float], float]
 
@@ -98,7 +98,7 @@ def line(x1: float, y1: float, x2: float, y2: float, style: str) -> Markup:
 
 
 def rectangle(x: float, y: float, width: float, height: float, style: str, opacity: float = 1) -> Markup:
-    faint = Markup(' fill-opacity="{}"').format(number(opacity)) if opacity < 1 else ""
+    faint = Markup(' fill-opacity="{}"').format(f"{opacity:.2f}".rstrip("0")) if opacity < 1 else ""
     return Markup('<rect x="{}" y="{}" width="{}" height="{}" class="{}"{}/>').format(
         *map(number, (x, y, width, height)), style, faint
     )
@@ -136,12 +136,3 @@ def drawing(width: float, height: float, says: str, parts: Sequence[Markup]) -> 
 def stylesheet() -> str:
     """The figures' own rules, in terms of the palette's variables."""
     return STYLE.read_text(encoding="utf-8")
-
-
-def standalone(drawn: Markup) -> str:
-    """Return the drawing as a file of its own, in light colours on white: few programs that take SVG know variables."""
-    colours = PALETTE["light"] | {"paper": "#ffffff"}
-    rules = re.sub(r"var\(--(\w+)\)", lambda match: colours[match[1]], stylesheet())
-    head = f'<svg xmlns="http://www.w3.org/2000/svg"><style>\n{rules}</style><rect width="100%" height="100%" fill="#fff"/>'
-    opening, _, rest = drawn.partition(">")
-    return head.replace("<svg", str(opening), 1) + str(rest) + "\n"

@@ -10,26 +10,22 @@ import fcntl
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from tinyllm.experiments.dvc_experiments import command, git
 from tinyllm.experiments.grid import Cell
 from tinyllm.experiments.results.found import find_all
+from tinyllm.experiments.running.gpus import Deck, environment_of
+from tinyllm.experiments.running.processes import POLL, interruptible, stop
 from tinyllm.project import cache_path
 from tinyllm.records.files import close_to_others, make_private
 
 FOLDER = Path(".cache/sweep")  # a clone and a log a cell
-GRACE = (5.0, 2.0)  # seconds after Ctrl-C's signal until a process is asked to end, and until it is made to
-POLL = 0.2
 FETCH = ("-c", "gc.auto=0", "-c", "maintenance.auto=false", "fetch", "--quiet", "--no-tags", "--no-write-fetch-head")
 
 
@@ -49,17 +45,18 @@ class FinishedElsewhere(Exception):
 class Worker:
     """One running experiment."""
 
-    def __init__(self, cell: Cell, commit: str, again: bool = False) -> None:
+    def __init__(self, cell: Cell, commit: str, again: bool = False, gpu: str | None = None) -> None:
         """Start it.
 
         Args:
             again: although it has a result, which the new one replaces
+            gpu: the one that it sees; None leaves all as they are
 
         Raises:
             BlockingIOError: it runs already, started elsewhere.
             FinishedElsewhere: it has a result by now.
         """
-        self.cell, self.commit, self.start, self.again = cell, commit, time.monotonic(), again
+        self.cell, self.commit, self.start, self.again, self.gpu = cell, commit, time.monotonic(), again, gpu
         self.folder = (FOLDER / cell.name).absolute()
         make_private(FOLDER)
         close_to_others(FOLDER)
@@ -80,6 +77,7 @@ class Worker:
         """Start the experiment in its clone."""
         environment = {
             **os.environ,
+            **environment_of(self.gpu),
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
             "DVC_SITE_CACHE_DIR": str(self.folder / ".cache/site"),
             "TINYLLM_CACHE": str(cache_path().parent.absolute()),
@@ -114,29 +112,28 @@ class Worker:
         shutil.rmtree(self.folder, ignore_errors=True)  # something may still be writing as it dies
         os.close(self.log)
 
-    def signal(self, number: int) -> None:
-        """Send a signal to all of its processes."""
-        with suppress(ProcessLookupError):  # all of them have ended
-            os.killpg(self.process.pid, number)
 
-
-def run_all(cells: Sequence[Cell], commit: str, jobs: int, again: Collection[str] = ()) -> Generator[Cell | Ended]:
+def run_all(
+    cells: Sequence[Cell], commit: str, jobs: int, again: Collection[str] = (), gpus: Sequence[str] = ()
+) -> Generator[Cell | Ended]:
     """Run the cells, so many at once; yield each as it starts and how it ended. Left early, all that runs is stopped.
 
     Two cells that ask one live teacher the same do not run at once until one of them has asked it: else both would pay.
 
     Args:
         again: the digests of cells that run although they have a result
+        gpus: dealt out, one a cell
     """
-    waiting = list(cells)
+    waiting, deck = list(cells), Deck(gpus)
     running: list[Worker] = []
     asked: set[str] = set()
-    with _interruptible():
+    with interruptible():
         try:
             while waiting or running:
                 for worker in list(running):
                     if ended := worker.ended():
                         running.remove(worker)
+                        deck.take_back(worker.gpu)
                         asked |= _asks(worker.cell) if ended.fault is None else set()
                         yield ended
                 busy = set().union(*(_asks(worker.cell) - asked for worker in running))
@@ -146,12 +143,15 @@ def run_all(cells: Sequence[Cell], commit: str, jobs: int, again: Collection[str
                     continue
                 waiting.remove(cell)
                 yield cell
+                gpu = deck.deal()
                 try:
-                    running.append(Worker(cell, commit, cell.digest in again))
+                    running.append(Worker(cell, commit, cell.digest in again, gpu))
+                    continue
                 except BlockingIOError:
                     yield Ended(cell, 0.0, "runs already, in another sweep or left over from one that was killed")
                 except FinishedElsewhere:
                     yield Ended(cell, 0.0, None)
+                deck.take_back(gpu)
         finally:
             _stop(running)
 
@@ -203,31 +203,7 @@ def _fault(cell: Cell, status: int) -> str | None:
 
 
 def _stop(workers: Sequence[Worker]) -> None:
-    """End what runs: as Ctrl-C would, so that it can tidy up, then less kindly. The folders go too."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # being asked twice must not leave anything running
-    for number, seconds in zip((signal.SIGINT, signal.SIGTERM, signal.SIGKILL), (*GRACE, 2.0), strict=True):
-        for worker in workers:
-            worker.signal(number)
-        deadline = time.monotonic() + seconds
-        while any(worker.process.poll() is None for worker in workers) and time.monotonic() < deadline:
-            time.sleep(POLL / 4)
+    """End what runs; the folders go too."""
+    stop([worker.process for worker in workers])
     for worker in workers:
         worker.forget()
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let a plain kill, or a closed terminal, end the block as Ctrl-C does."""
-
-    def leave(number: int, frame: FrameType | None) -> NoReturn:
-        sys.exit(128 + number)
-
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, leave)
-    try:
-        yield
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)
