@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from tinyllm.models.loaded import IGNORED, LoadedModel
-from tinyllm.training import packed_t5 as packed
 from tinyllm.training.batching import PackedBatch, collate, pack_examples, padded_tokens, split_packed, split_step
 from tinyllm.training.examples import Example, target_counts
-from tinyllm.training.tree_attention import build_tree_batch, has_plain_head, split_trees
+from tinyllm.training.passes import packed_t5 as packed
+from tinyllm.training.passes.tree_attention import build_tree_batch, has_plain_head, split_trees
 
 CPU_NUMBERS = 600_000  # of hidden states in a padded pass on a processor: more do not fit its cache
 PACKED_WIDTH = 256  # of a model's hidden states, from which on padding costs more than a call for every length

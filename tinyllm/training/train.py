@@ -24,9 +24,9 @@ from tinyllm.student.target_text import join
 from tinyllm.training.arguments import training_arguments
 from tinyllm.training.distributed import is_first
 from tinyllm.training.examples import ANSWER, Example, Learnt, Task, UnknownTokens, targets_of
-from tinyllm.training.frozen_states import frozen_states
 from tinyllm.training.loss_curve import LossCurve
 from tinyllm.training.objective import Objective
+from tinyllm.training.passes.frozen_states import frozen_states
 from tinyllm.training.resume import last_checkpoint
 from tinyllm.training.samples.match import every_rationale
 from tinyllm.training.samples.plan import SamplePlan
