@@ -31,7 +31,7 @@ class Progress(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         steps, looks = state.max_steps - state.global_step, looks_left(state)
-        note = UNTIMED if looks and not self.pace.looks else ""
+        note = UNTIMED if looks and self.pace.steps and not self.pace.looks else ""
         self.done(1, note, self.pace.seconds_left(steps, looks))
 
     def on_evaluate(
