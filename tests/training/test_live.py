@@ -323,6 +323,19 @@ def test_a_tracker_that_is_not_installed_is_named_with_its_extra(monkeypatch: py
     assert str(error.value) == f"runtime.report_to: wandb, but that package is not installed; {remedy}"
 
 
+def test_a_tracker_that_cannot_be_opened_ends_the_training_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(run: Any) -> Tracker:
+        raise RuntimeError("no key.\nLog in")
+
+    monkeypatch.setitem(trackers.OPENED, "wandb", refuse)
+    with pytest.raises(ValueError) as error:
+        run(tmp_path, "wandb")
+    remedy = "see to that, or set it to none"
+    assert str(error.value) == f"runtime.report_to: wandb cannot be opened (no key. Log in); {remedy}"
+
+
 def test_every_tracker_is_an_extra() -> None:
     root = Path(__file__).resolve().parents[2]
     extras = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]

@@ -72,7 +72,7 @@ class DistillationTrainer(Trainer):
         self.pace, self.show = pace or Pace(), show
         self.looks: list[Look] = []
         self.rate, self.tokens = 0.0, 0  # of the step under way: its learning rate, and the tokens in it
-        self.add_callback(AfterStep(self.log_step))
+        self.add_callback(Telling(self))
 
     @property
     def best(self) -> Look:
@@ -140,8 +140,7 @@ class DistillationTrainer(Trainer):
         self.looks.append(Look(self.state.global_step, *judgement))
         if self.best.step == self.state.global_step and self.args.should_save:
             self._write_weights(Path(str(self.args.output_dir)) / f"best-{WEIGHTS}")
-        if self.args.should_save:
-            self.show(self.curve.rows(self.state.global_step), self.looks)
+        self.show_curves()
         voices = {f"voice/{name}": accuracy for name, accuracy in judgement.voices.items()}
         self.log({"valid_accuracy": judgement.accuracy, **voices})
         metrics = {"eval_valid_accuracy": judgement.accuracy, "epoch": self.state.epoch or 0}
@@ -149,6 +148,11 @@ class DistillationTrainer(Trainer):
         if sum(look.step > self.best.step for look in self.looks) >= self.patience:
             self.control.should_training_stop = True
         return metrics
+
+    def show_curves(self) -> None:
+        """Hand out both curves as they are by now; the points of the loss are those that a run of full length has."""
+        if self.args.should_save:
+            self.show(self.curve.rows(self.state.max_steps), self.looks)
 
     def log_step(self) -> None:
         """Count the step that has ended and, about as often as the loss curve has points, log what there is to see of it."""
@@ -190,8 +194,6 @@ class DistillationTrainer(Trainer):
         progress = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
         self.curve.restore(progress["curve"])
         self.looks = [Look(*look) for look in progress["looks"]]
-        if self.args.should_save and self.curve.steps:
-            self.show(self.curve.rows(self.curve.steps[-1][0]), self.looks)
 
     def _tuned(self) -> dict[str, Tensor]:
         model = self.accelerator.unwrap_model(self.model)
@@ -229,14 +231,20 @@ class EpochOrder(Sampler[int]):
         yield from map(int, torch.randperm(self.count, generator=generator).numpy())  # no list of a million numbers
 
 
-class AfterStep(TrainerCallback):
-    """Calls a function after every optimizer step, before a look at valid."""
+class Telling(TrainerCallback):
+    """Has the trainer show what an earlier process has learnt, and log every step before it looks at valid."""
 
-    def __init__(self, function: Callable[[], None]) -> None:
-        self.function = function
+    def __init__(self, trainer: DistillationTrainer) -> None:
+        self.trainer = trainer
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
+        if self.trainer.curve.steps:
+            self.trainer.show_curves()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
-        self.function()
+        self.trainer.log_step()
 
 
 def _where(step: int, batch: Step) -> str:

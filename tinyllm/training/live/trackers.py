@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tinyllm.console import in_short
+
 PROJECT = "tinyllm"  # what the runs stand under where a tracker has projects
 Values = Mapping[str, float]
 
@@ -55,8 +57,17 @@ class Tracker(NamedTuple):
 
 
 def open_tracker(name: str, run: LiveRun) -> Tracker:
-    """Open a run in the tracker of that name."""
-    return OPENED[name](run)
+    """Open a run in the tracker of that name.
+
+    Raises:
+        ValueError: its package refuses, such as for want of a login; its own words in one line.
+    """
+    try:
+        return OPENED[name](run)
+    except Exception as error:  # whatever a package raises, no student has been trained yet
+        raise ValueError(
+            f"runtime.report_to: {name} cannot be opened ({in_short(error)}); see to that, or set it to none"
+        ) from error
 
 
 def _dvclive(run: LiveRun) -> Tracker:
