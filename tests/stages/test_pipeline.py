@@ -98,7 +98,7 @@ def test_the_results_are_what_the_readme_says_they_are(first_run: tuple[Clone, s
     assert [row["seed"] for row in rows] == [1] * 32 + [2] * 32
     assert round(sum(row["choice"] == row["gold"] for row in rows) / 64, 4) == score["accuracy"]
     looks = (clone.folder / "metrics/valid/2.tsv").read_text(encoding="utf-8").splitlines()
-    assert [row.split("\t")[0] for row in looks] == ["step", "3", "6"]
+    assert [row.split("\t")[0] for row in looks] == ["step", "6", "12"]
     best = [clone.json(f"metrics/train/{seed}.json")["valid_accuracy"] for seed in (1, 2)]
     assert best[1] == max(float(row.split("\t")[1]) for row in looks[1:])
     assert score["valid_accuracy"] == round(sum(best) / 2, 4)

@@ -71,7 +71,7 @@ def open_tracker(name: str, run: LiveRun) -> Tracker:
 
 
 def _dvclive(run: LiveRun) -> Tracker:
-    from dvclive import Live  # type: ignore[import-not-found, unused-ignore]
+    from dvclive import Live
 
     # else it writes into dvc.yaml, which is the pipeline's, and saves an experiment of its own
     live = Live(str(run.place("dvclive")), resume=run.goes_on, dvcyaml=None, save_dvc_exp=False)
@@ -100,7 +100,7 @@ def _tensorboard(run: LiveRun) -> Tracker:
 
 def _trackio(run: LiveRun) -> Tracker:
     os.environ.setdefault("TRACKIO_DIR", str(run.folder.resolve() / "trackio"))  # it is read at the import
-    import trackio  # type: ignore[import-not-found, unused-ignore]
+    import trackio
 
     resume = "allow" if run.goes_on else "never"
     opened = trackio.init(project=PROJECT, name=run.name, config=dict(run.settings), resume=resume, embed=False)
@@ -108,7 +108,7 @@ def _trackio(run: LiveRun) -> Tracker:
 
 
 def _wandb(run: LiveRun) -> Tracker:
-    import wandb  # type: ignore[import-not-found, unused-ignore]
+    import wandb
 
     place = run.place("wandb")
     project, known = os.environ.get("WANDB_PROJECT", PROJECT), _run_id(place)
@@ -125,7 +125,7 @@ def _wandb(run: LiveRun) -> Tracker:
 
 
 def _mlflow(run: LiveRun) -> Tracker:
-    import mlflow  # type: ignore[import-not-found, unused-ignore]
+    import mlflow
 
     place = run.place("mlflow")
     own = f"sqlite:///{(run.folder / 'mlflow' / 'mlflow.db').resolve()}"
