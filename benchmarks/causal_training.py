@@ -41,8 +41,8 @@ from tinyllm.student.encoding import InputEncoder
 from tinyllm.student.tuning import tune
 from tinyllm.training.batching import collate
 from tinyllm.training.examples import Example, encode_corpus, target_counts
-from tinyllm.training.frozen_states import FrozenStates, frozen_states
 from tinyllm.training.objective import Objective
+from tinyllm.training.passes.frozen_states import FrozenStates, frozen_states
 from tinyllm.training.step_collator import StepCollator, TrainingSample
 
 ALIKE = {"fp32": 1e-3, "bf16": 2e-2}

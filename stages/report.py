@@ -1,7 +1,7 @@
 """Show the run on one page: how good, how learnt, what was kept, where it errs, and the questions to leaf through.
 
 Reads   data/questions/{train,test}.jsonl, data/corpus/train.jsonl, data/quarantine.jsonl, data/predictions.jsonl,
-        models/student/SEED/ of the first seed, metrics/{corpus,score}.json, metrics/{train,loss,exam}/
+        models/student/SEED/ of the first seed, metrics/{corpus,score}.json, metrics/{train,loss,valid,exam}/
 Writes  report/page.json, report/figures/NAME.svg; from these, and not kept by DVC, report/index.html with the day,
         the control and who helped
 

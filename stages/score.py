@@ -1,12 +1,13 @@
 """Score every seed's student on test, once.
 
-Reads   models/student/SEED/, data/questions/test.jsonl, metrics/exam/TEACHER.json
+Reads   models/student/SEED/, data/questions/test.jsonl, metrics/exam/TEACHER.json, metrics/train/SEED.json
 Writes  data/predictions.jsonl, data/confusion.csv, metrics/score.json
 
 DVC runs it; by hand: python -m stages.score
 """
 
 from pathlib import Path
+from statistics import fmean
 
 from stages import run
 from tinyllm.console import progress
@@ -38,7 +39,9 @@ def main(stage: StageRun) -> None:
     parameters = sum(weight.numel() for weight in student.wrapped.parameters())
     sizes = {"parameters": parameters, **ratios(metrics["accuracy"], parameters, exams)}
     origin = {"dataset": params.data.dataset, "params": stage.digest}
-    write_json("metrics/score.json", {**metrics, **sizes, **origin})
+    trained = [read_json(f"metrics/train/{seed}.json") for seed in params.train.seeds]
+    valid = {"valid_accuracy": round(fmean(seed["valid_accuracy"] for seed in trained), 4)}  # a mean over seeds, too
+    write_json("metrics/score.json", {**metrics, **valid, **sizes, **origin})
     print(
         f"accuracy {metrics['accuracy']} ({metrics['accuracy_low']}-{metrics['accuracy_high']}), "
         f"chance {metrics['chance']}, majority {metrics['majority']}; "

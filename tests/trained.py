@@ -44,6 +44,7 @@ def finish(folder: Path, warm: bool = True) -> str:
 
 
 def outcome(folder: Path) -> dict[str, bytes]:
-    """Every file of the student, its metrics and its loss curve."""
-    files = [*(folder / "models/student/3").iterdir(), folder / "metrics/train/3.json", folder / "metrics/loss/3.tsv"]
-    return {path.name: path.read_bytes() for path in files}
+    """Every file of the student, its metrics and its curves."""
+    metrics = [folder / f"metrics/{name}" for name in ("train/3.json", "loss/3.tsv", "valid/3.tsv")]
+    files = [*(folder / "models/student/3").iterdir(), *metrics]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}

@@ -67,8 +67,23 @@ class Advance(Protocol):
         """
         Args:
             note: what else there is to say of the things done so far
-            seconds_left: for the plain line; a bar makes its own guess
+            seconds_left: what a bar would guess from the things alone, where that is not all of the work
         """
+
+
+class Bar(tqdm):
+    """A bar that shows the seconds left that it is given, and its own guess where it is given none."""
+
+    seconds_left: float | None = None
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        shown = super().format_dict
+        if self.seconds_left is not None:
+            left = self.format_interval(self.seconds_left)
+            form = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<%s, {rate_fmt}{postfix}]"
+            shown["bar_format"] = form % left
+        return shown
 
 
 @contextmanager
@@ -83,11 +98,12 @@ def progress(what: str, unit: str, total: int | None = None) -> Iterator[Advance
     said, done = time.monotonic(), 0
 
     wide = WIDEST if shutil.get_terminal_size().columns > WIDEST else None  # None follows the terminal
-    with tqdm(total=total, desc=what, unit=f" {unit}", disable=plain, leave=False, ncols=wide) as bar:
+    with Bar(total=total, desc=what, unit=f" {unit}", disable=plain, leave=False, ncols=wide) as bar:
 
         def add(count: int, note: str = "", seconds_left: float | None = None) -> None:
             nonlocal said, done
             done += count
+            bar.seconds_left = seconds_left
             bar.set_postfix_str(printable(note), refresh=False)
             bar.update(count)
             if plain and time.monotonic() - said > EVERY:

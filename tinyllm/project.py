@@ -22,7 +22,7 @@ OUTPUTS = tuple(  # the folders that stages write to
     Path(name)
     for name in (
         *(f"data/{part}" for part in ("questions", "recorded", "rationales", "exam", "corpus")),
-        *(f"metrics/{part}" for part in ("query", "exam", "train", "loss")),
+        *(f"metrics/{part}" for part in ("query", "exam", "train", "loss", "valid")),
         "models/student",
         "report",
     )

@@ -155,3 +155,11 @@ def test_all_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     as_file("report")()
     report, key, student = check()
     assert report.startswith("report: ") and "TOY_KEY" in key and student.startswith("student.model: gone ")
+
+
+def test_a_tracker_that_is_not_installed_is_found_before_a_student_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    change(("report_to: none", "report_to: [mlflow, dvclive]"))
+    monkeypatch.setattr("tinyllm.params.trackers.find_spec", lambda name: None if name == "mlflow" else name)
+    told = 'runtime.report_to: mlflow, but that package is not installed; pip install -e ".[mlflow]", or leave it out'
+    assert check() == [told]
+    assert stage("train", "1") == f"error: {told}"  # no corpus is there yet, and nobody has asked for it

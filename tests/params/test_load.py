@@ -562,3 +562,26 @@ def test_how_many_rationales_are_learnt_from(tmp_path: Path) -> None:
     for text, most in (("samples: 1", 1), ("samples: 4", 4), ("samples: all", None)):
         (tmp_path / "params.yaml").write_text(put(TEXT, "corpus.samples", text), encoding="utf-8")
         assert most_rationales(load_params(tmp_path / "params.yaml").corpus) == most
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        ("none", ()),
+        ("", ()),
+        ("[]", ()),
+        ("dvclive", ("dvclive",)),
+        ("[trackio, tensorboard]", ("trackio", "tensorboard")),
+    ],
+)
+def test_who_is_told_of_a_training_is_none_one_or_a_list(tmp_path: Path, value: str, names: tuple[str, ...]) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(put(TEXT, "runtime.report_to", f"report_to: {value}"), encoding="utf-8")
+    assert load_params(path).runtime.report_to == names
+
+
+@pytest.mark.parametrize("value", ["tensorbord", "[none, dvclive]", "[dvclive, dvclive]", "3", "[[dvclive]]", "{a: 1}"])
+def test_a_tracker_that_is_not_known_is_told_with_those_that_are(tmp_path: Path, value: str) -> None:
+    (told,) = mistakes(tmp_path, put(TEXT, "runtime.report_to", f"report_to: {value}"))
+    known = "dvclive, trackio, wandb, mlflow, tensorboard"
+    assert "runtime.report_to: found " in told and told.endswith(f"; allowed is none, or different ones of {known}")

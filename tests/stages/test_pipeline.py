@@ -5,9 +5,11 @@ The tests share one clone and its results. What a test changes there it takes ba
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -19,6 +21,7 @@ import pytest
 
 from tests.clones import (
     RELEASE,
+    ROOT,
     SMALL,
     Clone,
     copy_of_this,
@@ -94,6 +97,11 @@ def test_the_results_are_what_the_readme_says_they_are(first_run: tuple[Clone, s
     rows = [json.loads(line) for line in predictions]
     assert [row["seed"] for row in rows] == [1] * 32 + [2] * 32
     assert round(sum(row["choice"] == row["gold"] for row in rows) / 64, 4) == score["accuracy"]
+    looks = (clone.folder / "metrics/valid/2.tsv").read_text(encoding="utf-8").splitlines()
+    assert [row.split("\t")[0] for row in looks] == ["step", "6", "12"]
+    best = [clone.json(f"metrics/train/{seed}.json")["valid_accuracy"] for seed in (1, 2)]
+    assert best[1] == max(float(row.split("\t")[1]) for row in looks[1:])
+    assert score["valid_accuracy"] == round(sum(best) / 2, 4)
     curve = (clone.folder / "metrics/loss/2.tsv").read_text(encoding="utf-8").splitlines()
     assert curve[0] == "step\ttask\tloss" and {row.split("\t")[1] for row in curve[1:]} == {"answer", "signs", "care"}
 
@@ -162,6 +170,37 @@ def test_an_experiment_with_one_teacher_and_seed_is_compared_with_the_run(clone:
     assert stages_run(output) == ["download", "assemble", "train@1", "score"]
     assert list(clone.json("metrics/corpus.json")["teachers"]) == ["signs"]
     assert_accuracy_is_compared(clone)
+    assert_the_tables_fit_a_screen(clone)
+
+
+TABLE = "dvc exp show --only-changed --drop '.*/' --keep accuracy"  # as docs/experiments.md has it
+
+
+def assert_the_tables_fit_a_screen(clone: Clone) -> None:
+    """The command of the docs shows what two runs differ in, and each run's accuracy; not the 300 values that are the same."""
+    assert TABLE in (ROOT / "docs/experiments.md").read_text(encoding="utf-8")
+    table = csv.DictReader(clone.dvc(*shlex.split(TABLE)[1:], "--csv").splitlines())
+    columns = set(table.fieldnames or ())
+    assert {"Experiment", "accuracy", "corpus.teachers", "train.seeds"} <= columns and len(columns) < 40, columns
+    assert not [name for name in columns if "/" in name or name.startswith("teachers.")]
+    assert list(json.loads(clone.dvc("metrics", "show", "--json"))[""]["data"]) == ["metrics/score.json"]
+
+
+def test_the_student_is_an_artifact_that_gto_registers_and_dvc_gets(
+    first_run: tuple[Clone, str], tmp_path: Path
+) -> None:
+    clone, _ = first_run
+    clone.run("gto", "register", "student", "--version", "v0.1.0")
+    try:
+        got = tmp_path / "got"
+        clone.dvc("artifacts", "get", str(clone.folder), "student", "--rev", "v0.1.0", "--out", str(got))
+    finally:
+        clone.git("tag", "--delete", "student@v0.1.0")
+    student = clone.folder / "models/student/1"
+    assert {path.name: path.read_bytes() for path in got.iterdir()} == {
+        path.name: path.read_bytes() for path in student.iterdir()
+    }
+    assert (got / "model.safetensors").is_file()
 
 
 def assert_accuracy_is_compared(clone: Clone) -> None:

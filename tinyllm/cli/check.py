@@ -13,6 +13,7 @@ from tinyllm.models.source import Source, check_folder, check_weights, student_s
 from tinyllm.params.load import load_params
 from tinyllm.params.schema import Params, alpha
 from tinyllm.params.teacher_entries import PUBLIC, LocalTeacher, ServerTeacher
+from tinyllm.params.trackers import check_trackers
 from tinyllm.project import cache_path, check_writable
 from tinyllm.teachers.open import recorded_source
 from tinyllm.teachers.server.client import Server
@@ -54,6 +55,7 @@ def _faults(params: Params) -> Iterator[str]:
         checks.append(partial(_check_source, student_source(params.student)))
     if params.data.dataset in PUBLIC:
         checks.append(mirror)
+    checks.append(partial(check_trackers, params.runtime.report_to))
     for check in checks:
         try:
             check()

@@ -5,5 +5,6 @@ May import: records.
 
 from tinyllm.params.load import load_params
 from tinyllm.params.schema import Params
+from tinyllm.params.trackers import check_trackers
 
-__all__ = ["Params", "load_params"]
+__all__ = ["Params", "check_trackers", "load_params"]

@@ -11,7 +11,19 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tinyllm.params.teacher_entries import Other, Released, Teacher
-from tinyllm.params.value_types import Ascii, Count, CountOrAll, Place, Positive, Section, Seed, Share, Text, Weight
+from tinyllm.params.value_types import (
+    Ascii,
+    Count,
+    CountOrAll,
+    Place,
+    Positive,
+    Section,
+    Seed,
+    Share,
+    Text,
+    Trackers,
+    Weight,
+)
 
 
 class Take(Section):
@@ -200,6 +212,7 @@ class Runtime(Section):
     processes: Count
     checkpoint_steps: Count
     frozen_cache_gb: Weight = 0.0
+    report_to: Trackers = ()
     concurrency: Count
     deadline: Positive
     retries: Annotated[int, Field(ge=0)]

@@ -38,11 +38,23 @@ def _check_number_or_all(value: Any) -> Any:
     raise PydanticCustomError("number_or_all", "a whole number from 1 on, or all")  # a union would be told twice
 
 
+TRACKERS = ("dvclive", "trackio", "wandb", "mlflow", "tensorboard")  # each is a package, and an extra of pyproject.toml
+
+
+def _as_trackers(value: Any) -> tuple[str, ...]:
+    """`none`, one name or a list of names; blank is none, too."""
+    names = value if isinstance(value, tuple | list) else [] if value in (None, "none") else [value]
+    if all(name in TRACKERS for name in names) and len({*names}) == len(names):
+        return tuple(names)
+    raise PydanticCustomError("trackers", "none, or different ones of {names}", {"names": ", ".join(TRACKERS)})
+
+
 VISIBLE = re.compile("[!-~]+")  # what may stand in an address, and in a name that is sent
 Text = Annotated[str, Field(min_length=1), AfterValidator(_check_printable)]
 Place = Annotated[Text, AfterValidator(_check_stripped)]  # a folder, a file, an id on the hub
 Ascii = Annotated[str, Field(min_length=1), AfterValidator(_check_ascii)]
 CountOrAll = Annotated[int | Literal["all"], PlainValidator(_check_number_or_all)]
+Trackers = Annotated[tuple[str, ...], PlainValidator(_as_trackers)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 

@@ -10,7 +10,7 @@ WRITTEN = (  # the first that fits
     ("query", r"data/rationales/[^/]+\.jsonl|metrics/(used/)?query/[^/]+\.json"),
     ("exam", r"(data|metrics|metrics/used)/exam/[^/]+\.jsonl?"),
     ("assemble", r"data/corpus/.+|data/quarantine\.jsonl|metrics/(corpus|used/assemble)\.json"),
-    ("train", r"models/student/.+|metrics/(used/)?train/[^/]+\.json|metrics/loss/[^/]+\.tsv"),
+    ("train", r"models/student/.+|metrics/(used/)?train/[^/]+\.json|metrics/(loss|valid)/[^/]+\.tsv"),
     ("score", r"data/predictions\.jsonl|data/confusion\.csv|metrics/(used/)?score\.json"),
     ("report", r"report/[^/]+|metrics/used/report\.json"),
 )

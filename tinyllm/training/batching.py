@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tinyllm.models.loaded import IGNORED, filled, pad
 from tinyllm.training.examples import Example
-from tinyllm.training.packed_t5 import PackedLayout, Sources, match_sources, pack
+from tinyllm.training.passes.packed_t5 import PackedLayout, Sources, match_sources, pack
 
 PASS_TOKENS = 500  # the padding for which a forward and backward pass of its own is not worth its fixed cost
 
@@ -107,7 +107,7 @@ class PackedBatch:
 
 
 def pack_examples(examples: Sequence[Example]) -> PackedBatch:
-    """Lay out the examples of one forward pass for tinyllm/training/packed_t5.py; a shared source is laid out once."""
+    """Lay out the examples of one forward pass for tinyllm/training/passes/packed_t5.py; a shared source is laid out once."""
     sources, rows = _distinct_sources(examples)
     lengths = [len(source) for source in sources]
     source_layout = pack(lengths)

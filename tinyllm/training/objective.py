@@ -8,12 +8,12 @@ from torch.nn.functional import log_softmax
 from transformers import T5ForConditionalGeneration
 
 from tinyllm.models.loaded import IGNORED, LoadedModel, embedded
-from tinyllm.training import packed_t5 as packed
 from tinyllm.training.batching import PackedBatch
-from tinyllm.training.frozen_states import FrozenStates
 from tinyllm.training.loss import output_loss, row_losses, task_sums, weighted_loss
+from tinyllm.training.passes import packed_t5 as packed
+from tinyllm.training.passes.frozen_states import FrozenStates
+from tinyllm.training.passes.tree_attention import has_plain_head
 from tinyllm.training.step_collator import OptionBatch, Part
-from tinyllm.training.tree_attention import has_plain_head
 
 
 class Objective(nn.Module):

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from tinyllm.models.loaded import IGNORED, LoadedModel
-from tinyllm.training import packed_t5 as packed
 from tinyllm.training.batching import PackedBatch, collate, pack_examples, padded_tokens, split_packed, split_step
 from tinyllm.training.examples import Example, target_counts
-from tinyllm.training.tree_attention import build_tree_batch, has_plain_head, split_trees
+from tinyllm.training.passes import packed_t5 as packed
+from tinyllm.training.passes.tree_attention import build_tree_batch, has_plain_head, split_trees
 
 CPU_NUMBERS = 600_000  # of hidden states in a padded pass on a processor: more do not fit its cache
 PACKED_WIDTH = 256  # of a model's hidden states, from which on padding costs more than a call for every length
@@ -54,6 +54,7 @@ class Step:
     counts: (
         Tensor  # (K,) target tokens of the step by task; of the last, with soft_labels, how many rows of soft_labels
     )
+    tokens: int = 0  # that the student reads and writes in all of the step's examples and options
 
 
 class StepCollator:
@@ -76,8 +77,9 @@ class StepCollator:
         if any(sample.soft_labels is not None for sample in samples):
             counts[-1] = sum(len(sample.soft_labels) for sample in samples if sample.soft_labels is not None)
         ids, share = [sample.id for sample in samples], samples[self.rank :: self.world]
+        tokens = sum(tokens_of(example) for sample in samples for example in [*sample.examples, *sample.options])
         # every process has to take part in every step, or the others wait for it for ever
-        return Step(ids, self._parts(share) or [self._nothing(samples[0].examples[0])], counts)
+        return Step(ids, self._parts(share) or [self._nothing(samples[0].examples[0])], counts, tokens)
 
     def _nothing(self, example: Example) -> dict[str, Tensor]:
         """Return a pass with no label in it."""
@@ -133,6 +135,11 @@ class StepCollator:
             soft_labels,
             torch.tensor([i for i, _ in rows]),
         )
+
+
+def tokens_of(example: Example) -> int:
+    """Return how many tokens the student reads and writes for an example, each once."""
+    return len(example.source) + len(example.prompt) + len(example.labels)
 
 
 def to_device(part: Any, device: torch.device) -> Any:  # whatever is nested in a Part

@@ -24,15 +24,18 @@ from tinyllm.student.target_text import join
 from tinyllm.training.arguments import training_arguments
 from tinyllm.training.distributed import is_first
 from tinyllm.training.examples import ANSWER, Example, Learnt, Task, UnknownTokens, targets_of
-from tinyllm.training.frozen_states import frozen_states
+from tinyllm.training.live.bar import Progress
+from tinyllm.training.live.pace import Pace
+from tinyllm.training.live.report import Report, live_run
 from tinyllm.training.loss_curve import LossCurve
 from tinyllm.training.objective import Objective
+from tinyllm.training.passes.frozen_states import frozen_states
 from tinyllm.training.resume import last_checkpoint
 from tinyllm.training.samples.match import every_rationale
 from tinyllm.training.samples.plan import SamplePlan
 from tinyllm.training.samples.sample_file import SampleFile, write_samples
 from tinyllm.training.step_collator import StepCollator, TrainingSample
-from tinyllm.training.trainer import DistillationTrainer, Progress
+from tinyllm.training.trainer import DistillationTrainer, Show
 from tinyllm.training.validation import Judge, Look, best_look, open_judge
 
 SOFT_LABELS = "soft_labels"  # the name of the divergence in the loss curve
@@ -47,6 +50,7 @@ class Trained:
     model: LoadedModel
     metrics: dict[str, Any]
     curve: list[dict]  # rows of `step`, `task`, `loss`
+    looks: list[Look]  # at valid, in order
 
 
 def tasks_of(
@@ -69,6 +73,7 @@ def train_student(
     work: Path,
     has_read_all: Callable[[], None] = lambda: None,
     cache: Path | None = None,
+    show: Show = lambda rows, looks: None,
 ) -> Trained:
     """Train one student from `seed` and return it as it was at its best look at valid.
 
@@ -79,7 +84,9 @@ def train_student(
         valid: the questions to measure accuracy on
         work: an existing folder for checkpoints and the tokenised rows
         has_read_all: called once the corpus is read, before the first step
-        cache: the folder of what may be deleted, where what was computed is kept for later trainings; None keeps nothing
+        cache: the folder of what may be deleted, where what was computed is kept for later trainings, and what trackers
+            write; None keeps nothing and tells no tracker
+        show: called at each look at valid with the loss curve's rows and the looks so far
     """
     if choose_device(params.runtime) == "cuda":
         # only a warning, since some kernels have no deterministic twin; the CPU's are deterministic as they are
@@ -110,11 +117,14 @@ def train_student(
     has_read_all()
     if not settings.epochs:
         move(model, choose_device(params.runtime))
-        metrics = _metrics([Look(0, *judge(model))], 0, 1, cuts, unknown, len(samples), model)
-        return Trained(model, metrics | plan.metrics(0), [])
-    trainer = _trainer(params, seed, work, model, tasks, samples, judge, plan.steps(), cache)
+        looks = [Look(0, *judge(model))]
+        metrics = _metrics(looks, 0, 1, cuts, unknown, len(samples), model)
+        return Trained(model, metrics | plan.metrics(0), [], looks)
+    trainer = _trainer(params, seed, work, model, tasks, samples, judge, plan.steps(), cache, show)
     model.wrapped.train()  # a checkpoint is loaded without its dropout, and what wraps it here would not tell
     last = last_checkpoint(work)
+    if cache and params.runtime.report_to:
+        trainer.add_callback(Report(params.runtime.report_to, live_run(params, seed, cache, goes_on=last is not None)))
     if last:
         print(
             f"going on after step {last.name.removeprefix('checkpoint-')}, from a training that was cut off", flush=True
@@ -123,7 +133,7 @@ def train_student(
     steps, steps_per_epoch = trainer.state.global_step, -(-len(samples) // settings.batch_size)
     trainer.load_best()
     metrics = _metrics(trainer.looks, steps, steps_per_epoch, cuts, unknown, len(samples), model)
-    return Trained(model, metrics | plan.metrics(steps), trainer.curve.rows(steps))
+    return Trained(model, metrics | plan.metrics(steps), trainer.curve.rows(steps), trainer.looks)
 
 
 def _written(blocks: Iterable[Sequence[TrainingSample]], work: Path, alternatives: bool) -> SampleFile:
@@ -143,11 +153,13 @@ def _trainer(
     judge: Judge,
     steps: int | None,
     cache: Path | None,
+    show: Show,
 ) -> DistillationTrainer:
     names, weights = [task.name for task in tasks], [task.weight for task in tasks]
     if params.loss.kd:
         names, weights = [*names, SOFT_LABELS], [*weights, params.loss.kd]
     arguments = training_arguments(params, seed, work, len(samples), steps)
+    pace = Pace()
     frozen = frozen_states(model, cache, params.runtime.frozen_cache_gb, params.runtime.precision)
     return DistillationTrainer(
         objective=Objective(model, torch.tensor(weights), params.score.normalize == "tokens", frozen),
@@ -156,11 +168,13 @@ def _trainer(
         steps=StepCollator(
             model, len(weights), params.runtime.batch_tokens, arguments.process_index, arguments.world_size
         ),
-        callbacks=[Progress()],
+        callbacks=[Progress(pace)],
         judge=judge,
         curve=LossCurve(names),
         patience=params.train.patience,
         batch_size=params.train.batch_size,
+        pace=pace,
+        show=show,
     )
 
 

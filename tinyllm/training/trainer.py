@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Sampler
-from tqdm import tqdm
 from transformers import (
     PrinterCallback,
     ProgressCallback,
@@ -23,17 +22,18 @@ from transformers import (
     TrainingArguments,
 )
 
-from tinyllm.console import progress
 from tinyllm.models.device import is_out_of_memory
 from tinyllm.student.folder import errors_name
+from tinyllm.training.live.pace import Pace
 from tinyllm.training.loss import weighted_loss
-from tinyllm.training.loss_curve import LossCurve
+from tinyllm.training.loss_curve import LossCurve, stretch
 from tinyllm.training.objective import Objective
 from tinyllm.training.samples.alternatives import DrawnSamples
 from tinyllm.training.samples.sample_file import SampleFile
 from tinyllm.training.step_collator import Part, Step, StepCollator, to_device
 from tinyllm.training.validation import Judge, Look, best_look
 
+Show = Callable[[Sequence[dict], Sequence[Look]], None]
 WEIGHTS, PROGRESS, WHOLE = "model.safetensors", "progress.json", "whole"
 
 
@@ -46,6 +46,8 @@ class DistillationTrainer(Trainer):
         steps: makes an optimizer step's passes of its samples
         judge: asked at every look at valid
         patience: looks without a better one after which it stops
+        pace: times steps and looks
+        show: called with the loss curve's rows and the looks at every look, by the process that writes
     """
 
     def __init__(
@@ -58,6 +60,8 @@ class DistillationTrainer(Trainer):
         curve: LossCurve,
         patience: int,
         batch_size: int,
+        pace: Pace | None = None,
+        show: Show = lambda rows, looks: None,
         **options: Any,
     ) -> None:
         super().__init__(model=objective, eval_dataset=[0], **options)  # it wants one; `evaluate` asks the judge
@@ -65,7 +69,10 @@ class DistillationTrainer(Trainer):
         self.remove_callback(ProgressCallback)
         self.samples, self.steps, self.judge, self.curve = samples, steps, judge, curve
         self.patience, self.batch_size = patience, batch_size
+        self.pace, self.show = pace or Pace(), show
         self.looks: list[Look] = []
+        self.rate, self.tokens = 0.0, 0  # of the step under way: its learning rate, and the tokens in it
+        self.add_callback(Telling(self))
 
     @property
     def best(self) -> Look:
@@ -93,10 +100,12 @@ class DistillationTrainer(Trainer):
         Raises:
             ValueError: the loss is not finite, or a part does not fit into memory; the message names the step's questions.
         """
+        self.pace.begin()
         if not model.training:  # asked first: it walks over every module
             model.train()
         step = inputs["step"]
         assert isinstance(step, Step)
+        self.rate, self.tokens = self.optimizer.param_groups[0]["lr"] if self.optimizer else 0.0, step.tokens
         counts = step.counts.to(self.args.device)
         total = torch.zeros_like(counts)
         for i, part in enumerate(step.parts):
@@ -125,16 +134,35 @@ class DistillationTrainer(Trainer):
     def evaluate(self, *_: object, **__: object) -> dict[str, float]:
         """Look at valid: keep the student if it is the best so far, stop if patience is at its end."""
         objective: Objective = self.accelerator.unwrap_model(self.model)
-        judgement = self.judge(objective.loaded)
+        with self.pace.look():
+            judgement = self.judge(objective.loaded)
         objective.student.train()  # the judge switched its dropout off, which the wrapper around it would not tell
         self.looks.append(Look(self.state.global_step, *judgement))
         if self.best.step == self.state.global_step and self.args.should_save:
             self._write_weights(Path(str(self.args.output_dir)) / f"best-{WEIGHTS}")
+        self.show_curves()
+        voices = {f"voice/{name}": accuracy for name, accuracy in judgement.voices.items()}
+        self.log({"valid_accuracy": judgement.accuracy, **voices})
         metrics = {"eval_valid_accuracy": judgement.accuracy, "epoch": self.state.epoch or 0}
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         if sum(look.step > self.best.step for look in self.looks) >= self.patience:
             self.control.should_training_stop = True
         return metrics
+
+    def show_curves(self) -> None:
+        """Hand out both curves as they are by now; the points of the loss are those that a run of full length has."""
+        if self.args.should_save:
+            self.show(self.curve.rows(self.state.max_steps), self.looks)
+
+    def log_step(self) -> None:
+        """Count the step that has ended and, about as often as the loss curve has points, log what there is to see of it."""
+        step = self.state.global_step
+        self.pace.step(self.tokens)
+        every = stretch(self.state.max_steps)
+        if step % every and step != self.state.max_steps:
+            return
+        losses = {f"loss/{task}": loss for task, loss in self.curve.mean((step - 1) // every * every).items()}
+        self.log({**losses, "learning_rate": self.rate, "tokens_per_second": round(self.pace.tokens_per_second(), 1)})
 
     def load_best(self) -> None:
         """Give the student the weights of its best look."""
@@ -203,32 +231,20 @@ class EpochOrder(Sampler[int]):
         yield from map(int, torch.randperm(self.count, generator=generator).numpy())  # no list of a million numbers
 
 
-class Progress(TrainerCallback):
-    """Every step on a bar, or in a plain line now and then; a line at each look at valid."""
+class Telling(TrainerCallback):
+    """Has the trainer show what an earlier process has learnt, and log every step before it looks at valid."""
 
-    def __init__(self) -> None:
-        self.open = ExitStack()
-        self.done: Callable[[int], None] = lambda count: None
+    def __init__(self, trainer: DistillationTrainer) -> None:
+        self.trainer = trainer
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
-        if state.is_world_process_zero:
-            self.done = self.open.enter_context(progress("train", "steps", state.max_steps))
-            self.done(state.global_step)
+        if self.trainer.curve.steps:
+            self.trainer.show_curves()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
-        self.done(1)
-
-    def on_evaluate(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **options: Any
-    ) -> None:
-        if state.is_world_process_zero:
-            accuracy = options["metrics"]["eval_valid_accuracy"]
-            tqdm.write(f"epoch {round(state.epoch or 0):>3}  valid accuracy {accuracy:.4f}")
-
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
-        self.open.close()
+        self.trainer.log_step()
 
 
 def _where(step: int, batch: Step) -> str:

@@ -15,8 +15,8 @@ from tinyllm.student.encoding import InputEncoder
 from tinyllm.training.batching import collate
 from tinyllm.training.examples import Example, Task, encode_corpus
 from tinyllm.training.objective import Objective
+from tinyllm.training.passes.tree_attention import UNSEEN, build_tree_batch, has_plain_head, split_trees, tree_length
 from tinyllm.training.step_collator import StepCollator, TrainingSample
-from tinyllm.training.tree_attention import UNSEEN, build_tree_batch, has_plain_head, split_trees, tree_length
 
 TASKS = [Task("answer", "predict: ", 1.0), Task("ann", "explain as ann: ", 0.5), Task("bob", "explain as bob: ", 2.0)]
 ROWS = [

@@ -15,8 +15,8 @@ from tinyllm.student.build import scratch_model
 from tinyllm.student.encoding import InputEncoder
 from tinyllm.student.tuning import tune
 from tinyllm.training.examples import Task, encode_corpus
-from tinyllm.training.frozen_states import FrozenStates, frozen_states
 from tinyllm.training.objective import Objective
+from tinyllm.training.passes.frozen_states import FrozenStates, frozen_states
 from tinyllm.training.step_collator import StepCollator, TrainingSample
 from tinyllm.training.train import Trained, train_student
 

@@ -17,7 +17,7 @@ from tinyllm.models.loaded import LoadedModel, loaded_model
 from tinyllm.training.batching import collate, pack_examples
 from tinyllm.training.examples import Example, target_counts
 from tinyllm.training.objective import Objective
-from tinyllm.training.packed_t5 import GROUP_TOKENS, match_sources, pack
+from tinyllm.training.passes.packed_t5 import GROUP_TOKENS, match_sources, pack
 
 RNG = np.random.default_rng(5)
 WEIGHTS = torch.tensor([1.0, 0.5, 2.0])

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from tinyllm.models.loaded import LoadedModel
-from tinyllm.training.tree_attention import has_plain_head
+from tinyllm.training.passes.tree_attention import has_plain_head
 
 KEPT_DAYS = 14  # states that nobody came back for in so long are deleted
 GIGABYTE = 10**9
