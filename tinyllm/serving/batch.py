@@ -17,6 +17,7 @@ from tinyllm.student.answer import Answer, AskedStudent, answer_questions, conte
 from tinyllm.student.generate import Written
 
 T = TypeVar("T")
+TOO_LONG = "context_length_exceeded"  # OpenAI's name for it
 NARROW = 256  # numbers that a token is
 ROOM = 256  # tokens around a question, at most: prefix, response, template
 LONGEST = 4  # times student.max_input_tokens: what is longer without its context is refused, for its cost is the square
@@ -34,7 +35,7 @@ def say(student: AskedStudent, jobs: Sequence[Job]) -> list[Said | Exception]:
     sizes = _input_tokens(student, [job.question for job in jobs])
     most = LONGEST * student.params.student.max_input_tokens
     failed: dict[int, Exception] = {
-        i: Refusal(400, f"{size} tokens; allowed are {most} without the context", code="context_length_exceeded")
+        i: Refusal(400, f"the question has {size} tokens, its context aside; allowed are {most}", code=TOO_LONG)
         for i, (_, size) in enumerate(sizes)
         if size > most
     }

@@ -49,7 +49,7 @@ def read_prompt(text: str, student: Student, voices: Sequence[str]) -> Read:
     letter = next((ending for ending in FOR_A_LETTER if text.endswith(ending)), "")
     body = text.removesuffix(letter)
     if (asked := body.rfind(f"\n{ASKED}\n")) >= 0 or body.startswith(f"{ASKED}\n"):
-        block = body[asked:].lstrip("\n").removeprefix(f"{ASKED}\n")
+        block = body[max(asked, 0) :].lstrip("\n").removeprefix(f"{ASKED}\n")
         if block.endswith(TRIGGER):
             return _of_a_teacher(block.removesuffix(TRIGGER).split("\n"), bool(letter))
     return _of_a_student(text, student, voices)
