@@ -26,9 +26,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("words")
+
+
 @pytest.fixture(scope="module", params=[False, True], ids=["options", "free"])
-def url(request: pytest.FixtureRequest, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    student = reasoning_student(request.param, tmp_path_factory.mktemp("words"))
+def url(request: pytest.FixtureRequest, folder: Path, words: Path) -> Iterator[str]:
+    student = reasoning_student(request.param, words)
     with serving(asked_student(student, folder, PARAMS), shown={"free": request.param}) as address:
         yield address
 
@@ -41,8 +46,8 @@ def said(url: str, question: Question, model: str = "student", **more: Any) -> d
 
 
 @pytest.mark.parametrize("url", [False], indirect=True)
-def test_the_vote_of_options_is_that_of_scoring(url: str, folder: Path, tmp_path_factory) -> None:
-    student = reasoning_student(False, tmp_path_factory.mktemp("words"))
+def test_the_vote_of_options_is_that_of_scoring(url: str, folder: Path, words: Path) -> None:
+    student = reasoning_student(False, words)
     rows = predict_as_asked(student, folder, CHOSEN, PARAMS)
     for question, row in zip(CHOSEN, rows, strict=True):
         told = said(url, question)["student"]
