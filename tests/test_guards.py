@@ -38,6 +38,7 @@ ARROWS = {
     "report": {"evaluation"},
     "experiments": {"evaluation", "provenance"},
     "export": {"datasets", "evaluation", "student"},
+    "serving": {"models", "student"},
 }
 # Not declared in dvc.yaml, since they hold no result: types and limits of the params (the values themselves are declared, key
 # by key), what a person sees of work under way, where files lie, and the record of what was used.

@@ -20,12 +20,13 @@ from ruamel.yaml import YAML
 from safetensors.torch import load_file, save_file
 
 from tests.toys import toy_causal, toy_model, toy_params, toy_questions, toy_tokenizer
-from tinyllm.cli.ask import as_text, parse_question, read_stream, voices_to_add
+from tinyllm.cli.ask import _answer, as_text, load, read_stream, voices_to_add
 from tinyllm.cli.main import main
 from tinyllm.models.loaded import loaded_model
 from tinyllm.project import known_seed
 from tinyllm.records.questions import Question
-from tinyllm.student.answer import answer
+from tinyllm.serving.question import parse_question
+from tinyllm.student.answer import answer_questions, asked_as_scored
 from tinyllm.student.encoding import InputEncoder
 from tinyllm.student.folder import load_student, save_student
 from tinyllm.student.generate import generate_texts, write_rationales
@@ -198,16 +199,19 @@ def test_students_that_are_not_shown_to_beat_guessing_are_told(inside: Path, cap
 
 def test_the_gold_answer_changes_nothing(inside: Path) -> None:
     model = load_student(inside / "models/student/3")
-    told = [answer(model, inside, replace(QUESTIONS[0], answer=gold), ["signs"], PARAMS) for gold in (0, 1)]
+    student = asked_as_scored(model, inside, PARAMS)
+    told = [answer_questions(student, [replace(QUESTIONS[0], answer=gold)], ["signs"]) for gold in (0, 1)]
     assert told[0] == told[1]
 
 
 def test_a_context_that_does_not_fit_is_told(inside: Path, capsys) -> None:
-    model = load_student(inside / "models/student/3")
-    long = replace(QUESTIONS[0], context="It was late. " * 50)
-    answer(model, inside, long, [], toy_params(student__max_input_tokens=80))
+    shorter = PARAMS.model_copy(update={"student": PARAMS.student.model_copy(update={"max_input_tokens": 80})})
+    student = load(inside / "models/student/3", shorter)
+    _answer(student, replace(QUESTIONS[0], context="It was late. " * 50), [])
     told = "note: q-0: longer than student.max_input_tokens (80); the head of its context was left out\n"
     assert capsys.readouterr().err == told
+    _answer(student, QUESTIONS[0], [])
+    assert capsys.readouterr().err == ""
 
 
 def test_an_answer_of_no_words_is_shown_as_such() -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +16,13 @@ from tinyllm.params.asking import learnt_voices
 from tinyllm.params.load import load_params
 from tinyllm.params.schema import Params
 from tinyllm.project import STUDENTS, check_student, known_seed, locked_stage
-from tinyllm.records.jsonl import HALF_CHARACTER, parse_line, read_json
-from tinyllm.records.questions import Question, collapse_whitespace, look_alike, parse_questions
+from tinyllm.records.jsonl import parse_line, read_json
+from tinyllm.records.questions import Question
 from tinyllm.records.reading import bounded_lines
+from tinyllm.serving.question import parse_question
 
 if TYPE_CHECKING:
-    from tinyllm.models.loaded import LoadedModel  # brings torch
+    from tinyllm.student.answer import AskedStudent  # brings torch
 
 TRAIN = Path("data/questions/train.jsonl")
 SCORE = Path("metrics/score.json")
@@ -64,13 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError(
             "--choice and --context belong to a question; give it too, or all of them as JSON lines on stdin"
         )
-    folder = check_student(arguments.model or STUDENTS / str(known_seed(arguments.seed, params)))
-    if arguments.model is None and (other := other_values(folder.name, params)):
-        keys = ", ".join(f"student.{key}" for key in other)
-        print(f"note: the student was trained with another {keys}; `dvc repro` trains it anew", file=sys.stderr)
-    if arguments.model is None and (guess := unbeaten_guess()) is not None:
-        doubt = f"on test these students are not shown to do better than guessing ({percent(guess)}%)"
-        print(f"note: {doubt}", file=sys.stderr)
+    folder = chosen_student(arguments.model, arguments.seed, params)
     voices = voices_to_add(params) if arguments.rationales else []
     knows_options = arguments.model is None and trained_with_options()
     if arguments.question is not None:
@@ -78,16 +71,15 @@ def run(arguments: argparse.Namespace) -> None:
         question = parse_question(row, "question")
         if question.free and knows_options:
             print(f"note: {LACKING}; name each with --choice, and it chooses among them", file=sys.stderr)
-        student = _load(folder, params)  # seconds: a mistake should not wait for it
-        answered = _answer(student, folder, question, voices, params)
-        answered.pop("id")
+        student = load(folder, params)  # seconds: a mistake should not wait for it
+        answered = _answer(student, question, voices)
         print(as_json(answered) if arguments.json else as_text(answered, question.choices))
         return
-    student = _load(folder, params)
+    student = load(folder, params)
     for question in read_stream(bounded_lines(sys.stdin.buffer, "stdin"), "stdin"):
         if question.free and knows_options:
             print(f"note: {printable(question.id)}: {LACKING}; give it `choices`", file=sys.stderr)
-        answered = _answer(student, folder, question, voices, params)
+        answered = {"id": question.id, **_answer(student, question, voices)}
         print(as_json(answered), flush=True)  # whoever waits for it may send the next only then
 
 
@@ -126,29 +118,6 @@ def read_stream(lines: Iterable[bytes], source: str) -> Iterator[Question]:
         raise ValueError(f"{source}: no questions; give one as an argument, or JSON lines on stdin")
 
 
-def parse_question(row: dict, where: str) -> Question:
-    """Turn a row into a question by the rules of `parse_questions`, but for its gold answer, which it may lack.
-
-    Without `choices`, or with none in the list, it is a free-text question.
-
-    Raises:
-        ValueError: the row is faulty; the message starts with `where`.
-    """
-    if half := HALF_CHARACTER.search(json.dumps(row, ensure_ascii=False)):
-        raise ValueError(f"{where}: \\u{ord(half[0]):04x} is half a character, which UTF-8 cannot hold")
-    choices = row.get("choices", [])
-    free = choices == []
-    if "answer" not in row and isinstance(choices, list):
-        folded = [collapse_whitespace(choice) for choice in choices if isinstance(choice, str)]
-        if twice := [choice for i, choice in enumerate(folded) if look_alike(folded, i) is not None]:
-            raise ValueError(f"{where}: {twice[0]!r} stands among the choices more than once; choices must differ")
-    try:
-        (question,) = parse_questions([{"answer": "unknown" if free else 0, **row}], "row")
-    except ValueError as error:
-        raise ValueError(f"{where}{str(error).removeprefix('row:1')}") from None
-    return question if "answer" in row or not free else replace(question, answer="")
-
-
 def other_values(seed: str, params: Params) -> list[str]:
     """Return the keys of `student` that say something else than when the seed's student was trained, as dvc.lock has it."""
     lock = Path("dvc.lock")
@@ -183,11 +152,36 @@ def voices_to_add(params: Params) -> list[str]:
     return voices
 
 
-def _load(folder: Path, params: Params) -> LoadedModel:
+def chosen_student(model: Path | None, seed: int | None, params: Params) -> Path:
+    """Return the folder of the student that the command line names; notes on stderr say what to know of it.
+
+    Raises:
+        ValueError: there is no such student.
+    """
+    folder = check_student(model or STUDENTS / str(known_seed(seed, params)))
+    if model is None and (other := other_values(folder.name, params)):
+        keys = ", ".join(f"student.{key}" for key in other)
+        print(f"note: the student was trained with another {keys}; `dvc repro` trains it anew", file=sys.stderr)
+    if model is None and (guess := unbeaten_guess()) is not None:
+        doubt = f"on test these students are not shown to do better than guessing ({percent(guess)}%)"
+        print(f"note: {doubt}", file=sys.stderr)
+    return folder
+
+
+def load(folder: Path, params: Params, threads: int | None = None) -> AskedStudent:
+    """Return a student as scoring asks it.
+
+    Args:
+        threads: of the processor; without it train.threads
+
+    Raises:
+        ValueError: its folder is damaged, or its best voice is asked for and not known.
+    """
     from tinyllm.models.device import choose_device, prepare_torch
+    from tinyllm.student.answer import asked_as_scored
     from tinyllm.student.folder import load_student
 
-    prepare_torch(params.train.threads)
+    prepare_torch(threads or params.train.threads)
     device = choose_device(params.runtime)
     try:
         student = load_student(folder, device)
@@ -196,12 +190,15 @@ def _load(folder: Path, params: Params) -> LoadedModel:
             raise
         fault = str(error).rpartition("; ")[0]  # its remedy is to delete what the pipeline can make again
         raise ValueError(f"{fault}; name a student's folder that is whole") from None
-    return student
+    return asked_as_scored(student, folder, params)
 
 
-def _answer(
-    student: LoadedModel, folder: Path, question: Question, voices: Sequence[str], params: Params
-) -> dict[str, Any]:
-    from tinyllm.student.answer import answer  # brings torch
+def _answer(student: AskedStudent, question: Question, voices: Sequence[str]) -> dict[str, Any]:
+    from tinyllm.student.answer import answer_questions, context_was_cut  # brings torch
 
-    return answer(student, folder, question, voices, params)
+    if context_was_cut(student, question):
+        limit = f"student.max_input_tokens ({student.params.student.max_input_tokens})"
+        cut = f"longer than {limit}; the head of its context was left out"
+        print(f"note: {printable(question.id)}: {cut}", file=sys.stderr)
+    (answer,) = answer_questions(student, [question], voices)
+    return answer.fields

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from tinyllm.cli import ask, cache, check, cost, estimate, export, page, summary
+from tinyllm.cli import ask, cache, check, cost, estimate, export, page, serve, summary
 from tinyllm.cli.experiments import attribute, compare, repro, sweep, table, tune
 from tinyllm.console import guard_terminal, report_errors
 
@@ -25,6 +25,7 @@ COMMANDS = (
     sweep,
     table,
     ask,
+    serve,
     export,
 )  # in the order of `--help`
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from transformers.modeling_outputs import BaseModelOutput
 
-from tinyllm.models.decoding import EndOfSequence, decode
+from tinyllm.models.decoding import Decoded, EndOfSequence, decode
 from tinyllm.models.finite import FiniteLogits
 from tinyllm.models.likelihood import EncodedInput, by_length, left_padded, right_padded
 from tinyllm.models.loaded import LoadedModel
@@ -22,7 +23,14 @@ from tinyllm.student.encoding import InputEncoder, TruncationCounts
 Progress = Callable[[int], object]  # called with the number of questions just done
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class Written:
+    """A text that a student wrote."""
+
+    text: str
+    ended: bool  # or it was cut off at the limit
+
+
 def generate_texts(
     model: LoadedModel,
     inputs: Sequence[EncodedInput],
@@ -30,19 +38,32 @@ def generate_texts(
     batch_tokens: int,
     progress: Progress = lambda n: None,
 ) -> list[str]:
+    """Return the text of every `write_texts`."""
+    return [written.text for written in write_texts(model, inputs, max_new_tokens, batch_tokens, progress)]
+
+
+@torch.no_grad()
+def write_texts(
+    model: LoadedModel,
+    inputs: Sequence[EncodedInput],
+    max_new_tokens: int,
+    batch_tokens: int,
+    progress: Progress = lambda n: None,
+) -> list[Written]:
     """Return the greedy continuation of every input, special tokens left out.
 
     Raises:
         ValueError: the likelihoods of a next token are no finite numbers.
     """
     model.wrapped.eval()
-    texts = [""] * len(inputs)
+    found = [Written("", False)] * len(inputs)
     for chosen in by_length([size + max_new_tokens for size in input_sizes(model, inputs)], batch_tokens):
-        out = _generate(model, [inputs[i] for i in chosen], max_new_tokens)
-        for i, text in zip(chosen, model.tokenizer.batch_decode(out, skip_special_tokens=True), strict=True):
-            texts[i] = collapse_whitespace(text)
+        rows = _generate(model, [inputs[i] for i in chosen], max_new_tokens)
+        texts = model.tokenizer.batch_decode([row.tokens for row in rows], skip_special_tokens=True)
+        for i, row, text in zip(chosen, rows, texts, strict=True):
+            found[i] = Written(collapse_whitespace(text), row.ended)
         progress(len(chosen))
-    return texts
+    return found
 
 
 def write_rationales(
@@ -90,8 +111,8 @@ def no_number(model: LoadedModel, found: str) -> ValueError:
     return ValueError(f"{model.name}: the student {found}, which is no finite number; {remedy}")
 
 
-def _generate(model: LoadedModel, inputs: Sequence[EncodedInput], max_new_tokens: int) -> list[list[int]]:
-    """Return the tokens behind each input, an end-of-sequence included."""
+def _generate(model: LoadedModel, inputs: Sequence[EncodedInput], max_new_tokens: int) -> list[Decoded]:
+    """Return what is generated behind each input, an end-of-sequence included."""
 
     def refuse(row: int) -> None:
         raise no_number(model, "finds its next token as likely as nan or infinity")
@@ -106,5 +127,4 @@ def _generate(model: LoadedModel, inputs: Sequence[EncodedInput], max_new_tokens
             "decoder_input_ids": prompts,
         }
     ending = EndOfSequence(int(model.tokenizer.eos_token_id))
-    rows = decode(model, arguments, max_new_tokens, ending, [FiniteLogits(refuse, len(inputs))])
-    return [row.tokens for row in rows]
+    return decode(model, arguments, max_new_tokens, ending, [FiniteLogits(refuse, len(inputs))])

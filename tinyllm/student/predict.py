@@ -37,6 +37,7 @@ def option_scores(
     batch_tokens: int,
     normalize: str = "none",
     progress: Progress = lambda n: None,
+    cpu_tokens: int = CPU_TOKENS,
 ) -> list[list[float]]:
     """Return the log-likelihood of every option of every question, in nats, end-of-sequence included.
 
@@ -44,13 +45,14 @@ def option_scores(
 
     Args:
         normalize: `none` for the sum over an option's tokens, `tokens` for the mean
+        cpu_tokens: the most in one pass on a processor, where that is fewer than batch_tokens
 
     Raises:
         ValueError: a score is no finite number.
     """
     model.wrapped.eval()
     if model.device.type == "cpu":
-        batch_tokens = min(batch_tokens, CPU_TOKENS)
+        batch_tokens = min(batch_tokens, cpu_tokens)
     sums: list[list[float]] = [[] for _ in inputs]
     for chosen in by_length(input_sizes(model, inputs), batch_tokens):
         rows = option_likelihoods(model, [inputs[i] for i in chosen], [options[i] for i in chosen], batch_tokens)

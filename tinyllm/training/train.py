@@ -19,6 +19,7 @@ from tinyllm.models.loaded import LoadedModel, move
 from tinyllm.params.schema import Loss, Params, alpha
 from tinyllm.records.questions import Question
 from tinyllm.student.build import new_student
+from tinyllm.student.chat_template import chat_template
 from tinyllm.student.encoding import InputEncoder, TruncationCounts
 from tinyllm.student.target_text import join
 from tinyllm.training.arguments import training_arguments
@@ -102,6 +103,9 @@ def train_student(
     texts = vocabulary_texts(train, plan.vocabulary_tasks, student.target, plan.most) if scratch else []
     with tempfile.TemporaryDirectory(dir=work) as folder:
         model = new_student(student, settings.dropout, texts, Path(folder))
+    if scratch and model.causal:
+        voices = [task.name for task in tasks[1:] if task.weight > 0]
+        model.tokenizer.chat_template = chat_template(student, voices)
     reader = InputEncoder(student, model)
     cuts, unknown, learnt = TruncationCounts(), UnknownTokens(model.plain_text.unknown_id), Learnt()
     plan.prepare(model, cache / "learnable" if cache else None)
