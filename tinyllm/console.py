@@ -19,8 +19,6 @@ from contextlib import contextmanager, suppress
 from functools import partialmethod
 from typing import Any, Protocol, TextIO, cast
 
-from tqdm import tqdm
-
 EVERY = 10.0  # seconds between two plain lines
 WIDEST = 400  # columns of a bar; a terminal may claim any number
 SPACES = (
@@ -79,6 +77,8 @@ def progress(what: str, unit: str, total: int | None = None) -> Iterator[Advance
         unit: the word for the things, in the plural
         total: how many there are, if that is known
     """
+    from tqdm import tqdm  # here, since many a command shows no progress
+
     plain = not sys.stderr.isatty()
     said, done = time.monotonic(), 0
 
@@ -101,6 +101,8 @@ def progress(what: str, unit: str, total: int | None = None) -> Iterator[Advance
 
 def note(text: str) -> None:
     """Say one thing on stderr while progress is shown: a line above the bar on a terminal, elsewhere a plain line."""
+    from tqdm import tqdm
+
     tqdm.write(text, file=sys.stderr)
     sys.stderr.flush()
 
@@ -108,6 +110,8 @@ def note(text: str) -> None:
 @contextmanager
 def bars_on_terminals_alone() -> Iterator[None]:
     """Keep progress bars out of logs: the one of the library's .gguf reader heeds none of its switches."""
+    from tqdm import tqdm
+
     drawn = tqdm.__init__
     tqdm.__init__ = partialmethod(drawn, disable=None)
     try:

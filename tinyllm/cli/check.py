@@ -14,6 +14,7 @@ from tinyllm.params.load import load_params
 from tinyllm.params.schema import Params, alpha
 from tinyllm.params.teacher_entries import PUBLIC, LocalTeacher, ServerTeacher
 from tinyllm.project import cache_path, check_writable
+from tinyllm.provenance.installed import version_fault
 from tinyllm.teachers.open import recorded_source
 from tinyllm.teachers.server.client import Server
 
@@ -54,6 +55,8 @@ def _faults(params: Params) -> Iterator[str]:
         checks.append(partial(_check_source, student_source(params.student)))
     if params.data.dataset in PUBLIC:
         checks.append(mirror)
+    if fault := version_fault():
+        yield fault
     for check in checks:
         try:
             check()

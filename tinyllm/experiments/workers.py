@@ -6,7 +6,6 @@ once it is whole, so that an interrupted one leaves nothing but the stages it fi
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -20,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
+
+from filelock import lock_descriptor
 
 from tinyllm.experiments.dvc_experiments import command, git
 from tinyllm.experiments.grid import Cell
@@ -67,7 +68,8 @@ class Worker:
         close_to_others(log_of(cell))
         try:
             # held until the folder is gone and the last process that writes the log has ended, orphans too
-            fcntl.flock(self.log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not lock_descriptor(self.log, blocking=False):
+                raise BlockingIOError
             if not again and find_all([cell], Path())[0]:
                 raise FinishedElsewhere
             os.truncate(self.log, 0)
@@ -127,7 +129,14 @@ def run_all(cells: Sequence[Cell], commit: str, jobs: int, again: Collection[str
 
     Args:
         again: the digests of cells that run although they have a result
+
+    Raises:
+        ValueError: the system has no groups of processes, by which all that a cell starts is stopped.
     """
+    if sys.platform == "win32":
+        raise ValueError(
+            "tinyllm sweep --run: Windows has no groups of processes; run it in WSL, or each with dvc exp run"
+        )
     waiting = list(cells)
     running: list[Worker] = []
     asked: set[str] = set()
