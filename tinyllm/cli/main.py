@@ -78,4 +78,5 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from tinyllm.provenance.installed import package_version
 
-        parser.exit(message=f"tinyllm {package_version()}\n")
+        print(f"tinyllm {package_version()}")
+        parser.exit()
