@@ -24,6 +24,7 @@ SMALL = {
 }
 TABLE = """\
 title: With one teacher and with two
+overrides: {runtime.device: cpu}
 columns_are: fixed
 columns:
   mine: {}

@@ -17,6 +17,7 @@ from tinyllm.scaffold.pipeline import project_pipeline
 from tinyllm.scaffold.questions import bring_questions
 
 QUESTIONS = "questions"  # the folder in the project
+OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")  # git sets these for another repository
 EMPTY = ("metrics/exam/.gitkeep",)  # a stage depends on the folder even where no teacher is used
 
 
@@ -136,7 +137,7 @@ def _under_git(project: Path) -> str:
 
 
 def _git(project: Path, *arguments: str) -> bool:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_DIR")}
+    environment = {name: value for name, value in os.environ.items() if name not in OF_A_HOOK}
     command = ["git", *arguments]
     done = subprocess.run(command, cwd=project, env=environment, stdin=subprocess.DEVNULL, capture_output=True)
     return done.returncode == 0
