@@ -16,10 +16,8 @@ import sys
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partialmethod
+from functools import cache, partialmethod
 from typing import Any, Protocol, TextIO, cast
-
-from tqdm import tqdm
 
 EVERY = 10.0  # seconds between two plain lines
 WIDEST = 400  # columns of a bar; a terminal may claim any number
@@ -71,19 +69,24 @@ class Advance(Protocol):
         """
 
 
-class Bar(tqdm):
-    """A bar that shows the seconds left that it is given, and its own guess where it is given none."""
+@cache
+def _bar() -> type[Any]:
+    """The class of a bar that shows the seconds left that it is given, and its own guess where it is given none."""
+    from tqdm import tqdm  # what shows no progress does not wait for it
 
-    seconds_left: float | None = None
+    class Bar(tqdm):
+        seconds_left: float | None = None
 
-    @property
-    def format_dict(self) -> dict[str, Any]:
-        shown = super().format_dict
-        if self.seconds_left is not None:
-            left = self.format_interval(self.seconds_left)
-            form = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<%s, {rate_fmt}{postfix}]"
-            shown["bar_format"] = form % left
-        return shown
+        @property
+        def format_dict(self) -> dict[str, Any]:
+            shown = super().format_dict
+            if self.seconds_left is not None:
+                left = self.format_interval(self.seconds_left)
+                form = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<%s, {rate_fmt}{postfix}]"
+                shown["bar_format"] = form % left
+            return shown
+
+    return Bar
 
 
 @contextmanager
@@ -94,11 +97,12 @@ def progress(what: str, unit: str, total: int | None = None) -> Iterator[Advance
         unit: the word for the things, in the plural
         total: how many there are, if that is known
     """
+
     plain = not sys.stderr.isatty()
     said, done = time.monotonic(), 0
 
     wide = WIDEST if shutil.get_terminal_size().columns > WIDEST else None  # None follows the terminal
-    with Bar(total=total, desc=what, unit=f" {unit}", disable=plain, leave=False, ncols=wide) as bar:
+    with _bar()(total=total, desc=what, unit=f" {unit}", disable=plain, leave=False, ncols=wide) as bar:
 
         def add(count: int, note: str = "", seconds_left: float | None = None) -> None:
             nonlocal said, done
@@ -117,6 +121,8 @@ def progress(what: str, unit: str, total: int | None = None) -> Iterator[Advance
 
 def note(text: str) -> None:
     """Say one thing on stderr while progress is shown: a line above the bar on a terminal, elsewhere a plain line."""
+    from tqdm import tqdm
+
     tqdm.write(text, file=sys.stderr)
     sys.stderr.flush()
 
@@ -124,6 +130,8 @@ def note(text: str) -> None:
 @contextmanager
 def bars_on_terminals_alone() -> Iterator[None]:
     """Keep progress bars out of logs: the one of the library's .gguf reader heeds none of its switches."""
+    from tqdm import tqdm
+
     drawn = tqdm.__init__
     tqdm.__init__ = partialmethod(drawn, disable=None)
     try:

@@ -14,7 +14,8 @@ import pytest
 
 from tests.cached import cache_entry
 from tests.processes import hear_interrupts
-from tinyllm.cli.main import main
+from tinyllm.cli.main import COMMANDS, build_parser, main
+from tinyllm.provenance.installed import package_version
 from tinyllm.teachers.cache.entry import Entry
 from tinyllm.teachers.cache.store import ResponseCache
 from tinyllm.teachers.protocol import Generation, Prompt
@@ -265,8 +266,53 @@ def test_control_c_ends_a_process_without_a_word_and_with_status_130(path: Path)
         assert (ended.communicate(timeout=30)[1], ended.returncode) == ("", 130)
 
 
-def test_the_command_starts_without_the_heavy_libraries() -> None:
-    heavy = "('torch', 'transformers', 'sklearn', 'scipy')"
-    script = f"import sys, tinyllm.cli.main; print([name for name in {heavy} if name in sys.modules])"
-    found = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert found.stdout == "[]\n"
+# What `--help` and `check` may not wait for.
+HEAVY = {
+    "--help": ("ruamel.yaml", "pydantic", "numpy", "tqdm", "tinyllm.params", "tinyllm.records"),
+    "check": ("torch", "transformers", "datasets", "sklearn", "scipy", "pandas", "pyarrow", "dvc", "aiohttp"),
+}
+
+
+@pytest.mark.parametrize(("command", "seconds"), [("--help", 0.3), ("check", 1.0)])
+def test_the_command_starts_in_a_moment_without_the_heavy_libraries(command: str, seconds: float) -> None:
+    """Seconds of the processor, which hardly tell of what else the machine is doing; the least of three."""
+    script = f"""
+import sys, time
+from tinyllm.cli.main import main
+try:
+    main([{command!r}])
+except SystemExit as end:
+    assert end.code == 0
+print([name for name in {HEAVY[command]} if name in sys.modules], time.process_time())
+"""
+    used = []
+    for _ in range(3):
+        found = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+        modules, _, took = found.stdout.splitlines()[-1].rpartition(" ")
+        assert modules == "[]"
+        used.append(float(took))
+    assert min(used) < seconds, used
+
+
+def test_help_has_the_lines_of_the_commands_own_parsers() -> None:
+    lazy, whole = (build_parser(words).format_help() for words in ([], ["--print-completion", "bash"]))
+    assert lazy == whole
+    assert all(f"    {name}" in lazy for name in COMMANDS)
+
+
+def test_a_shell_can_complete_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--print-completion", "bash"])
+    assert end.value.code == 0
+    (tmp_path / "completion").write_text(capsys.readouterr().out, encoding="utf-8")
+    function = "$(complete -p tinyllm | sed 's/.*-F \\([^ ]*\\).*/\\1/')"
+    asked = f"source completion; COMP_WORDS=(tinyllm {{}}); COMP_CWORD={{}}; {function}"
+    for words, place, offered in (("ini", 1, ["init"]), ("init --up", 2, ["--upgrade"]), ("cache exp", 2, ["export"])):
+        script = f"{asked.format(words, place)}; echo ${{COMPREPLY[@]}}"
+        done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert done.stdout.split() == offered
+
+
+def test_python_m_tinyllm_is_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "tinyllm", "--version"], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"tinyllm {package_version()}\n")

@@ -25,7 +25,7 @@ from tests.served import DIRECT, get, post
 from tinyllm.cli.main import main
 from tinyllm.params.load import load_params
 from tinyllm.records.questions import write_questions
-from tinyllm.report.svg import PALETTE
+from tinyllm.report.figures.svg import PALETTE
 from tinyllm.student.asked import predict_as_asked
 from tinyllm.student.folder import load_student, save_student
 from tinyllm.teachers.exam import grade

@@ -15,6 +15,7 @@ from tinyllm.params.schema import Params, alpha
 from tinyllm.params.teacher_entries import PUBLIC, LocalTeacher, ServerTeacher
 from tinyllm.params.trackers import check_trackers
 from tinyllm.project import cache_path, check_writable
+from tinyllm.provenance.installed import version_fault
 from tinyllm.teachers.open import recorded_source
 from tinyllm.teachers.server.client import Server
 
@@ -56,6 +57,8 @@ def _faults(params: Params) -> Iterator[str]:
     if params.data.dataset in PUBLIC:
         checks.append(mirror)
     checks.append(partial(check_trackers, params.runtime.report_to))
+    if fault := version_fault():
+        yield fault
     for check in checks:
         try:
             check()

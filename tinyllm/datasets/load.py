@@ -146,6 +146,15 @@ def load_folder(folder: Path, split_context: bool = False) -> QuestionSet:
     return QuestionSet(splits, recorded, bad=bad, notes=notes)
 
 
+def read_file(path: Path) -> tuple[dict[int, Question], list[BadRow]]:
+    """Return the questions of one file by row, and the rows that are none.
+
+    Raises:
+        ValueError: the file is missing or empty.
+    """
+    return sift(_own_rows(read_rows(path), str(path), False, Counter(), {}), str(path))
+
+
 def _read_recordings(folder: Path, sources: Mapping[str, Sequence[str]]) -> dict[str, list[dict]]:
     """Return by teacher the checked rows of TEACHER.jsonl.
 

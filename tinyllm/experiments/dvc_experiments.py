@@ -16,10 +16,16 @@ from tinyllm.experiments.locked import leaves
 from tinyllm.experiments.results.kept import Kept
 from tinyllm.params.load import PATH
 from tinyllm.params.yaml_file import parse_yaml
+from tinyllm.provenance.installed import VERSION_FILE
 from tinyllm.records.reading import read_text
 
 REFERENCE = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+-([0-9a-f]{8}))")
-CODE = ("dvc.yaml", "stages", "tinyllm")
+CODE = (
+    "dvc.yaml",
+    "stages",
+    "tinyllm",
+    str(VERSION_FILE),
+)  # tinyllm/ of this repository, or the version of another project
 SCORE = "metrics/score.json"
 DVC = (sys.executable, "-m", "dvc")
 

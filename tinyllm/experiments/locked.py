@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from tinyllm.project import locked_stage
+from tinyllm.provenance.installed import VERSION_FILE
 
 TEST = "data/questions/test.jsonl"
+CODE_AND_TEST = ("stages/", "tinyllm/", str(VERSION_FILE), TEST)  # how their paths begin
 
 
 def locked_params(lock: str) -> dict[str, Any]:
@@ -34,7 +36,7 @@ def locked_values(lock: str, stage: str) -> dict[str, Any]:
 def locked_code(lock: str, seed: object) -> dict[str, str]:
     """Return the hashes of the code and the test questions that one seed's student was trained and scored with."""
     files = [file for stage in (f"train@{seed}", "score") for file in locked_stage(lock, stage).get("deps", ())]
-    return {file["path"]: file["md5"] for file in files if file["path"].startswith(("stages/", "tinyllm/", TEST))}
+    return {file["path"]: file["md5"] for file in files if file["path"].startswith(CODE_AND_TEST)}
 
 
 def leaves(values: Any, prefix: str = "") -> dict[str, Any]:

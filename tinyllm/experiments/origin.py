@@ -10,12 +10,11 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from tinyllm.experiments.dvc_experiments import git
+from tinyllm.experiments.dvc_experiments import CODE, git
 from tinyllm.experiments.locked import leaves, locked_params
 from tinyllm.records.reading import read_text
 from tinyllm.records.surroundings import Change, Origin
 
-CODE = ("dvc.yaml", "stages", "tinyllm")
 LOCK = Path("dvc.lock")
 
 

@@ -11,15 +11,19 @@ T = TypeVar("T")
 
 
 def choose_device(runtime: Runtime) -> str:
-    """Return `cuda` or `cpu`.
+    """Return `cuda`, `mps` or `cpu`; `auto` never means mps, whose kernels no run here was tested on.
 
     Raises:
-        ValueError: cuda is asked for and there is none.
+        ValueError: cuda or mps is asked for and there is none.
     """
     import torch  # seconds: a stage that prepares data needs none
 
     if runtime.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("runtime.device: cuda, but torch sees no GPU; use auto or cpu")
+    if runtime.device == "mps":
+        if not torch.backends.mps.is_available():
+            raise ValueError("runtime.device: mps, but torch sees no GPU of Apple's; use auto or cpu")
+        return "mps"
     return "cuda" if runtime.device != "cpu" and torch.cuda.is_available() else "cpu"
 
 

@@ -206,7 +206,7 @@ class Score(Section):
 
 
 class Runtime(Section):
-    device: Literal["auto", "cpu", "cuda"]
+    device: Literal["auto", "cpu", "cuda", "mps"]
     precision: Literal["fp32", "bf16"]
     batch_tokens: Count
     processes: Count

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tinyllm.params.yaml_file import read_yaml
+from tinyllm.provenance.installed import template_folder
 
 DVC_FILE = Path("dvc.yaml")
-OWN = Path(__file__).parents[2] / DVC_FILE  # of a stage by hand, in a folder that has none
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,10 @@ def read_definition(stage: str, item: str | None, values: Mapping[str, Any]) -> 
     Raises:
         ValueError: dvc.yaml cannot be read, or has no such stage.
     """
-    stages = (read_yaml(DVC_FILE if DVC_FILE.is_file() else OWN) or {}).get("stages") or {}
+    place = (
+        DVC_FILE if DVC_FILE.is_file() else template_folder() / DVC_FILE
+    )  # of a stage by hand, in a folder that has none
+    stages = (read_yaml(place) or {}).get("stages") or {}
     if stage not in stages:
         raise ValueError(f"{DVC_FILE}: has no stage {stage}; it has {', '.join(stages)}")
     definition = stages[stage].get("do", stages[stage])

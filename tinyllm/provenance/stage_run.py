@@ -21,6 +21,7 @@ from tinyllm.params.load import PATH, read_params
 from tinyllm.params.schema import Params
 from tinyllm.params.yaml_file import read_yaml
 from tinyllm.provenance.definition import Definition, name_of, read_definition, value_at
+from tinyllm.provenance.installed import version_fault
 from tinyllm.provenance.records import differences, digest_of, in_words, write_record
 from tinyllm.provenance.snapshot import Seen, changed_files, take_snapshot
 
@@ -122,8 +123,11 @@ def running(stage: str, item: str | None) -> Iterator[StageRun]:
     """Yield what a stage begins with; once the block has ended without an error, check and record it.
 
     Raises:
-        ValueError: params.yaml or dvc.yaml is faulty, or something has changed meanwhile.
+        ValueError: params.yaml or dvc.yaml is faulty, another version is installed than dvc.lock would name, or something
+            has changed meanwhile.
     """
+    if fault := version_fault():
+        raise ValueError(fault)
     params, values = read_params()
     definition = read_definition(stage, item, values)
     used = {key: value_at(values, key) for key in definition.params}

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -74,6 +75,8 @@ def close_to_others(path: Path) -> None:
     """Take from everybody else what they may do with a file or folder of ours; another owner's stays as it is."""
     with suppress(OSError):  # it is not there, or its file system has no permissions
         state = path.stat()
+        if sys.platform == "win32":
+            return  # permissions are of another kind there, and a user's own folder is closed to others
         if state.st_uid == os.geteuid() and state.st_mode & OTHERS:
             path.chmod(stat.S_IMODE(state.st_mode) & ~OTHERS)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from filelock import lock_descriptor
 
 from tinyllm.params.schema import Params
 from tinyllm.records.files import close_to_others, make_private
@@ -87,9 +87,7 @@ def checkpoint_folder(cache: Path, key: str) -> Iterator[Path]:
         yield folder
         return
     with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not lock_descriptor(lock.fileno(), blocking=False):
             if "RANK" in os.environ:
                 raise ValueError(f"{folder}: another run trains the same student; wait for its end") from None
             with tempfile.TemporaryDirectory(dir=trainings) as lent:

@@ -6,7 +6,6 @@ once it is whole, so that an interrupted one leaves nothing but the stages it fi
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -16,6 +15,8 @@ import time
 from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import lock_descriptor
 
 from tinyllm.experiments.dvc_experiments import command, git
 from tinyllm.experiments.grid import Cell
@@ -64,7 +65,8 @@ class Worker:
         close_to_others(log_of(cell))
         try:
             # held until the folder is gone and the last process that writes the log has ended, orphans too
-            fcntl.flock(self.log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not lock_descriptor(self.log, blocking=False):
+                raise BlockingIOError
             if not again and find_all([cell], Path())[0]:
                 raise FinishedElsewhere
             os.truncate(self.log, 0)
@@ -123,7 +125,14 @@ def run_all(
     Args:
         again: the digests of cells that run although they have a result
         gpus: dealt out, one a cell
+
+    Raises:
+        ValueError: the system has no groups of processes, by which all that a cell starts is stopped.
     """
+    if sys.platform == "win32":
+        raise ValueError(
+            "tinyllm sweep --run: Windows has no groups of processes; run it in WSL, or each with dvc exp run"
+        )
     waiting, deck = list(cells), Deck(gpus)
     running: list[Worker] = []
     asked: set[str] = set()

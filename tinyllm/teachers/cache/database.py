@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +21,7 @@ APPLICATION = 0x54494E59  # "TINY": tells our files from those of other programs
 BUSY_SECONDS = 60.0  # until a lock of another process is an error
 
 # What a file of an older version lacks, and gets when it is opened; older versions go on reading and writing it.
+NOT_WAITING = 0 if sys.platform == "win32" else os.O_NONBLOCK  # of a pipe in the file's place
 LATER = (
     "ALTER TABLE answers ADD COLUMN model TEXT NOT NULL DEFAULT ''",  # the name that the answer itself gave its model
     "ALTER TABLE answers ADD COLUMN origin TEXT NOT NULL DEFAULT ''",  # the file that it was imported from; '' is asked here
@@ -117,7 +119,7 @@ def _keep_private(path: Path) -> None:
     if path.parent.name == ".cache":  # any other folder may be shared on purpose
         close_to_others(path.parent)
     with suppress(OSError):  # SQLite has better words for what is wrong
-        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NONBLOCK, 0o600))
+        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | NOT_WAITING, 0o600))
     for ending in ("", "-wal", "-shm"):
         close_to_others(path.with_name(path.name + ending))
 

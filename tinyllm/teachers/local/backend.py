@@ -209,10 +209,10 @@ def _decode(tokenizer: PreTrainedTokenizerBase, tokens: list[int], after: str) -
 
 
 def _hardware(runtime: Runtime) -> tuple[str, str]:
-    """Return `cuda` or `cpu`, and the precision in use: bf16 where it is asked for and the GPU has it; a CPU always does.
+    """Return `cuda`, `mps` or `cpu`, and the precision in use: bf16 where asked for and the GPU has it; a CPU always does.
 
     Raises:
-        ValueError: cuda is asked for and there is none.
+        ValueError: cuda or mps is asked for and there is none.
     """
     device = choose_device(runtime)
     lacking = device == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
