@@ -577,7 +577,8 @@ def test_how_many_rationales_are_learnt_from(tmp_path: Path) -> None:
 def test_who_is_told_of_a_training_is_none_one_or_a_list(tmp_path: Path, value: str, names: tuple[str, ...]) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(put(TEXT, "runtime.report_to", f"report_to: {value}"), encoding="utf-8")
-    assert load_params(path).runtime.report_to == names
+    runtime = load_params(path).runtime
+    assert runtime.report_to == names and runtime.model_dump(mode="json")["report_to"] == [*names]
 
 
 @pytest.mark.parametrize("value", ["tensorbord", "[none, dvclive]", "[dvclive, dvclive]", "3", "[[dvclive]]", "{a: 1}"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
 Count = Annotated[int, Field(ge=1)]
@@ -54,7 +54,7 @@ Text = Annotated[str, Field(min_length=1), AfterValidator(_check_printable)]
 Place = Annotated[Text, AfterValidator(_check_stripped)]  # a folder, a file, an id on the hub
 Ascii = Annotated[str, Field(min_length=1), AfterValidator(_check_ascii)]
 CountOrAll = Annotated[int | Literal["all"], PlainValidator(_check_number_or_all)]
-Trackers = Annotated[tuple[str, ...], PlainValidator(_as_trackers)]
+Trackers = Annotated[tuple[str, ...], BeforeValidator(_as_trackers)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
