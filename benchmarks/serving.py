@@ -55,10 +55,12 @@ def main() -> None:
             assert url, "the server did not start"
             seconds: dict[int, list[float]] = {1: [], given.clients: []}
             alike: dict[int, int] = {}
+            batches: dict[int, list[int]] = {1: [], given.clients: []}
             for _ in range(given.repeats):
                 for clients, times in seconds.items():
-                    took, choices = asyncio.run(ask_all(url, questions, clients))
+                    took, choices, made = asyncio.run(ask_all(url, questions, clients))
                     times.append(took)
+                    batches[clients].append(made)
                     alike[clients] = sum(a == b for a, b in zip(choices, scored, strict=True))
         finally:
             server.send_signal(signal.SIGINT)
@@ -70,11 +72,12 @@ def main() -> None:
         spread = f"{min(seconds[clients]):.2f} to {max(seconds[clients]):.2f}"
         rate, faster = len(questions) / median, medians[1] / median
         same = f"{alike[clients]} of {len(questions)}"
-        print(f"| {clients} | {median:.2f} ({spread}) | {rate:.1f} | {faster:.2f} | {same} |")
+        size = len(questions) * given.repeats / sum(batches[clients])
+        print(f"| {clients} | {median:.2f} ({spread}) | {rate:.1f} | {faster:.2f} | {size:.1f} | {same} |")
 
 
-async def ask_all(url: str, questions: Sequence[Question], clients: int) -> tuple[float, list[int]]:
-    """Return the seconds that it took, and the choices in the questions' order."""
+async def ask_all(url: str, questions: Sequence[Question], clients: int) -> tuple[float, list[int], int]:
+    """Return the seconds that it took, the choices in the questions' order, and the number of batches."""
     choices: dict[int, int] = {}
     numbers = itertools.count()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=clients)) as session:
@@ -93,10 +96,16 @@ async def ask_all(url: str, questions: Sequence[Question], clients: int) -> tupl
                     reply = await response.json()
                     choices[i] = reply["choices"][0]["student"]["choice"]
 
+        async def made() -> int:
+            async with session.get(f"{url}/health") as response:
+                return int((await response.json())["batches"])
+
+        before = await made()
         start = time.perf_counter()
         await asyncio.gather(*(client() for _ in range(clients)))
         took = time.perf_counter() - start
-    return took, [choices[i] for i in range(len(questions))]
+        after = await made()
+    return took, [choices[i] for i in range(len(questions))], after - before
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -50,6 +51,8 @@ def run(arguments: argparse.Namespace) -> None:
     """
     params = load_params()
     folder = chosen_student(arguments.model, arguments.seed, params)
+    # a batch's few short texts are read sooner by one thread than by several that wait for each other
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from tinyllm.serving.app import Serving, address_of, listen, serve
 
     listening = listen(arguments.host, arguments.port)  # loading takes seconds: a port in use should not wait for it

@@ -24,16 +24,16 @@ LONGEST = 4  # times student.max_input_tokens: what is longer without its contex
 
 
 def for_batches(student: AskedStudent) -> AskedStudent:
-    """Return the student; of a narrow one the number of passes costs more than their length, so that they are twice as long."""
+    """Return the student; of a narrow one the number of passes costs more than their length, so that they are longer."""
     embeddings = student.model.plain.get_input_embeddings()
     narrow = isinstance(embeddings, nn.Embedding) and embeddings.embedding_dim <= NARROW
-    return replace(student, cpu_tokens=2 * student.cpu_tokens) if narrow else student
+    return replace(student, cpu_tokens=4 * student.cpu_tokens) if narrow else student
 
 
 def say(student: AskedStudent, jobs: Sequence[Job]) -> list[Said | Exception]:
     """Return what the student says to each job, or why it says nothing."""
-    sizes = _input_tokens(student, [job.question for job in jobs])
     most = LONGEST * student.params.student.max_input_tokens
+    sizes = _input_tokens(student, [job.question for job in jobs], most)
     failed: dict[int, Exception] = {
         i: Refusal(400, f"the question has {size} tokens, its context aside; allowed are {most}", code=TOO_LONG)
         for i, (_, size) in enumerate(sizes)
@@ -138,9 +138,9 @@ def _likely(job: Job, answer: Answer | None, text: str) -> list[tuple[str, float
     return [pair for rank, pair in enumerate(pairs) if rank < job.likely or pair[0] == text]
 
 
-def _input_tokens(student: AskedStudent, questions: Sequence[Question]) -> list[tuple[int, int]]:
-    """Return the tokens of each question with its context, and without."""
-    texts = [input_text(question) for question in questions]
+def _input_tokens(student: AskedStudent, questions: Sequence[Question], most: int) -> list[tuple[int, int]]:
+    """Return the tokens of each question with its context, and without where it is longer than `most`, or else the same."""
+    read, texts = student.model.plain_text, [input_text(question) for question in questions]
     whole = [f"{q.context}\n{text}" if q.context else text for q, text in zip(questions, texts, strict=True)]
-    sizes = [len(ids) for ids in student.model.plain_text.ids([*whole, *texts])]
-    return list(zip(sizes[: len(texts)], sizes[len(texts) :], strict=True))
+    sizes = [len(ids) for ids in read.ids(whole)]
+    return [(size, size if size <= most else len(read.ids([text])[0])) for size, text in zip(sizes, texts, strict=True)]

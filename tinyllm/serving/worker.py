@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
@@ -14,9 +15,8 @@ J = TypeVar("J")
 R = TypeVar("R")
 MOST = 64  # jobs in a batch
 MOST_WAITING = 2048  # jobs; further ones are refused
-PATIENCE = (
-    0.010  # seconds that a batch waits for as many jobs as the last one had; then it begins with those that are there
-)
+PATIENCE = 0.010  # seconds after which nobody else is expected
+SHARE = 0.5  # of the seconds that the last batch took: a batch waits no longer than that in all
 
 
 class _Waiting(NamedTuple):
@@ -27,8 +27,9 @@ class _Waiting(NamedTuple):
 class Worker(Generic[J, R]):
     """Answers jobs in batches, in their order.
 
-    Clients that ask again once they are answered come back nearly at once. So a batch waits a moment for as many jobs as the
-    last one had, and one client alone never waits.
+    Clients that ask again once they are answered come back nearly at once, one after the other. So while jobs keep coming
+    a batch waits for half as many as the last one had: one half is answered while the other comes back. One client alone
+    never waits.
     """
 
     def __init__(self, run: Callable[[Sequence[J]], Sequence[R | Exception]]) -> None:
@@ -39,7 +40,7 @@ class Worker(Generic[J, R]):
         self._run = run
         self._waiting: deque[_Waiting] = deque()
         self._changed = threading.Condition()
-        self._last = 1
+        self._last, self._took = 1, 0.0  # jobs of the last batch, and its seconds
         self._loop: asyncio.AbstractEventLoop | None = None
         self.batches = self.answered = 0
 
@@ -74,10 +75,12 @@ class Worker(Generic[J, R]):
     def _work(self) -> None:
         while True:
             batch = self._take()
+            began = time.monotonic()
             try:
                 results = self._run([waiting.job for waiting in batch]) if batch else []  # type: ignore[misc]
             except Exception as error:  # a bug: these get an answer, and the thread lives on
                 results = [error] * len(batch)
+            self._took = time.monotonic() - began
             assert self._loop is not None
             try:
                 self._loop.call_soon_threadsafe(self._deliver, batch, results)
@@ -87,10 +90,17 @@ class Worker(Generic[J, R]):
     def _take(self) -> list[_Waiting]:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting)
-            self._changed.wait_for(lambda: len(self._waiting) >= self._last, PATIENCE)
+            self._wait_for_others()
             taken = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
         self._last = len(taken)
         return [waiting for waiting in taken if not waiting.future.cancelled()]
+
+    def _wait_for_others(self) -> None:
+        end = time.monotonic() + max(PATIENCE, SHARE * self._took)
+        count = -1
+        while count < len(self._waiting) < self._last / 2 and (left := end - time.monotonic()) > 0:
+            count = len(self._waiting)
+            self._changed.wait(min(PATIENCE, left))
 
     def _deliver(self, batch: Sequence[_Waiting], results: Sequence[R | Exception]) -> None:
         self.batches += bool(batch)
