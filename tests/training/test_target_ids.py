@@ -10,12 +10,12 @@ import torch
 from tests.toys import toy_causal, toy_model, toy_params
 from tinyllm.models.loaded import IGNORED, LoadedModel, loaded_model
 from tinyllm.student.encoding import InputEncoder, TruncationCounts
-from tinyllm.student.target_ids import teacher_targets
 from tinyllm.student.vocabulary import train_tokenizer
 from tinyllm.training.batching import collate, pack_examples
 from tinyllm.training.examples import Example, encode_corpus, target_counts
 from tinyllm.training.objective import Objective
 from tinyllm.training.step_collator import StepCollator, TrainingSample
+from tinyllm.training.target_ids import teacher_targets
 from tinyllm.training.train import tasks_of, vocabulary_texts
 
 TARGETS = ("multitask", "rationale_then_answer", "answer_then_rationale")

@@ -14,7 +14,7 @@ from tinyllm.models.loaded import IGNORED
 from tinyllm.records.jsonl import parse_lines
 from tinyllm.records.reading import open_lines
 from tinyllm.student.encoding import InputEncoder, TruncationCounts
-from tinyllm.student.target_ids import teacher_targets
+from tinyllm.training.target_ids import teacher_targets
 
 ANSWER = "answer"  # the task of the answer by itself
 UNKNOWN_TOLD = 0.01  # of the tokens of inputs, or of targets
