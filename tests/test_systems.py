@@ -17,7 +17,7 @@ main(["check"])
 for stage, *arguments in (["download"], ["query", "signs"], ["query", "care"], ["exam", "signs"], ["assemble"]):
     sys.argv = [f"{stage}.py", *arguments]
     runpy.run_module(f"stages.{stage}", run_name="__main__")
-import tinyllm.experiments.workers
+import tinyllm.experiments.running.workers
 """
 
 

@@ -15,6 +15,7 @@ from tinyllm.models import decoding
 from tinyllm.models.likelihood import EncodedInput
 from tinyllm.models.loaded import LoadedModel, loaded_model
 from tinyllm.models.reading_once import Draws, begin, generate_behind
+from tinyllm.models.sampling import GivenTokens
 from tinyllm.params.schema import Params
 from tinyllm.records.predictions import probabilities
 from tinyllm.records.questions import Question, input_text
@@ -115,6 +116,45 @@ def test_the_tokens_of_a_text_are_counted_with_its_end(kind: tuple[LoadedModel, 
         [len(slowly(model, read(model, params, question, teacher))) for teacher in TEACHERS] for question in FREE
     ]
     assert [[said[teacher].tokens for teacher in TEACHERS] for said in voices] == expected
+
+
+class EndsAfter:
+    """Ends each row after so many tokens."""
+
+    ends = (-1,)  # no token
+
+    def __init__(self, lengths: list[int]) -> None:
+        self.lengths, self.steps = lengths, 0
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        self.steps += 1
+        return torch.tensor([self.steps >= length for length in self.lengths])
+
+    def keep(self, rows: Any) -> None:
+        self.lengths = [self.lengths[row] for row in rows]
+
+
+def test_rows_that_have_ended_leave_the_others_as_they_would_be_alone(
+    kind: tuple[LoadedModel, Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, params = kind
+    model.wrapped.eval()
+    inputs = [read(model, params, question, teacher) for question in FREE[:3] for teacher in TEACHERS]
+    begun = begin(model, inputs)
+    lengths = [9, 2, 4, 12, 1, 7]
+    expected = []
+    for encoded, given, length in zip(inputs, begun.given, lengths, strict=True):
+        ids: list[int] = []
+        while len(ids) < length:
+            ids.append(int(next_token(model, encoded, ids).argmax()))
+        expected.append([*given, *ids][:length])
+    monkeypatch.setattr(decoding, "FEWEST", 1)
+    ending, given = EndsAfter(list(lengths)), GivenTokens(begun.given)
+    rows = decoding.decode(model, begun.arguments, 11, ending, [given])
+    assert [row.tokens for row in rows] == [tokens[:11] for tokens in expected]
+    assert [row.ended for row in rows] == [length <= 11 for length in lengths]
+    if "mamba" not in model.plain.config.model_type and model.plain.config.model_type != "bloom":
+        assert len(ending.lengths) == 1, "all others were taken out"
 
 
 @pytest.mark.parametrize("build", [toy_model, toy_causal])

@@ -134,6 +134,8 @@ def _behind(given: Mapping[str, Any], out: Any, kept: Tensor, generated: int) ->
             "encoder_outputs": BaseModelOutput(last_hidden_state=states),
             "attention_mask": mask,
             "decoder_input_ids": seen,
+            # as long as they are: without it the library reads all of them again, behind the cache
+            "decoder_attention_mask": torch.ones_like(seen),
             "past_key_values": cache,
         }
     mask = torch.cat([mask, mask.new_ones(len(mask), generated)], dim=1)

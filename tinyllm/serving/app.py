@@ -160,7 +160,8 @@ def serve(serving: Serving, listening: socket.socket, ready: Callable[[], object
     Raises:
         KeyboardInterrupt: that is how it ends.
     """
-    asyncio.run(_serve(application(serving), listening, ready))
+    with asyncio.Runner() as runner:
+        runner.run(_serve(application(serving), listening, ready))
 
 
 async def _serve(app: web.Application, listening: socket.socket, ready: Callable[[], object]) -> None:

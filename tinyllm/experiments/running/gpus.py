@@ -54,7 +54,9 @@ def environment_of(gpu: str | None) -> Mapping[str, str]:
 def _count() -> int:
     """Return how many GPUs the driver's own tool lists: asking torch would take seconds."""
     try:
-        listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=30)
+        listed = subprocess.run(
+            ["nvidia-smi", "--list-gpus"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30
+        )
     except (OSError, subprocess.TimeoutExpired):
         return 0
     return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())

@@ -130,7 +130,7 @@ def tie_up(targets: Sequence[str]) -> None:
     Raises:
         ValueError: it fails.
     """
-    if subprocess.run([*DVC, "repro", *targets]).returncode:
+    if subprocess.run([*DVC, "repro", *targets], stdin=subprocess.DEVNULL).returncode:
         raise ValueError("dvc repro: failed, see above")
 
 
