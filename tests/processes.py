@@ -13,6 +13,7 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[1]
 WARM: ForkServerContext = multiprocessing.get_context("forkserver")
 COLD: SpawnContext = multiprocessing.get_context("spawn")
 # One process imports these, once a test run; every warm process is a fork of it. To import them takes seconds.
@@ -62,6 +63,7 @@ def start_stage(order: Order, warm: bool = True) -> BaseProcess:
 def _run(order: Order) -> None:
     stage, *arguments = order.command.split()
     os.chdir(order.folder)
+    os.environ["PYTHONPATH"] = str(ROOT)  # torchrun's processes look for the stages, which no environment has
     os.environ.update(order.environment)
     printed = os.open(order.output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for standard in (1, 2):
