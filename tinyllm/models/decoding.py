@@ -118,6 +118,24 @@ def decode(
             part.keep(kept)
 
 
+def decoder_arguments(
+    model: LoadedModel, read: Mapping[str, Tensor], prompts: Tensor, rows: Sequence[int]
+) -> dict[str, Any]:
+    """Return what `decode` is given of an encoder-decoder, which reads each source once.
+
+    Args:
+        read: what the encoder is called with, of S sources
+        prompts: (N, P), what each row's text begins with
+        rows: the source of each row
+    """
+    states: Tensor = model.plain.get_encoder()(**read).last_hidden_state  # (S, T, D)
+    return {
+        "encoder_outputs": BaseModelOutput(last_hidden_state=states[list(rows)]),
+        "attention_mask": read["attention_mask"][list(rows)],
+        "decoder_input_ids": prompts,
+    }
+
+
 def _columns(arguments: Mapping[str, Any]) -> int:
     """Return how many columns of what `generate` gives back are not generated; vectors are not given back."""
     ids = arguments.get("decoder_input_ids", arguments.get("input_ids"))

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers.modeling_outputs import BaseModelOutput
 
-from tinyllm.models.decoding import ByRow, EndOfSequence, decode
+from tinyllm.models.decoding import ByRow, EndOfSequence, decode, decoder_arguments
 from tinyllm.models.finite import FiniteLogits
 from tinyllm.models.likelihood import (
     EncodedInput,
@@ -87,14 +86,8 @@ def begin(model: LoadedModel, inputs: Sequence[EncodedInput]) -> Begun:
 def _begin_decoder(model: LoadedModel, inputs: Sequence[EncodedInput]) -> Begun:
     different, rows = _without_doubles([encoded.source for encoded in inputs])
     read = embedded(model, pad(different, model.pad_id).to(model.device), filled(different).to(model.device))
-    states = model.plain.get_encoder()(**read).last_hidden_state[rows]  # (N, S, D)
     prompts, given = _in_step(model, [encoded.prompt for encoded in inputs])
-    arguments = {
-        "encoder_outputs": BaseModelOutput(last_hidden_state=states),
-        "attention_mask": read["attention_mask"][rows],
-        "decoder_input_ids": prompts,
-    }
-    return Begun(arguments, given)
+    return Begun(decoder_arguments(model, read, prompts, rows), given)
 
 
 def _begin_behind(model: LoadedModel, heads: list[np.ndarray], rows: list[int], rest: Sequence[np.ndarray]) -> Begun:

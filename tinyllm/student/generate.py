@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers.modeling_outputs import BaseModelOutput
 
-from tinyllm.models.decoding import Decoded, EndOfSequence, decode
+from tinyllm.models.decoding import Decoded, EndOfSequence, decode, decoder_arguments
 from tinyllm.models.finite import FiniteLogits
 from tinyllm.models.likelihood import EncodedInput, by_length, left_padded, right_padded
 from tinyllm.models.loaded import LoadedModel
@@ -121,10 +120,6 @@ def _generate(model: LoadedModel, inputs: Sequence[EncodedInput], max_new_tokens
         arguments: dict[str, Any] = dict(left_padded(model, inputs))
     else:
         read, prompts = right_padded(model, inputs)
-        arguments = {
-            "encoder_outputs": BaseModelOutput(last_hidden_state=model.plain.get_encoder()(**read).last_hidden_state),
-            "attention_mask": read["attention_mask"],
-            "decoder_input_ids": prompts,
-        }
+        arguments = decoder_arguments(model, read, prompts, range(len(inputs)))
     ending = EndOfSequence(int(model.tokenizer.eos_token_id))
     return decode(model, arguments, max_new_tokens, ending, [FiniteLogits(refuse, len(inputs))])

@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
         run_plan(plan, jobs, arguments.force, gpus, _tell)
         tie_up(arguments.targets)
     else:
-        tie_up([*(["--force"] if arguments.force else []), *arguments.targets])
+        tie_up(arguments.targets, arguments.force)
 
 
 def _tell(line: str) -> None:

@@ -124,13 +124,13 @@ def run_plan(plan: Plan, jobs: int, force: bool, gpus: Sequence[str] = (), tell:
     _put_in_order(before, plan.order)
 
 
-def tie_up(targets: Sequence[str]) -> None:
+def tie_up(targets: Sequence[str], force: bool = False) -> None:
     """Let DVC go through the whole once more: it runs what it finds changed, and says what there is to commit.
 
     Raises:
         ValueError: it fails.
     """
-    if subprocess.run([*DVC, "repro", *targets], stdin=subprocess.DEVNULL).returncode:
+    if subprocess.run([*DVC, "repro", *(["--force"] if force else []), *targets], stdin=subprocess.DEVNULL).returncode:
         raise ValueError("dvc repro: failed, see above")
 
 

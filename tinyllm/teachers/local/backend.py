@@ -13,10 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
-from transformers.modeling_outputs import BaseModelOutput
 
 from tinyllm.models.chat import in_template
-from tinyllm.models.decoding import ByRow, Decoded, decode
+from tinyllm.models.decoding import ByRow, Decoded, decode, decoder_arguments
 from tinyllm.models.device import choose_device, within_memory
 from tinyllm.models.finite import FiniteLogits
 from tinyllm.models.loaded import LoadedModel
@@ -165,13 +164,8 @@ class Local:
         """Return what decoding is given of prompts (B, S)."""
         if model.causal:
             return {"input_ids": ids, "attention_mask": mask}
-        states = model.plain.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
-        start = model.plain.generation_config.decoder_start_token_id
-        return {
-            "encoder_outputs": BaseModelOutput(last_hidden_state=states),
-            "attention_mask": mask,
-            "decoder_input_ids": ids.new_full((len(ids), 1), start),
-        }
+        prompts = ids.new_full((len(ids), 1), model.plain.generation_config.decoder_start_token_id)
+        return decoder_arguments(model, {"input_ids": ids, "attention_mask": mask}, prompts, range(len(ids)))
 
     def _finish(self, item: Encoded, decoded: Decoded, ends: Sequence[int], causal: bool) -> Generation:
         tokens = decoded.tokens
