@@ -188,6 +188,7 @@ CHAT = body(QUESTIONS[1])
     ("path", "sent", "status", "told"),
     [
         ("chat/completions", b"{", 400, "the body is no JSON (Expecting property name"),
+        ("chat/completions", b'{"n', 400, "the body is no JSON (Unterminated string starting at line 1)"),
         ("chat/completions", b"\xff\xfe", 400, "the body is no JSON"),
         ("chat/completions", b"[" * 100_000, 400, "the body is no JSON"),
         ("chat/completions", b'{"n": ' + b"9" * 5000 + b"}", 400, "the body is no JSON"),

@@ -6,22 +6,17 @@ import argparse
 import hashlib
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tinyllm.cli.ask import chosen_student, load
 from tinyllm.cli.parsers import Commands
 from tinyllm.console import printable
-from tinyllm.params.asking import learnt_voices
 from tinyllm.params.load import load_params
 from tinyllm.params.schema import Params
 from tinyllm.records.questions import Question, iter_questions
-
-if TYPE_CHECKING:
-    from tinyllm.student.answer import AskedStudent  # brings torch
 
 TEST = Path("data/questions/test.jsonl")
 EXAMPLES = 20  # questions that the page has to try
@@ -54,19 +49,15 @@ def run(arguments: argparse.Namespace) -> None:
     # a batch's few short texts are read sooner by one thread than by several that wait for each other
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from tinyllm.serving.app import Serving, address_of, listen, serve
+    from tinyllm.serving.process import StudentProcess
+    from tinyllm.serving.request import Served
 
     listening = listen(arguments.host, arguments.port)  # loading takes seconds: a port in use should not wait for it
     with listening:
-        from tinyllm.serving.batch import for_batches, say
-
-        student = for_batches(load(folder, params, arguments.threads))
-        from tinyllm.serving.request import Served
-        from tinyllm.student.vote import on_record
-
-        voices = tuple(on_record(student.record, learnt_voices(params)))
+        student = StudentProcess(partial(load, folder, params, arguments.threads))
+        voices = student.start()
         served = Served(params.student, voices, fingerprint(folder, params))
         examples = [] if arguments.model or not TEST.is_file() else _first_questions()
-        _warm(student, voices)
         shown = {
             "student": folder.as_posix(),
             "voices": voices,
@@ -80,7 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
             print(f"serving {printable(str(folder))}{named} at {address_of(listening)}; Ctrl-C ends it", flush=True)
 
         try:
-            serve(Serving(served, lambda jobs: say(student, jobs), shown), listening, ready)
+            serve(Serving(served, student.say, shown), listening, ready)
         except KeyboardInterrupt:
             print("stopped", file=sys.stderr)
             raise
@@ -94,17 +85,6 @@ def fingerprint(folder: Path, params: Params) -> str:
             digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
     digest.update(params.student.model_dump_json().encode() + params.score.model_dump_json().encode())
     return digest.hexdigest()[:12]
-
-
-def _warm(student: AskedStudent, voices: Sequence[str]) -> None:
-    """Let the student answer once in every way, so that what is wrong with it is told now, and the first request is fast."""
-    from tinyllm.serving.batch import say
-    from tinyllm.serving.request import Job
-
-    question = Question("first", "Is it so?", ("yes", "no"), 0)
-    for said in say(student, [Job(question), *(Job(question, voice) for voice in voices)]):
-        if isinstance(said, Exception):
-            raise said
 
 
 def _first_questions() -> list[Question]:

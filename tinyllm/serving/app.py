@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tinyllm.serving.refusal import Refusal
+from tinyllm.serving.refusal import BUG, Refusal
 from tinyllm.serving.reply import Said, model, models, reply, stream
 from tinyllm.serving.request import Asked, Job, Served, read_body, read_chat, read_completion
 from tinyllm.serving.worker import Worker
@@ -56,7 +56,8 @@ def application(serving: Serving) -> web.Application:
 
     async def health(request: web.Request) -> web.Response:
         counts = {"answered": worker.answered, "batches": worker.batches, "waiting": worker.waiting}
-        return web.json_response({"status": "ok", "fingerprint": serving.served.fingerprint, **counts})
+        state = {"status": "ok" if worker.alive else "failed", "fingerprint": serving.served.fingerprint}
+        return web.json_response(state | counts, status=200 if worker.alive else 503)
 
     async def list_models(request: web.Request) -> web.Response:
         return web.json_response(models(serving.served, began))
@@ -114,7 +115,7 @@ async def _refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
         return _refused(Refusal(500, str(error)))
     except Exception:  # a bug
         traceback.print_exc()
-        return _refused(Refusal(500, "the server failed at this request; its terminal says why"))
+        return _refused(Refusal(500, BUG))
 
 
 def _refused(refusal: Refusal) -> web.Response:

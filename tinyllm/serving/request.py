@@ -67,7 +67,9 @@ def read_body(body: bytes) -> dict[str, Any]:
     try:
         found = json.loads(body)
     except (ValueError, RecursionError) as error:  # of a number with too many digits, too
-        told = f" ({error.msg} at line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
+        told = ""
+        if isinstance(error, json.JSONDecodeError):
+            told = f" ({error.msg.removesuffix(' at')} at line {error.lineno})"
         raise Refusal(400, f"the body is no JSON{told}") from None
     if not isinstance(found, dict):
         raise Refusal(400, f"the body is a JSON {type(found).__name__}; allowed is an object")

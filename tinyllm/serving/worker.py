@@ -42,12 +42,19 @@ class Worker(Generic[J, R]):
         self._changed = threading.Condition()
         self._last, self._took = 1, 0.0  # jobs of the last batch, and its seconds
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
         self.batches = self.answered = 0
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to work for this loop; the thread ends with the process."""
         self._loop = loop
-        threading.Thread(target=self._work, name="student", daemon=True).start()
+        self._thread = threading.Thread(target=self._work, name="student", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still answers: a bug could end its thread."""
+        return self._thread is not None and self._thread.is_alive()
 
     @property
     def waiting(self) -> int:
