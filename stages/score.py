@@ -19,17 +19,19 @@ from tinyllm.records import read_json, read_questions, write_csv, write_json, wr
 def main(stage: StageRun) -> None:
     params = stage.params
     questions = read_questions("data/questions/test.jsonl")
-    from tinyllm.models import choose_device, prepare_torch
+    from tinyllm.models import choose_device, note_slow_bf16, prepare_torch
     from tinyllm.student import load_student, passes_as_asked, predict_as_asked
 
     prepare_torch(params.train.threads)
+    device = choose_device(params.runtime)
+    note_slow_bf16(device, {"score.precision": params.score.precision})
 
     predictions = []
     total = passes_as_asked(questions, params) * len(questions) * len(params.train.seeds)
     with progress("score", "passes over a question", total) as done:
         for seed in params.train.seeds:
             folder = Path("models/student") / str(seed)
-            student = load_student(folder, choose_device(params.runtime))
+            student = load_student(folder, device)
             predictions.append(predict_as_asked(student, folder, questions, params, done))
     rows = zip(params.train.seeds, predictions, strict=True)
     write_jsonl("data/predictions.jsonl", ({"seed": seed, **row} for seed, part in rows for row in part))

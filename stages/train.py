@@ -19,7 +19,6 @@ from tinyllm.provenance import StageRun
 from tinyllm.records import read_questions, write_json
 
 INPUTS = ("data/corpus/train.jsonl", "data/questions/valid.jsonl")
-VOICES = "voices.json"  # in the student's folder
 
 
 def main(stage: StageRun, seed: str) -> None:
@@ -31,11 +30,13 @@ def main(stage: StageRun, seed: str) -> None:
 
     if launch(params.runtime, "stages.train", seed):
         return
-    from tinyllm.models import prepare_torch
-    from tinyllm.student import pinned, save_student, write_base
+    from tinyllm.models import choose_device, note_slow_bf16, prepare_torch
+    from tinyllm.student import VoiceRecord, pinned, save_student, write_base, write_voices
     from tinyllm.training import CorpusFile, checkpoint_folder, train_student, training_key, write_curves
 
     prepare_torch(params.train.threads)
+    device, precisions = choose_device(params.runtime), {"runtime.precision": params.runtime.precision}
+    note_slow_bf16(device, precisions | {"score.precision": params.score.precision})
     params = pinned(params)  # from here on `student.revision` is a commit
     train, valid = CorpusFile(INPUTS[0]), read_questions(INPUTS[1])
     cache = Path(os.environ.get("DVC_ROOT", ".")) / ".cache"
@@ -47,10 +48,9 @@ def main(stage: StageRun, seed: str) -> None:
         folder = Path("models/student") / seed
         save_student(trained.model, folder, params.student.max_target_tokens)
         base = write_base(folder, params.student)
-        if voices := trained.metrics.get("voices"):  # they weigh its votes, wherever the folder goes
-            longest = trained.metrics["longest_text"]  # 0 where none ended by itself
-            known = {"longest": longest} if longest else {}
-            write_json(folder / VOICES, {"accuracies": voices, "questions": len(valid), **known})
+        if voices := trained.metrics.get("voices"):
+            longest = trained.metrics["longest_text"] or None  # 0 where none ended by itself
+            write_voices(folder, VoiceRecord(voices, len(valid), longest))
         origin = {"dataset": params.data.dataset, "params": stage.digest, **base}
         write_json(f"metrics/train/{seed}.json", trained.metrics | origin)
         write_curves(seed, trained.curve, trained.looks)

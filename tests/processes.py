@@ -17,14 +17,14 @@ ROOT = Path(__file__).resolve().parents[1]
 WARM: ForkServerContext = multiprocessing.get_context("forkserver")
 COLD: SpawnContext = multiprocessing.get_context("spawn")
 # One process imports these, once a test run; every warm process is a fork of it. To import them takes seconds.
-WARM.set_forkserver_preload(
-    [
-        "tinyllm.training",
-        "tinyllm.student",
-        "transformers.models.t5.modeling_t5",
-        "transformers.models.llama.modeling_llama",
-    ]
-)
+PRELOADED = [
+    "tinyllm.training",
+    "tinyllm.student",
+    "tinyllm.teachers.local.model",
+    "transformers.models.t5.modeling_t5",
+    "transformers.models.llama.modeling_llama",
+]
+WARM.set_forkserver_preload(PRELOADED)
 
 
 def hear_interrupts() -> None:

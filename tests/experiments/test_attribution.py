@@ -101,6 +101,9 @@ def test_the_params_are_those_of_the_run_that_is_named(project: Project) -> None
     table, _ = attribution_table("other")
     assert dict(table.cells["", "signs alone", "test"].overrides) == {"corpus.teachers": ["signs"], "loss.alpha": 2.0}
     assert dict(table.cells["", "all teachers", "test"].overrides)["corpus.teachers"] == ["signs", "care"]
+    commit, base = git(project.folder, "rev-parse", "other"), git(project.folder, "rev-parse", "main")
+    git(project.folder, "update-ref", f"refs/exps/{base[:2]}/{base[2:]}/tried", commit)
+    assert attribution_table("tried")[0].cells.keys() == table.cells.keys()
 
 
 def test_one_teacher_is_refused(project: Project) -> None:

@@ -23,7 +23,7 @@ from tinyllm.cli.experiments.sweep import add_parser
 from tinyllm.experiments.grid import Table, read_table
 from tinyllm.experiments.running import workers
 from tinyllm.experiments.running.processes import signal_group
-from tinyllm.experiments.running.workers import Ended, Worker, log_of, run_all
+from tinyllm.experiments.running.workers import Clones, Ended, Worker, log_of, run_all
 from tinyllm.experiments.sweep import check_commit, default_jobs, distinct
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -311,7 +311,7 @@ def test_what_runs_elsewhere_is_not_run_twice(project: Path, tmp_path: Path, sta
     start(started, "sweep", "toy.yaml", "--run", "--jobs", "1")
     sleeper(tmp_path / "diary", 1)
     cell = read_table(Path("toy.yaml")).cells["", "two", "world"]
-    events = list(run_all([cell], git(project, "rev-parse", "HEAD"), 1))
+    events = list(run_all([cell], Clones(git(project, "rev-parse", "HEAD")), 1))
     assert events == [cell, Ended(cell, 0.0, "runs already, in another sweep or left over from one that was killed")]
     started[0].send_signal(signal.SIGINT)
     started[0].wait(timeout=60)
@@ -326,7 +326,7 @@ def test_what_another_sweep_has_finished_meanwhile_is_not_run_again(project: Pat
     git(project, "commit", "-q", "-m", "An experiment")
     git(project, "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/{cell.name}", "HEAD")
     git(project, "reset", "-q", "--hard", head)
-    assert list(run_all([cell], head, 1)) == [cell, Ended(cell, 0.0, None)]
+    assert list(run_all([cell], Clones(head), 1)) == [cell, Ended(cell, 0.0, None)]
     assert not (tmp_path / "diary").exists()
     assert list(Path(".cache/sweep").iterdir()) == [log_of(cell)]
 

@@ -89,8 +89,8 @@ def test_the_page_has_a_table_of_voices_where_they_were_asked() -> None:
     cells = re.findall(r'<th scope="row">([^<]*)</th><td class="n">([^<]*)</td>', section[0])
     assert cells == [("ann", "50.0%"), ("bob", "25.0%"), ("the students' answer", "62.5%")]
     assert re.sub(r"\s+", " ", re.sub("<[^>]*>", "", section[0])).startswith(
-        " Voices The students were asked in 2 voices, each a teacher's: it wrote its rationale and went on to its answer. What "
-        "they answer is what the voices asked come to together. That took 6.0 tokens a question."
+        " Voices The students were asked in the voices of 2 teachers. In each they wrote a rationale, then an answer. Their "
+        "own answer is that of all voices together. That took 6.0 tokens a question."
     )
     assert "Rain <b>falls" not in page
 

@@ -73,6 +73,21 @@ def test_repro_runs_every_stage_once_and_then_none(first_run: tuple[Clone, str])
     assert not clone.git("status", "--porcelain")
 
 
+def test_what_has_run_before_comes_from_the_run_cache(clone: Clone) -> None:
+    (clone.folder / "dvc.lock").unlink()
+    output = clone.dvc("repro", "score")
+    assert not stages_run(output)
+    assert sorted(re.findall(r"Stage '(\S+)' is cached", output)) == sorted(set(STAGES) - {"report"})
+    assert clone.git("status", "--porcelain", "--", "metrics") == ""
+
+
+def test_dvc_draws_the_curves_and_none_of_the_counts(clone: Clone) -> None:
+    clone.dvc("plots", "show")
+    page = (clone.folder / "dvc_plots/index.html").read_text(encoding="utf-8")
+    drawn = {f"metrics/{kind}/{seed}.tsv" for kind in ("loss", "valid") for seed in (1, 2)}
+    assert set(re.findall(r"metrics/[\w/]+\.\w+", page)) == drawn
+
+
 PAGE = "from tinyllm.cli.main import main; main(['page'])"
 
 

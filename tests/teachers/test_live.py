@@ -84,6 +84,21 @@ def test_a_second_call_asks_nothing_and_says_the_same(tmp_path: Path) -> None:
     assert said[0].extra is not None and said[0].extra["prompt_tokens"] == 30
 
 
+def test_a_node_of_a_cluster_takes_what_is_known_and_asks_no_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live(tmp_path, Memory()).complete(QUESTIONS[:5])
+    monkeypatch.setenv("TINYLLM_ASK_SERVERS", "no")
+    backend = Memory()
+    assert len(live(tmp_path, backend).complete(QUESTIONS[:5])) == 5
+    with pytest.raises(ValueError, match="^memory: the answer cache lacks 3 answers, and a node of a cluster asks no"):
+        live(tmp_path, backend).complete(QUESTIONS)
+    assert backend.asked == []
+    backend.identity = {"backend": "local"}
+    live(tmp_path, backend).complete(QUESTIONS)
+    assert len(backend.asked) == 8, "what computes on the node costs no money"
+
+
 def test_a_failure_is_asked_again_and_what_was_answered_is_not(tmp_path: Path) -> None:
     def fail_on_the_heron(prompt: Prompt) -> Generation | Failure:
         return Failure("refused", "no birds") if "heron" in prompt.text else Generation("It sleeps.", "stop", 1, 1)

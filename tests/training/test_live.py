@@ -7,7 +7,7 @@ import json
 import sqlite3
 import tomllib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -122,7 +122,7 @@ def test_trackios_database_holds_the_run_and_the_student_is_the_same(
     assert weights(trained) == weights(silent) and trained.curve == silent.curve
     (path,) = (tmp_path / "live/trackio").glob("tinyllm.db")
     told: dict[str, list[tuple[int, float]]] = {}
-    with sqlite3.connect(path) as database:
+    with closing(sqlite3.connect(path)) as database:
         for name, step, values in database.execute("SELECT run_name, step, metrics FROM metrics ORDER BY step, id"):
             assert name == "workspace-1"
             for key, value in json.loads(values).items():

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import TypedDict
 
-from tinyllm.records.exact_match import normal_answer
+from tinyllm.records.exact_match import heaviest, normal_answer
 from tinyllm.records.predictions import is_right, voice_is_right
 
 
@@ -62,16 +62,9 @@ def vote_is_right(row: Mapping, teachers: Collection[str]) -> bool:
     """
     voices = {teacher: row["voices"][teacher] for teacher in teachers}
     if row["choice"] is None:
-        sums: dict[str, float] = {}
-        for voice in voices.values():
-            if voice["answer"] is not None:
-                same = normal_answer(voice["answer"])
-                sums[same] = sums.get(same, 0.0) + voice["weight"]
-        most = max((round(total, 9) for total in sums.values()), default=None)
-        for voice in voices.values():
-            if voice["answer"] is not None and round(sums[normal_answer(voice["answer"])], 9) == most:
-                return bool(voice["matched"])
-        return False
+        texts = list(voices.values())
+        place = heaviest([voice["answer"] for voice in texts], [voice["weight"] for voice in texts])
+        return place is not None and bool(texts[place]["matched"])
     options = range(len(row["scores"]))
     totals = [math.fsum(v["weight"] * math.exp(v["scores"][option]) for v in voices.values()) for option in options]
     return max(options, key=lambda option: totals[option]) == row["gold"]

@@ -1,6 +1,6 @@
 """Tables of experiments: their cells, how they run through DVC, and what can be concluded.
 
-May import: evaluation, provenance, records, params, console and project.
+May import: cluster, evaluation, provenance, records, params, console and project.
 """
 
 from tinyllm.experiments.attribution import find_attribution

@@ -11,6 +11,7 @@ from tinyllm.experiments.dvc_experiments import git
 from tinyllm.experiments.grid import WHOLE, Base, Cell, Overrides, Table, TableFile, read_base, resolve
 from tinyllm.experiments.locked import leaves
 from tinyllm.experiments.results.found import find_all, scored
+from tinyllm.experiments.runs import commit_of
 from tinyllm.experiments.sweep import distinct
 from tinyllm.experiments.table import tabulate
 from tinyllm.params.load import PATH
@@ -110,6 +111,6 @@ def _overrides(kept: list[str], voices: str, teachers: list[str]) -> Overrides:
 
 def _changes(name: str, base: Base) -> dict[str, Any]:
     """Return by dotted key what a commit's params.yaml says otherwise than the one here."""
-    theirs = leaves(parse_yaml(git("show", f"{name}:./{PATH}"), f"{name}: {PATH}"))
+    theirs = leaves(parse_yaml(git("show", f"{commit_of(name)}:./{PATH}"), f"{name}: {PATH}"))
     ours: Mapping[str, Any] = leaves(base.values)
     return {key: value for key, value in theirs.items() if ours.get(key, KeyError) != value and value != {}}

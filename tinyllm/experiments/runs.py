@@ -83,15 +83,51 @@ class Run:
 def read_runs(names: Sequence[str]) -> list[Run]:
     """Read the named runs of the DVC project around the current folder; nothing is fetched and nothing is changed.
 
+    Args:
+        names: `NAME@VOICE` is what one voice of a run answered by itself
+
     Raises:
         ValueError: there is no project, no such revision, a file is missing or damaged, or the predictions are not of the
             questions beside them; one line that names the run, with the remedy.
     """
     with _project() as repo:
-        return [
-            _read_workspace(repo) if name == WORKSPACE else _read(repo, {name: _resolve(repo, name)})[name]
-            for name in names
+        parted = {name: _part(repo, name) for name in names}
+        read = [
+            _read_workspace(repo) if run == WORKSPACE else _read(repo, {run: _resolve(repo, run)})[run]
+            for run, _ in parted.values()
         ]
+    return [run if not voice else _voice(run, voice) for run, (_, voice) in zip(read, parted.values(), strict=True)]
+
+
+def _part(repo: Repo, name: str) -> tuple[str, str]:
+    """Return a run's name and that of one of its voices, or "" for the whole run."""
+    from dvc.scm import RevError, resolve_rev
+
+    run, at, voice = name.rpartition("@")
+    if not at or not run:
+        return name, ""
+    try:
+        resolve_rev(repo.scm, name)  # a branch may have such a name
+    except RevError:
+        return run, voice
+    return name, ""
+
+
+def _voice(run: Run, voice: str) -> Run:
+    """Return what one voice of a run answered, as a run of its own."""
+    rows = [row for seed in read_predictions(run.name).values() for row in seed]
+    voices = sorted({name for row in rows for name in row.get("voices", {})})
+    if voice not in voices:
+        told = f"its voices are {', '.join(voices)}" if voices else "it was asked in no voices"
+        raise ValueError(f"{run.name}@{voice}: no such voice; {told}")
+    if any(voice not in row.get("voices", {}) for row in rows):
+        raise ValueError(f"{run.name}@{voice}: not every seed was asked in that voice")
+    own = [{"scores": [], "choice": None, **row["voices"][voice]} for row in rows]
+    alone = [
+        {**row, **{name: said.get(name) for name in ("choice", "scores", "matched")}, "text": said.get("answer")}
+        for row, said in zip(rows, own, strict=True)
+    ]
+    return parse_run(f"{run.name}@{voice}", run.questions, alone)
 
 
 def read_predictions(name: str) -> dict[int, list[dict]]:
@@ -115,6 +151,12 @@ def read_commits(commits: Mapping[str, str]) -> dict[str, Run]:
     """Read the runs of commits, by the names that they are told under; else as `read_runs`."""
     with _project() as repo:
         return _read(repo, commits)
+
+
+def commit_of(name: str) -> str:
+    """Return the commit of an experiment, a branch or what else git knows; else as `read_runs`."""
+    with _project() as repo:
+        return _resolve(repo, name)
 
 
 @contextmanager
@@ -223,6 +265,16 @@ def _cached_file(repo: Repo, name: str, file: str, md5: str) -> Path:
             "check it out and run `dvc repro`"
         )
     return path
+
+
+def add_to_cache(files: Sequence[bytes]) -> None:
+    """Put files into DVC's cache, as if the run that made them had run here."""
+    with _project() as repo:
+        for content in files:
+            md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+            if not Path(repo.cache.local.oid_to_path(md5)).is_file():
+                repo.cache.local.add_bytes(md5, content)
+                repo.cache.local.protect(repo.cache.local.oid_to_path(md5))
 
 
 @contextmanager

@@ -23,9 +23,14 @@ def distinct(table: Table) -> list[Cell]:
 
 def default_jobs(cells: Sequence[Cell], gpus: Sequence[str]) -> int:
     """How many experiments run at once: one a GPU where they may train on one, else as many as the cores bear."""
-    if gpus and any(cell.params.runtime.device in ("auto", "cuda") for cell in cells):
+    if gpus and may_use_gpu(cells):
         return len(gpus)
     return max(1, (os.cpu_count() or 1) // max((cell.params.train.threads for cell in cells), default=1))
+
+
+def may_use_gpu(cells: Sequence[Cell]) -> bool:
+    """Whether one of the cells trains on a GPU where there is one."""
+    return any(cell.params.runtime.device in ("auto", "cuda") for cell in cells)
 
 
 def check_commit(cells: Sequence[Cell]) -> None:

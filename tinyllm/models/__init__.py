@@ -3,6 +3,6 @@
 May import: records, params, console and project.
 """
 
-from tinyllm.models.device import choose_device, prepare_torch
+from tinyllm.models.device import choose_device, note_slow_bf16, prepare_torch
 
-__all__ = ["choose_device", "prepare_torch"]
+__all__ = ["choose_device", "note_slow_bf16", "prepare_torch"]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TypeVar
 
+from tinyllm.console import note
 from tinyllm.params.schema import Runtime
 
 T = TypeVar("T")
+SLOWER = 2.0  # times: from there on a person hears of it
+SIZES = (256, 512, 512)  # of the matrices whose product is timed
 
 
 def choose_device(runtime: Runtime) -> str:
@@ -33,6 +38,41 @@ def prepare_torch(threads: int) -> None:
 
     torch.set_num_threads(threads)
     silence_library()
+
+
+def note_slow_bf16(device: str, precisions: Mapping[str, str]) -> None:
+    """Say once where bf16 is asked for and costs time: a processor without instructions for it computes it piecemeal.
+
+    Args:
+        precisions: by params' key what it says
+    """
+    keys = [key for key, precision in precisions.items() if precision == "bf16"]
+    if device != "cpu" or not keys or (times := bf16_slowdown()) < SLOWER:
+        return
+    asked = " and ".join(f"{key}: bf16" for key in keys)
+    verb = "are" if len(keys) > 1 else "is"
+    note(
+        f"note: {asked} {verb} slow on this processor, whose products take {times:.0f} times as long as in fp32; set fp32"
+    )
+
+
+@cache
+def bf16_slowdown() -> float:
+    """Return how many times as long as in float32 a product takes in bf16, by the best of three each."""
+    import torch
+
+    rows, inner, columns = SIZES
+    left, right = torch.ones(rows, inner), torch.ones(inner, columns)
+    took = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        a, b = left.to(dtype), right.to(dtype)
+        times = []
+        for _ in range(4):
+            began = time.perf_counter()
+            a @ b
+            times.append(time.perf_counter() - began)
+        took[dtype] = min(times[1:])  # the first one sets up what the others use
+    return took[torch.bfloat16] / took[torch.float32]
 
 
 def silence_library() -> None:

@@ -210,6 +210,9 @@ class Runtime(Section):
     precision: Literal["fp32", "bf16"]
     batch_tokens: Count
     processes: Count
+    shard: bool = False
+    recompute: bool = False
+    cluster: Text | None = None
     checkpoint_steps: Count
     frozen_cache_gb: Weight = 0.0
     report_to: Trackers = ()

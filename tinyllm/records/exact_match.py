@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
+from collections.abc import Sequence
 from fractions import Fraction
 
 from tinyllm.records.questions import collapse_whitespace
@@ -39,6 +41,23 @@ def normal_answer(text: str) -> str:
     plain = plain.rstrip(" .") or plain  # `...` stays what it is, for nothing must equal a student's empty text
     value = _value(plain)
     return plain if value is None else _written(value)
+
+
+def heaviest(answers: Sequence[str | None], weights: Sequence[float]) -> int | None:
+    """Return the first place of the free-text answer with the greatest weight together; of equal ones the earlier.
+
+    Texts that match are one answer. None has no vote.
+    """
+    shares: dict[str, list[float]] = {}
+    first: dict[str, int] = {}
+    for place, (answer, weight) in enumerate(zip(answers, weights, strict=True)):
+        if answer is not None:
+            same = normal_answer(answer)
+            first.setdefault(same, place)
+            shares.setdefault(same, []).append(weight)
+    # rounded, so that 0.1 and 0.2 are no more than 0.3
+    totals = {same: round(math.fsum(parts), 9) for same, parts in shares.items()}
+    return first[max(totals, key=lambda same: totals[same])] if totals else None
 
 
 def is_number(text: str) -> bool:

@@ -76,7 +76,7 @@ def learning_rate(params: Params) -> float:
 
 def _freeze_below(model: PreTrainedModel, layers: int) -> None:
     """Leave only the last layers of each stack trainable: of a causal model nothing below them is computed backwards."""
-    stacks, kind = _stacks(model), model.config.model_type
+    stacks, kind = layer_stacks(model), model.config.model_type
     if not stacks:
         raise ValueError(f"student.tuning: upper, but where a {kind} has its layers is not known; use full or lora")
     if layers > (fewest := min(map(len, stacks))):
@@ -87,8 +87,8 @@ def _freeze_below(model: PreTrainedModel, layers: int) -> None:
             layer.requires_grad_(True)
 
 
-def _stacks(model: PreTrainedModel) -> list[ModuleList]:
-    """The lists of layers that a hidden state passes one after another: one of a causal model's, two of a T5's."""
+def layer_stacks(model: PreTrainedModel) -> list[ModuleList]:
+    """Return the lists of layers that a hidden state passes one after another: one of a causal model's, two of a T5's."""
     counts = {
         getattr(model.config, name, None) for name in ("num_hidden_layers", "num_decoder_layers", "decoder_layers")
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,7 +14,7 @@ from tinyllm.models.loaded import LoadedModel
 from tinyllm.models.plain_text import PlainText
 from tinyllm.models.reading_once import Draws, generate_behind
 from tinyllm.params.schema import Params
-from tinyllm.records.exact_match import normal_answer
+from tinyllm.records.exact_match import heaviest
 from tinyllm.records.predictions import probabilities
 from tinyllm.records.questions import Question, collapse_whitespace, input_text
 from tinyllm.student.encoding import InputEncoder, TruncationCounts
@@ -122,23 +121,6 @@ def agree(samples: Sequence[Voice]) -> Voice:
     first = heaviest([sample.answer for sample in samples], [1.0] * len(samples))
     told = samples[first or 0]
     return Voice(told.rationale, told.answer, None, [], tokens)
-
-
-def heaviest(answers: Sequence[str | None], weights: Sequence[float]) -> int | None:
-    """Return the first place of the free-text answer with the greatest weight together; of equal ones the earlier.
-
-    Texts are one answer if they are equal once normalised, as in exact match. None has no vote.
-    """
-    shares: dict[str, list[float]] = {}
-    first: dict[str, int] = {}
-    for place, (answer, weight) in enumerate(zip(answers, weights, strict=True)):
-        if answer is not None:
-            same = normal_answer(answer)
-            first.setdefault(same, place)
-            shares.setdefault(same, []).append(weight)
-    # rounded, so that 0.1 and 0.2 are no more than 0.3
-    totals = {same: round(math.fsum(parts), 9) for same, parts in shares.items()}
-    return first[max(totals, key=lambda same: totals[same])] if totals else None
 
 
 def voice_accuracies(

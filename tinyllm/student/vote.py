@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinyllm.records.jsonl import read_json
+from tinyllm.records.exact_match import heaviest
+from tinyllm.records.jsonl import read_json, write_json
 from tinyllm.records.questions import Question
 from tinyllm.student.predict import choose
-from tinyllm.student.voices import Voice, heaviest
+from tinyllm.student.voices import Voice
 
 VOICES = "voices.json"  # in a student's folder, written when it was trained
 SPARE = 1.5  # times the longest text of valid that ended by itself: what goes on further hardly ever ends
@@ -30,6 +31,12 @@ class Vote:
     answer: str  # the option's text, or the free text; "" where no voice has an answer
     choice: int | None  # None of free text
     probabilities: list[float]  # of the options; empty of free text
+
+
+def write_voices(folder: Path, record: VoiceRecord) -> None:
+    """Write the record into a student's folder: it weighs its votes, wherever the folder goes."""
+    known = {} if record.longest is None else {"longest": record.longest}
+    write_json(folder / VOICES, {"accuracies": record.accuracies, "questions": record.questions, **known})
 
 
 def read_voices(folder: Path) -> VoiceRecord | None:

@@ -1,6 +1,6 @@
 """Teachers: who writes the rationales, how they are asked, and what asking came to.
 
-May import: casebook, models, parsing, records, params, console and project.
+May import: casebook, cluster, models, parsing, records, params, console and project.
 """
 
 from tinyllm.teachers.exam import grade

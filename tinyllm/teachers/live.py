@@ -6,6 +6,7 @@ what is there and asks the backend for the rest.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tinyllm.cluster.experiment import ASK_SERVERS
 from tinyllm.params.schema import Prompting
 from tinyllm.params.teacher_entries import Price
 from tinyllm.parsing import parse_question, parse_rationale
@@ -207,6 +209,11 @@ class CachedTeacher:
         """
         if not missing:
             return {}
+        if os.environ.get(ASK_SERVERS) == "no" and backend.identity["backend"] != "local":
+            raise ValueError(
+                f"{self.name}: the answer cache lacks {len(missing)} answers, and a node of a cluster asks no server; run "
+                "the same with `dvc exp run --temp ... query` where the sweep starts, then sweep again"
+            )
         keys, prompts = list(missing), list(missing.values())
         highest = [self._highest_cost(backend, prompt) for prompt in prompts]
         bill = Bill(self.budget, cache.ledger(self.run, self.name), keys, highest)

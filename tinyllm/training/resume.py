@@ -25,7 +25,13 @@ from tinyllm.training.trainer import WHOLE
 PACKAGE = Path(__file__).parents[1]
 ROOMS = ("models", "records", "student", "training")  # all that the training stage reaches, bar how it is shown
 KEPT_DAYS = 14  # a training nobody went on with for so long is given up
-SHAPING = ("device", "precision", "batch_tokens", "processes")  # of runtime: they change the last digits of a result
+SHAPING = (
+    "device",
+    "precision",
+    "batch_tokens",
+    "shard",
+    "recompute",
+)  # of runtime: they change a result's last digits
 
 
 def training_key(params: Params, seed: int, files: Sequence[str]) -> str:
@@ -43,6 +49,8 @@ def training_key(params: Params, seed: int, files: Sequence[str]) -> str:
         "train": params.train.model_dump(exclude={"seeds"}),
         "judge": params.score.model_dump(include={"normalize", "precision"}),
         "runtime": {name: getattr(params.runtime, name) for name in SHAPING},
+        # any number of processes goes on from checkpoints in shares; else each has draws of its own, for its dropout
+        "processes": None if params.runtime.shard else params.runtime.processes,
         "libraries": [torch.__version__, transformers.__version__],
     }
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())

@@ -55,6 +55,9 @@ class Step:
         Tensor  # (K,) target tokens of the step by task; of the last, with soft_labels, how many rows of soft_labels
     )
     tokens: int = 0  # that the student reads and writes in all of the step's examples and options
+    nothing: Part | None = (
+        None  # of several processes: a pass without a label, for one that has fewer passes than another
+    )
 
 
 class StepCollator:
@@ -63,10 +66,19 @@ class StepCollator:
     Args:
         n_tasks: with soft_labels one more than the tasks
         rank, world: of this process and how many there are; each takes its share of a step's samples
+        by_layer: the model's layers have to be called as they are, and not by what packs them
     """
 
-    def __init__(self, model: LoadedModel, n_tasks: int, batch_tokens: int, rank: int = 0, world: int = 1) -> None:
-        wide = packed.can_run(model.plain) and model.plain.config.d_model >= PACKED_WIDTH
+    def __init__(
+        self,
+        model: LoadedModel,
+        n_tasks: int,
+        batch_tokens: int,
+        rank: int = 0,
+        world: int = 1,
+        by_layer: bool = False,
+    ) -> None:
+        wide = packed.can_run(model.plain) and model.plain.config.d_model >= PACKED_WIDTH and not by_layer
         self.packed = wide and model.soft_prompt is None  # a soft prompt is no token that could be laid out
         self.model, self.trees = model, has_plain_head(model)
         self.n_tasks, self.batch_tokens, self.pad_id = n_tasks, batch_tokens, model.pad_id
@@ -78,8 +90,12 @@ class StepCollator:
             counts[-1] = sum(len(sample.soft_labels) for sample in samples if sample.soft_labels is not None)
         ids, share = [sample.id for sample in samples], samples[self.rank :: self.world]
         tokens = sum(tokens_of(example) for sample in samples for example in [*sample.examples, *sample.options])
+        parts = self._parts(share)
+        if self.world == 1:
+            return Step(ids, parts, counts, tokens)
+        nothing = self._nothing(next(example for s in samples for example in [*s.examples, *s.options]))
         # every process has to take part in every step, or the others wait for it for ever
-        return Step(ids, self._parts(share) or [self._nothing(samples[0].examples[0])], counts, tokens)
+        return Step(ids, parts or [nothing], counts, tokens, nothing)
 
     def _nothing(self, example: Example) -> dict[str, Tensor]:
         """Return a pass with no label in it."""

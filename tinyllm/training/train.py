@@ -35,6 +35,8 @@ from tinyllm.training.resume import last_checkpoint
 from tinyllm.training.samples.match import every_rationale
 from tinyllm.training.samples.plan import SamplePlan
 from tinyllm.training.samples.sample_file import SampleFile, write_samples
+from tinyllm.training.sharded.trainer import ShardedTrainer
+from tinyllm.training.sharded.weights import recompute, shard
 from tinyllm.training.step_collator import StepCollator, TrainingSample
 from tinyllm.training.trainer import DistillationTrainer, Show
 from tinyllm.training.validation import Judge, Look, best_look, open_judge
@@ -101,11 +103,7 @@ def train_student(
     plan = SamplePlan(params, seed, tasks, arm)
     scratch = student.origin == "scratch"
     texts = vocabulary_texts(train, plan.vocabulary_tasks, student.target, plan.most) if scratch else []
-    with tempfile.TemporaryDirectory(dir=work) as folder:
-        model = new_student(student, settings.dropout, texts, Path(folder))
-    if scratch and model.causal:
-        voices = [task.name for task in tasks[1:] if task.weight > 0]
-        model.tokenizer.chat_template = chat_template(student, voices)
+    model = _untrained(params, texts, tasks, work)
     reader = InputEncoder(student, model)
     cuts, unknown, learnt = TruncationCounts(), UnknownTokens(model.plain_text.unknown_id), Learnt()
     plan.prepare(model, cache / "learnable" if cache else None)
@@ -140,6 +138,16 @@ def train_student(
     return Trained(model, metrics | plan.metrics(steps), trainer.curve.rows(steps), trainer.looks)
 
 
+def _untrained(params: Params, texts: Sequence[str], tasks: Sequence[Task], work: Path) -> LoadedModel:
+    """Return the student before its first step; a scratch one that is causal gets a chat template of its own."""
+    with tempfile.TemporaryDirectory(dir=work) as folder:
+        model = new_student(params.student, params.train.dropout, texts, Path(folder))
+    if params.student.origin == "scratch" and model.causal:
+        voices = [task.name for task in tasks[1:] if task.weight > 0]
+        model.tokenizer.chat_template = chat_template(params.student, voices)
+    return model
+
+
 def _written(blocks: Iterable[Sequence[TrainingSample]], work: Path, alternatives: bool) -> SampleFile:
     """Write the samples to this process's file, and return it."""
     path = work / f"samples-{os.environ.get('RANK', '0')}.arrow"
@@ -163,14 +171,21 @@ def _trainer(
     if params.loss.kd:
         names, weights = [*names, SOFT_LABELS], [*weights, params.loss.kd]
     arguments = training_arguments(params, seed, work, len(samples), steps)
-    pace = Pace()
-    frozen = frozen_states(model, cache, params.runtime.frozen_cache_gb, params.runtime.precision)
-    return DistillationTrainer(
-        objective=Objective(model, torch.tensor(weights), params.score.normalize == "tokens", frozen),
+    pace, runtime = Pace(), params.runtime
+    shared = runtime.shard and arguments.world_size > 1
+    frozen = None if shared else frozen_states(model, cache, runtime.frozen_cache_gb, runtime.precision)
+    objective = Objective(model, torch.tensor(weights), params.score.normalize == "tokens", frozen)
+    if runtime.recompute:
+        recompute(model.plain)
+    if shared:
+        shard(objective, arguments.device.type, arguments.world_size, runtime.precision)
+    by_layer = runtime.shard or runtime.recompute
+    return (ShardedTrainer if runtime.shard else DistillationTrainer)(
+        objective=objective,
         args=arguments,
         samples=samples,
         steps=StepCollator(
-            model, len(weights), params.runtime.batch_tokens, arguments.process_index, arguments.world_size
+            model, len(weights), runtime.batch_tokens, arguments.process_index, arguments.world_size, by_layer
         ),
         callbacks=[Progress(pace)],
         judge=judge,

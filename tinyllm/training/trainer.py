@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -108,8 +108,9 @@ class DistillationTrainer(Trainer):
         self.rate, self.tokens = self.optimizer.param_groups[0]["lr"] if self.optimizer else 0.0, step.tokens
         counts = step.counts.to(self.args.device)
         total = torch.zeros_like(counts)
-        for i, part in enumerate(step.parts):
-            last = i == len(step.parts) - 1
+        passes = self._passes(step)
+        for i, part in enumerate(passes):
+            last = i == len(passes) - 1
             try:
                 sums = self._pass(model, part, counts, last)
             except RuntimeError as error:  # OutOfMemoryError is one
@@ -120,26 +121,37 @@ class DistillationTrainer(Trainer):
             where = _where(self.state.global_step + 1, step)
             raise ValueError(f"{where}: the loss is not finite; lower train.learning_rate")
         self.curve.add(self.state.global_step + 1, total, counts)
-        return weighted_loss(total, counts, self.accelerator.unwrap_model(model).weights)
+        return weighted_loss(total, counts, self.accelerator.unwrap_model(self.model).weights)
 
     def _pass(self, model: nn.Module, part: Part, counts: Tensor, last: bool) -> Tensor:
         alone = last or self.args.world_size == 1
-        with nullcontext() if alone else self.accelerator.no_sync(model):  # gradients travel once a step
+        with nullcontext() if alone else self._gradients_stay(model):
             with self.compute_loss_context_manager():
                 loss, sums = model(to_device(part, self.args.device), counts)
             # several processes' gradients are averaged, and the objective is their sum
             self.accelerator.backward(loss * self.args.world_size if self.args.world_size > 1 else loss)
         return sums
 
+    def _passes(self, step: Step) -> list[Part]:
+        return step.parts
+
+    def _gradients_stay(self, model: nn.Module) -> AbstractContextManager[None]:
+        """A block after whose passes no gradient travels to other processes: that happens once a step."""
+        return cast(AbstractContextManager[None], self.accelerator.no_sync(model))
+
+    def _looking(self) -> AbstractContextManager[None]:
+        """A block in which the student has all its weights."""
+        return nullcontext()
+
     def evaluate(self, *_: object, **__: object) -> dict[str, float]:
         """Look at valid: keep the student if it is the best so far, stop if patience is at its end."""
         objective: Objective = self.accelerator.unwrap_model(self.model)
-        with self.pace.look():
+        with self.pace.look(), self._looking():
             judgement = self.judge(objective.loaded)
         objective.student.train()  # the judge switched its dropout off, which the wrapper around it would not tell
         self.looks.append(Look(self.state.global_step, *judgement))
-        if self.best.step == self.state.global_step and self.args.should_save:
-            self._write_weights(Path(str(self.args.output_dir)) / f"best-{WEIGHTS}")
+        if self.best.step == self.state.global_step:
+            self._write_weights(self.best_path)
         self.show_curves()
         voices = {f"voice/{name}": accuracy for name, accuracy in judgement.voices.items()}
         self.log({"valid_accuracy": judgement.accuracy, **voices})
@@ -164,10 +176,15 @@ class DistillationTrainer(Trainer):
         losses = {f"loss/{task}": loss for task, loss in self.curve.mean((step - 1) // every * every).items()}
         self.log({**losses, "learning_rate": self.rate, "tokens_per_second": round(self.pace.tokens_per_second(), 1)})
 
+    @property
+    def best_path(self) -> Path:
+        """The file of the best look's weights."""
+        return Path(str(self.args.output_dir)) / f"best-{WEIGHTS}"
+
     def load_best(self) -> None:
         """Give the student the weights of its best look."""
         self.accelerator.wait_for_everyone()  # the first process may still be writing them
-        self._read_weights(Path(str(self.args.output_dir)) / f"best-{WEIGHTS}")
+        self._read_weights(self.best_path)
         self.accelerator.wait_for_everyone()  # and deletes them once it has saved the student
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
@@ -175,22 +192,30 @@ class DistillationTrainer(Trainer):
         if not self.args.should_save:
             return
         folder = Path(output_dir or str(self.args.output_dir))
-        with errors_name(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            self._write_weights(folder / WEIGHTS)
-            progress = {"curve": self.curve.state(), "looks": self.looks}
-            (folder / PROGRESS).write_text(json.dumps(progress), encoding="utf-8")
+        self._write_weights(folder / WEIGHTS)
+        self._write_progress(folder)
 
     def _save_checkpoint(self, model: nn.Module, trial: object) -> None:
-        """Mark the checkpoint as whole once all of it is written, so that no half of one is ever gone on from."""
+        """Mark the checkpoint as whole once every process has written its part: no half of one is ever gone on from."""
         folder = Path(str(self.args.output_dir))
         with errors_name(folder):
             super()._save_checkpoint(model, trial)
-            (folder / f"checkpoint-{self.state.global_step}" / WHOLE).touch()
+            self.accelerator.wait_for_everyone()
+            if self.args.should_save:
+                (folder / f"checkpoint-{self.state.global_step}" / WHOLE).touch()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: object = None) -> None:
         folder = Path(resume_from_checkpoint)
         self._read_weights(folder / WEIGHTS)
+        self._read_progress(folder)
+
+    def _write_progress(self, folder: Path) -> None:
+        with errors_name(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            progress = {"curve": self.curve.state(), "looks": self.looks}
+            (folder / PROGRESS).write_text(json.dumps(progress), encoding="utf-8")
+
+    def _read_progress(self, folder: Path) -> None:
         progress = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
         self.curve.restore(progress["curve"])
         self.looks = [Look(*look) for look in progress["looks"]]
@@ -200,10 +225,14 @@ class DistillationTrainer(Trainer):
         return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 
     def _write_weights(self, path: Path) -> None:
+        """Write the tuned weights by the process that writes; all processes have to call it."""
+        weights = {name: weight.detach().contiguous() for name, weight in self._tuned().items()}
+        if not self.args.should_save:
+            return
         partial = path.with_name(f"{path.name}.partial")
         with errors_name(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            save_file({name: weight.detach().contiguous() for name, weight in self._tuned().items()}, partial)
+            save_file(weights, partial)
             partial.rename(path)
 
     def _read_weights(self, path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from tests.dvc_project import git
 from tinyllm.experiments.running.gpus import Deck, environment_of, gpu_names
-from tinyllm.experiments.running.repro import Plan, _next, _put_in_order
+from tinyllm.experiments.running.repro import Plan, _next, _put_in_order, _work
 
 MAKE = """
 import json, os, sys, time
@@ -161,6 +161,16 @@ def test_a_stage_waits_for_all_behind_it() -> None:
     assert _next(PLAN, ["d"], []) == "d"
 
 
+def test_what_most_waits_for_begins_first() -> None:
+    needs = {"exam": "", "query": "", "assemble": "query", "train@1": "assemble", "score": "exam train@1"}
+    split = {stage: frozenset(behind.split()) for stage, behind in needs.items()}
+    plan = Plan(("exam", "query", "assemble", "train@1", "score"), split, frozenset(needs))
+    assert [_work(plan, stage) for stage in plan.order] == [2, 13, 12, 11, 1]
+    assert _next(plan, list(plan.order), []) == "query"
+    assert _next(plan, ["exam", "train@1", "score"], []) == "train@1"
+    assert _next(plan, ["exam", "score"], []) == "exam"
+
+
 def test_new_stages_are_locked_in_the_order_of_a_plain_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     lock = Path("dvc.lock")
@@ -180,9 +190,10 @@ def test_gpus_are_dealt_out(monkeypatch: pytest.MonkeyPatch) -> None:
             gpu_names(wrong)
     deck = Deck(["0", "1"])
     dealt = [deck.deal() for _ in range(3)]
-    deck.take_back("1")
-    assert dealt == ["0", "1", "0"] and deck.deal() == "1"
-    assert Deck([]).deal() is None and not environment_of(None) and environment_of("1") == {"CUDA_VISIBLE_DEVICES": "1"}
+    deck.take_back(["1"])
+    assert dealt == [("0",), ("1",), ("0",)] and deck.deal() == ("1",)
+    assert deck.deal(3) == ("1", "0") and Deck([]).deal() == ()
+    assert not environment_of(()) and environment_of(("1", "0")) == {"CUDA_VISIBLE_DEVICES": "1,0"}
 
 
 def test_the_drivers_tool_counts_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,8 @@ from tinyllm.cli.experiments.tune import add_parser
 from tinyllm.experiments.grid import Cell, read_table
 from tinyllm.experiments.results.found import find_all
 from tinyllm.experiments.results.kept import digest_of, path_of, used_values, write_kept
-from tinyllm.experiments.tune.plan import Plan, distinct, read_plan
+from tinyllm.experiments.tune.plan import Arm, Plan, distinct, read_plan
+from tinyllm.experiments.tune.tuned_file import at_an_edge
 
 ROOT = Path(__file__).resolve().parents[3]
 FILE = Path("toy.yaml")
@@ -198,6 +199,22 @@ def test_the_state_says_what_comes_next_and_writes_nothing(project: Path, capsys
         "all is chosen; `tinyllm tune toy.yaml --run` writes the table",
     ]
     assert not Path("toy.tuned.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("tried", "chosen", "told"),
+    [
+        ([0.001, 0.002, 0.004], 0, "; train.learning_rate 0.001 is the least that was tried"),
+        ([0.004, 0.001, 0.002], 0, "; train.learning_rate 0.004 is the most that was tried"),
+        ([0.001, 0.002, 0.004], 1, ""),
+        ([0.001, 0.002], 0, ""),  # of two, each is at an edge
+        ([False, True, None], 0, ""),
+        ([["signs"], ["care"], []], 2, ""),
+    ],
+)
+def test_a_choice_at_the_edge_of_what_was_tried_is_told(tried: list[object], chosen: int, told: str) -> None:
+    candidates = tuple({"train.learning_rate": value, "loss.alpha": 1.0} for value in tried)
+    assert at_an_edge(Arm("a row", candidates, {}), chosen) == told
 
 
 # --- the table ------------------------------------------------------------------------------------------------------

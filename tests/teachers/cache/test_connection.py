@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,8 @@ def test_all_that_it_held_is_written_anew_and_told_once(tmp_path: Path, remove: 
         assert {cache.get([key(name)])[key(name)].text for name in ("before", "after")} == {"before!", "after!"}
         assert [(row.calls, row.money) for row in cache.spendings()] == [(2, 2.5)]
     assert [batch.input_file for batch in Batches(path, "digest").open()] == ["file-1"]
-    assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
 def test_what_is_removed_after_the_last_answer_is_written_anew_at_the_end(tmp_path: Path) -> None:
@@ -84,6 +86,8 @@ def test_a_file_that_cannot_be_written_anew_is_named(tmp_path: Path) -> None:
     path.parent.write_text("a file in the folder's place")
     with pytest.raises(ValueError, match=r"cache: File exists; set TINYLLM_CACHE to another folder"):
         put(cache, "?")
+    with pytest.raises(ValueError, match="cache: File exists"):
+        cache.__exit__()
 
 
 WRITE = """

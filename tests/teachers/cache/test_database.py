@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -360,5 +361,9 @@ def test_an_empty_file_becomes_a_cache(tmp_path: Path) -> None:
 
 
 def test_a_bug_keeps_its_own_error(tmp_path: Path) -> None:
-    with pytest.raises(sqlite3.OperationalError, match="no such table"), answer_database.database_errors(tmp_path):
-        sqlite3.connect(":memory:").execute("SELECT * FROM nowhere")
+    with (
+        closing(sqlite3.connect(":memory:")) as database,
+        pytest.raises(sqlite3.OperationalError, match="no such table"),
+        answer_database.database_errors(tmp_path),
+    ):
+        database.execute("SELECT * FROM nowhere")

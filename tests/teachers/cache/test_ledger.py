@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,8 @@ def test_what_a_cache_from_before_holds_is_listed_without_money(cache: ResponseC
     anne = {"backend": "server", "model": "anne"}
     cache.merge([cache_entry(anne, Prompt("", text), 0, Generation("x", "stop", 3, 4), 1.0) for text in "ab"])
     assert cache.spendings() == [Spending("", "anne", 2, 6, 8, 0, None)]
-    tables = sqlite3.connect(cache.path).execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    with closing(sqlite3.connect(cache.path)) as database:
+        tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
     assert tables == [("teachers",), ("answers",)]  # to look makes no ledger
     assert cache.lost_money(["any"]) == 0.0
 

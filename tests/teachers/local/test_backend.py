@@ -22,7 +22,7 @@ from transformers import BartConfig, GenerationConfig, GPT2Config, LlamaConfig, 
 
 from tests import tokenizer_toys
 from tests.checkpoint_toys import byte_tokenizer, runtime, save_llama, save_t5, settings
-from tests.toys import toy_questions, toy_tokenizer
+from tests.toys import toy_questions
 from tinyllm.console import bars_on_terminals_alone
 from tinyllm.models.sampling import SeededSampling
 from tinyllm.records.questions import input_text
@@ -52,21 +52,6 @@ def ask(backend: Backend, *prompts: Prompt | str) -> list[Generation | Failure]:
 
 
 # --- toy models -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights, tokens of bytes, `<s>` before every text."""
-    folder = tmp_path_factory.mktemp("llama")
-    save_llama(folder, byte_tokenizer())
-    return folder
-
-
-@pytest.fixture(scope="module")
-def t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("t5")
-    save_t5(folder, toy_tokenizer(tmp_path_factory.mktemp("vocabulary")))
-    return folder
 
 
 SPOKEN = {  # prompt: the tokens that follow, each of them after that one token alone

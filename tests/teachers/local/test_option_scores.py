@@ -15,8 +15,8 @@ import torch
 from tokenizers import Tokenizer, models
 from transformers import GPT2Config, GPT2LMHeadModel, MambaConfig, MambaForCausalLM, PreTrainedTokenizerFast
 
-from tests.checkpoint_toys import byte_tokenizer, runtime, save_llama, save_t5, settings
-from tests.toys import toy_questions, toy_tokenizer
+from tests.checkpoint_toys import byte_tokenizer, runtime, save_llama, settings
+from tests.toys import toy_questions
 from tinyllm.params.schema import Prompting
 from tinyllm.records.questions import Question
 from tinyllm.teachers.cache.store import ResponseCache
@@ -35,13 +35,6 @@ PROMPTING = Prompting(
     instruction="", examples=1, selection="random", example_rationales="none", teacher_forcing=True, seed=1
 )
 TEMPLATE = "<s>{% for m in messages %}{{ m.role }} says {{ m.content }} {% endfor %}assistant says"
-
-
-@pytest.fixture(scope="module")
-def t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("t5")
-    save_t5(folder, toy_tokenizer(tmp_path_factory.mktemp("vocabulary")))
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -27,9 +27,9 @@ def straying(manner: str, *arguments: str) -> Any:
 
 
 def ask(endpoint: Endpoint, count: int, concurrency: int) -> dict[str, Generation | Failure]:
-    """By prompt what became of it."""
+    """By prompt what became of it. A server may swap two replies in five, and so four of one prompt in a row: ten are not."""
     prompts = [Prompt("", f"Why {number}?") for number in range(count)]
-    asked = server(endpoint.url, concurrency=concurrency, retries=3).generate(prompts, lambda index: True)
+    asked = server(endpoint.url, concurrency=concurrency, retries=10).generate(prompts, lambda index: True)
     return {prompts[index].text: outcome for index, outcome in asked}
 
 

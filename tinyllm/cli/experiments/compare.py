@@ -31,7 +31,8 @@ def add_parser(commands: Commands) -> None:
         "compare",
         help="say what can be concluded from two runs' predictions on test",
         description="Compare runs with the first, the control, question by question. A run is an experiment, a branch, a "
-        "commit, or `workspace`, what lies in the folder now. The predictions come from DVC's cache; nothing is fetched.",
+        "commit, or `workspace`, what lies in the folder now; RUN@VOICE is what one voice of it answered by itself. The "
+        "predictions come from DVC's cache; nothing is fetched.",
     )
     parser.add_argument("control", metavar="CONTROL", help="the run that the others are compared with")
     parser.add_argument("others", metavar="RUN", nargs="+", help="a run; p values of several are Holm-corrected")

@@ -17,8 +17,8 @@ from tinyllm.experiments.on_valid import valid_accuracy
 from tinyllm.experiments.results.found import find_all, keep
 from tinyllm.experiments.results.kept import folder_of
 from tinyllm.experiments.running.gpus import gpu_names
-from tinyllm.experiments.running.workers import Ended, log_of, run_all
-from tinyllm.experiments.sweep import check_commit, default_jobs, distinct
+from tinyllm.experiments.running.workers import Clones, Ended, Starter, log_of, run_all
+from tinyllm.experiments.sweep import check_commit, default_jobs, distinct, may_use_gpu
 from tinyllm.experiments.tune.leftovers import forget_training
 
 Accuracy = Callable[[Cell, Result], float]  # what of a result is printed, a share
@@ -137,10 +137,16 @@ def _keep(cell: Cell, result: Result, table: Path, seconds: float) -> str:
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add the options of `run_cells`."""
     parser.add_argument(
-        "--jobs", type=count, metavar="N", help="so many at once (default: one a GPU, or as many as the cores bear)"
+        "--jobs",
+        type=count,
+        metavar="N",
+        help="so many trainings at once (default: one a GPU, or as many as the cores bear)",
     )
     parser.add_argument(
         "--gpus", metavar="LIST", help="GPUs to deal out, one an experiment, such as 0,2 (default: all)"
+    )
+    parser.add_argument(
+        "--cluster", metavar="ADDRESS", help="run on a Ray cluster, such as auto or HOST:6379 (needs the extra cluster)"
     )
 
 
@@ -162,9 +168,18 @@ def run_cells(
         ValueError: some failed.
     """
     failed = 0
-    gpus = gpu_names(arguments.gpus)
-    commit, jobs = git("rev-parse", "HEAD").strip(), arguments.jobs or default_jobs(cells, gpus)
-    with closing(run_all(cells, commit, jobs, again, gpus)) as events:
+    commit = git("rev-parse", "HEAD").strip()
+    starter: Starter = Clones(commit)
+    if arguments.cluster:
+        from tinyllm.experiments.running.remote import Cluster
+
+        threads = max((cell.params.train.threads for cell in cells), default=1)
+        starter = cluster = Cluster(arguments.cluster, commit, threads, may_use_gpu(cells))
+        gpus, jobs = [], arguments.jobs or cluster.jobs
+    else:
+        gpus = gpu_names(arguments.gpus)
+        jobs = arguments.jobs or default_jobs(cells, gpus)
+    with closing(run_all(cells, starter, jobs, again, gpus)) as events:
         for event in events:
             if isinstance(event, Cell):
                 print(f"started  {event.title}", flush=True)

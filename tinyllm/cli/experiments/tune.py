@@ -13,7 +13,7 @@ from tinyllm.experiments.results.found import find_all
 from tinyllm.experiments.sweep import check_commit
 from tinyllm.experiments.tune.halving import Search
 from tinyllm.experiments.tune.plan import Arm, Plan, distinct, in_words, read_plan
-from tinyllm.experiments.tune.tuned_file import how_chosen, write_tuned
+from tinyllm.experiments.tune.tuned_file import at_an_edge, how_chosen, write_tuned
 
 
 def add_parser(commands: Commands) -> None:
@@ -77,4 +77,4 @@ def _line(arm: Arm, search: Search, plan: Plan) -> str:
     fewer = (
         f"; fewer candidates than another row's {most}, so more seeds each" if 1 < len(arm.candidates) < most else ""
     )
-    return f"{arm.row}: {settings}: {how_chosen(arm, search, plan)}{fewer}"
+    return f"{arm.row}: {settings}: {how_chosen(arm, search, plan)}{at_an_edge(arm, search.chosen)}{fewer}"

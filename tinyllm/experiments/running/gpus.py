@@ -33,22 +33,21 @@ class Deck:
     def __init__(self, names: Sequence[str]) -> None:
         self.users = dict.fromkeys(names, 0)
 
-    def deal(self) -> str | None:
-        """Return a GPU to use until `take_back`; None where there are none."""
-        if not self.users:
-            return None
-        name = min(self.users, key=lambda name: self.users[name])
-        self.users[name] += 1
-        return name
+    def deal(self, number: int = 1) -> tuple[str, ...]:
+        """Return so many GPUs to use until `take_back`, fewer where there are no more."""
+        names = sorted(self.users, key=lambda name: self.users[name])[:number]
+        for name in names:
+            self.users[name] += 1
+        return tuple(names)
 
-    def take_back(self, name: str | None) -> None:
-        if name is not None:
+    def take_back(self, names: Sequence[str]) -> None:
+        for name in names:
             self.users[name] -= 1
 
 
-def environment_of(gpu: str | None) -> Mapping[str, str]:
-    """Return what a process's environment has to say so that it sees this GPU alone."""
-    return {} if gpu is None else {VARIABLE: gpu}
+def environment_of(gpus: Sequence[str]) -> Mapping[str, str]:
+    """Return what a process's environment has to say so that it sees these GPUs alone; of none, all as they are."""
+    return {VARIABLE: ",".join(gpus)} if gpus else {}
 
 
 def _count() -> int:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
@@ -16,6 +16,15 @@ GRACE = (5.0, 2.0)  # seconds after Ctrl-C's signal until a process is asked to 
 POLL = 0.2
 
 Process = subprocess.Popen[bytes]
+# A line that begins so is DVC's own, and not the stage's.
+DVC_TALK = ("ERROR: failed to reproduce", "WARNING", ">", "Running stage")
+
+
+def last_words(printed: Iterable[str]) -> str | None:
+    """Return the last line that is not DVC's own talk; of that, too, where there is no other. None is no line."""
+    lines = [line.strip() for line in printed if line.strip()]
+    own_lines = [line for line in lines if not line.startswith(DVC_TALK)]
+    return next(reversed(own_lines or lines), None)
 
 
 def signal_group(process: Process, number: int) -> None:

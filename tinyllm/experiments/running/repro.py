@@ -19,17 +19,31 @@ from typing import IO
 
 from tinyllm.experiments.dvc_experiments import DVC
 from tinyllm.experiments.running.gpus import Deck, environment_of
-from tinyllm.experiments.running.processes import POLL, Process, interruptible, stop
+from tinyllm.experiments.running.processes import POLL, Process, interruptible, last_words, stop
 from tinyllm.records.files import atomic_write
 
 LOCK = Path("dvc.lock")
 BUSY = ("Unable to acquire lock", " is busy")  # what DVC says where another of its processes was in the way for seconds
 TRIES = 5
+TRAINING = 10  # stages that one training takes as long as: what waits for one should not wait for an exam before
 CHATTER = re.compile(  # what DVC says of every stage, and one ending says for all
     r"^(Updating lock file .*|Generating lock file .*|To track the changes with git, run:|\tgit add .*"
     r"|To enable auto staging, run:|\tdvc config core\.autostage true|Use `dvc push` to send .*|\s*)$"
 )
 Print = Callable[[str], None]
+
+
+class StagesFailed(ValueError):
+    """Stages of a run failed.
+
+    Args:
+        stages: their names
+        words: the last ones of the first that failed
+    """
+
+    def __init__(self, stages: Sequence[str], words: str) -> None:
+        super().__init__(f"{', '.join(stages)}: failed, see above; the next call goes on from what is finished")
+        self.words = words
 
 
 @dataclass(frozen=True)
@@ -45,7 +59,7 @@ class Plan:
 class _Running:
     stage: str
     process: Process
-    gpu: str | None
+    gpus: Sequence[str]
     reader: threading.Thread
     printed: list[str] = field(default_factory=list)
 
@@ -89,12 +103,12 @@ def run_plan(plan: Plan, jobs: int, force: bool, gpus: Sequence[str] = (), tell:
         tell: given each line that a stage prints, with the stage's name before it
 
     Raises:
-        ValueError: stages failed.
+        StagesFailed: some did.
     """
     waiting = [stage for stage in plan.order if stage in plan.stale]
     before = _locked()
     running: list[_Running] = []
-    failed: list[str] = []
+    failed: dict[str, str] = {}
     tries: dict[str, int] = {}
     deck = Deck(gpus)
     with interruptible():
@@ -102,7 +116,7 @@ def run_plan(plan: Plan, jobs: int, force: bool, gpus: Sequence[str] = (), tell:
             while running or waiting and not failed:
                 for one in [one for one in running if one.process.poll() is not None]:
                     running.remove(one)
-                    deck.take_back(one.gpu)
+                    deck.take_back(one.gpus)
                     one.reader.join()
                     if one.process.returncode == 0:
                         continue
@@ -110,7 +124,7 @@ def run_plan(plan: Plan, jobs: int, force: bool, gpus: Sequence[str] = (), tell:
                     if tries[one.stage] < TRIES and any(busy in line for line in one.printed for busy in BUSY):
                         waiting.insert(0, one.stage)
                     else:
-                        failed.append(one.stage)
+                        failed[one.stage] = last_words(one.printed) or f"exit status {one.process.returncode}"
                 stage = _next(plan, waiting, running) if len(running) < jobs and not failed else None
                 if stage is None:
                     time.sleep(POLL)
@@ -120,7 +134,7 @@ def run_plan(plan: Plan, jobs: int, force: bool, gpus: Sequence[str] = (), tell:
         finally:
             stop([one.process for one in running])
     if failed:
-        raise ValueError(f"{', '.join(failed)}: failed, see above; the next call goes on from what is finished")
+        raise StagesFailed(list(failed), next(iter(failed.values())))
     _put_in_order(before, plan.order)
 
 
@@ -135,9 +149,17 @@ def tie_up(targets: Sequence[str], force: bool = False) -> None:
 
 
 def _next(plan: Plan, waiting: Sequence[str], running: Collection[_Running]) -> str | None:
-    """Return a stage whose needs are done: of several the first in DVC's order."""
+    """Return a stage whose needs are done: of several the one with the most work behind it, of those DVC's first."""
     open_stages = {*waiting, *(one.stage for one in running)}
-    return next((stage for stage in waiting if not _behind(plan, stage) & open_stages), None)
+    ready = [stage for stage in waiting if not _behind(plan, stage) & open_stages]
+    return max(ready, key=lambda stage: _work(plan, stage), default=None)
+
+
+def _work(plan: Plan, stage: str) -> int:
+    """Return the longest chain of stages from this one on, a training counted as so many."""
+    after = [other for other in plan.order if stage in plan.needs[other]]
+    own = TRAINING if stage.startswith("train") else 1
+    return own + max((_work(plan, other) for other in after), default=0)
 
 
 def _behind(plan: Plan, stage: str) -> set[str]:
@@ -151,11 +173,11 @@ def _behind(plan: Plan, stage: str) -> set[str]:
     return found
 
 
-def _start(stage: str, force: bool, gpu: str | None, tell: Print) -> _Running:
+def _start(stage: str, force: bool, gpus: Sequence[str], tell: Print) -> _Running:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     process = subprocess.Popen(
         [*DVC, "--wait-for-lock", "repro", "--single-item", *(["--force"] if force else []), stage],
-        env={**os.environ, "PATH": path, **environment_of(gpu)},
+        env={**os.environ, "PATH": path, **environment_of(gpus)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -165,7 +187,7 @@ def _start(stage: str, force: bool, gpu: str | None, tell: Print) -> _Running:
     printed: list[str] = []
     reader = threading.Thread(target=_read, args=(stage, process.stdout, printed, tell), daemon=True)
     reader.start()
-    return _Running(stage, process, gpu, reader, printed)
+    return _Running(stage, process, gpus, reader, printed)
 
 
 def _read(stage: str, stream: IO[bytes], printed: list[str], tell: Print) -> None:

@@ -44,6 +44,17 @@ def how_chosen(arm: Arm, search: Search, plan: Plan) -> str:
     )
 
 
+def at_an_edge(arm: Arm, chosen: int) -> str:
+    """Return a clause on each chosen number that is the least or the most of three or more: a better one may lie beyond."""
+    clauses = []
+    for key, value in arm.candidates[chosen].items():
+        tried = [candidate[key] for candidate in arm.candidates]
+        numbers = all(isinstance(number, int | float) and not isinstance(number, bool) for number in tried)
+        if numbers and len(set(tried)) > 2 and value in (min(tried), max(tried)):
+            clauses.append(f"; {key} {value} is the {'least' if value == min(tried) else 'most'} that was tried")
+    return "".join(clauses)
+
+
 def write_tuned(plan: Plan, searches: Mapping[str, Search], force: bool = False) -> str:
     """Write the table with what was chosen; return what was done, in words.
 
@@ -97,7 +108,8 @@ def _text(plan: Plan, searches: Mapping[str, Search], chosen: Mapping[str, Overr
             row[key] = same[0] if same else value
         table["rows"].yaml_set_comment_before_after_key(
             arm.row,
-            before=f"{how_chosen(arm, searches[arm.row], plan)}: {in_words(chosen[arm.row])}".rstrip(": "),
+            before=f"{how_chosen(arm, searches[arm.row], plan)}: {in_words(chosen[arm.row])}".rstrip(": ")
+            + at_an_edge(arm, _chosen(searches[arm.row])),
             indent=2,
         )
     yaml = YAML(typ="rt")

@@ -7,25 +7,22 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from itertools import islice
-from typing import Any
 
 import torch
-from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from tinyllm.models.chat import in_template
-from tinyllm.models.decoding import ByRow, Decoded, decode, decoder_arguments
-from tinyllm.models.device import choose_device, within_memory
-from tinyllm.models.finite import FiniteLogits
+from tinyllm.models.device import choose_device, note_slow_bf16
 from tinyllm.models.loaded import LoadedModel
 from tinyllm.models.plain_text import PlainText
-from tinyllm.models.sampling import SeededSampling
 from tinyllm.params.schema import Runtime
 from tinyllm.params.teacher_entries import LocalTeacher
-from tinyllm.teachers.local.checkpoint import context_tokens, load_teacher, open_teacher_checkpoint
-from tinyllm.teachers.local.decoding import NOT_FINITE, Encoded, EndOrStop, stream_seeds
-from tinyllm.teachers.protocol import STOP, Failure, Generation, Prompt
+from tinyllm.teachers.local.checkpoint import context_tokens, open_teacher_checkpoint
+from tinyllm.teachers.local.decoding import Encoded
+from tinyllm.teachers.local.model import Recipe, TeacherModel
+from tinyllm.teachers.local.workers import Here, Processes, Workers
+from tinyllm.teachers.protocol import Failure, Generation, Prompt
+
+FEWEST = 8  # prompts that are worth a batch of their own where another process is free
 
 
 class Local:
@@ -58,7 +55,24 @@ class Local:
             "temperature": settings.temperature,
             "seed": settings.seed if settings.temperature > 0 else None,
         }
-        self.model: LoadedModel | None = None
+        self.computes = TeacherModel(
+            Recipe(settings, self.checkpoint.source, self.device, self.precision), self.checkpoint
+        )
+        self.workers = self._workers(runtime)
+
+    def _workers(self, runtime: Runtime) -> Workers:
+        if runtime.cluster is not None:
+            from tinyllm.teachers.local.cluster import ClusterWorkers  # brings ray, an extra
+
+            return ClusterWorkers(self.computes.recipe, runtime.cluster, runtime.processes)
+        if runtime.processes > 1:
+            return Processes(self.computes.recipe, runtime.processes)
+        return Here(self.computes)
+
+    @property
+    def model(self) -> LoadedModel | None:
+        """The model, if this process has loaded it."""
+        return self.computes.model
 
     def count_tokens(self, prompt: Prompt) -> int:
         """Return the prompt's tokens, with those of a chat template and the special ones."""
@@ -77,22 +91,22 @@ class Local:
         return ids
 
     def load(self) -> LoadedModel:
-        """Return the model, whose weights are loaded the first time.
+        """Return the model of this process, whose weights are loaded the first time.
 
         Raises:
             ValueError: they cannot be.
         """
-        if self.model is None:
-            self.model = load_teacher(self.checkpoint, self.device, self.precision)
-        return self.model
+        return self.computes.load()
 
     def generate(
         self, prompts: Sequence[Prompt], reserve: Callable[[int], bool]
     ) -> Generator[tuple[int, Generation | Failure]]:
         """Yield every answer once its batch is done, longest prompts first: what does not fit into memory shows at once.
 
+        Each process has one batch at a time.
+
         Raises:
-            ValueError: the weights cannot be loaded, or the chat template refuses a prompt.
+            ValueError: the weights cannot be loaded, the chat template refuses a prompt, or a process was killed.
         """
         encoded = [Encoded(index, self.encode(prompt), prompt.sample) for index, prompt in enumerate(prompts)]
         waiting: deque[Encoded] = deque()
@@ -103,75 +117,44 @@ class Local:
             else:
                 waiting.append(item)
         admitted: set[int] = set()
-        while batch := self._next_batch(waiting, admitted, reserve):
-            for item, answer in zip(
-                batch, self._answer_or_halve(batch), strict=False
-            ):  # halved, there is no answer yet
-                waiting.popleft()
-                yield item.index, answer
+        under_way: dict[int, list[Encoded]] = {}
+        try:
+            while True:
+                while len(under_way) < self.workers.count and (batch := self._next_batch(waiting, admitted, reserve)):
+                    under_way[self.workers.send("answer", batch)] = batch
+                if not under_way:
+                    return
+                ticket, answers = self.workers.receive()
+                batch = under_way.pop(ticket)
+                if answers is None and len(batch) > 1:  # it does not fit into memory: smaller batches, for good
+                    self.batch_tokens = len(batch) // 2 * self._width(batch[0])
+                    waiting.extendleft(reversed(batch))
+                    continue
+                for item, answer in zip(batch, answers or [self._no_room(batch[0])], strict=True):
+                    yield item.index, answer
+        finally:
+            if under_way:  # left early
+                self.workers.drop()
 
     def _next_batch(self, waiting: deque[Encoded], admitted: set[int], reserve: Callable[[int], bool]) -> list[Encoded]:
-        """Return from the head as many as fit the token budget, at least one, and are admitted."""
+        """Take from the head as many as fit the token budget, at least one, and are admitted."""
         batch: list[Encoded] = []
         room = max(1, self.batch_tokens // self._width(waiting[0])) if waiting else 0
-        for item in islice(waiting, room):
-            if item.index not in admitted and not reserve(item.index):
+        if self.workers.count > 1:  # so that all are at work to the end
+            room = min(room, max(FEWEST, -(-len(waiting) // self.workers.count)))
+        while waiting and len(batch) < room:
+            if waiting[0].index not in admitted and not reserve(waiting[0].index):
                 break
-            admitted.add(item.index)
-            batch.append(item)
+            admitted.add(waiting[0].index)
+            batch.append(waiting.popleft())
         return batch
 
     def _width(self, item: Encoded) -> int:
         return len(item.ids) + self.max_new_tokens
 
-    def _answer_or_halve(self, batch: Sequence[Encoded]) -> Sequence[Generation | Failure]:
-        """Return the batch's answers; where it does not fit into memory, none, and halve the token budget for good."""
-        model = self.load()
-        answers = within_memory(lambda: self._answer(model, batch))
-        if answers is not None:
-            return answers
-        if len(batch) == 1:
-            tokens = f"a prompt of {len(batch[0].ids)} tokens with up to {self.max_new_tokens} of the answer"
-            return [Failure("out_of_memory", f"{tokens} does not fit into the memory of the {self.device}")]
-        self.batch_tokens = len(batch) // 2 * self._width(batch[0])
-        return []
-
-    def _answer(self, model: LoadedModel, batch: Sequence[Encoded]) -> list[Generation | Failure]:
-        width = max(len(item.ids) for item in batch)
-        ids = torch.zeros((len(batch), width), dtype=torch.long)  # (B, S)
-        mask = torch.zeros_like(ids)
-        for row, item in enumerate(batch):
-            # a causal model's answer follows the prompt in the same row
-            columns = slice(width - len(item.ids), None) if model.causal else slice(len(item.ids))
-            ids[row, columns], mask[row, columns] = torch.tensor(item.ids), 1
-        start = width if model.causal else 1  # a decoder starts with a token that is no part of the answer
-        settings = model.plain.generation_config
-        ending = EndOrStop(self.tokenizer, settings.eos_token_id, start, len(batch))
-        processors: list[ByRow] = [FiniteLogits(ending.give_up, len(batch))]
-        if self.settings.temperature > 0:
-            processors.append(SeededSampling(self.settings.temperature, stream_seeds(self.settings.seed, batch)))
-        with torch.inference_mode():
-            arguments = self._inputs(model, ids.to(self.device), mask.to(self.device))
-            rows = decode(model, arguments, self.max_new_tokens, ending, processors)
-        return [
-            Failure(NOT_FINITE, "the likelihoods of its next token are no finite numbers; its weights may be damaged")
-            if row in ending.given_up
-            else self._finish(item, decoded, ending.ends, model.causal)
-            for row, (item, decoded) in enumerate(zip(batch, rows, strict=True))
-        ]
-
-    def _inputs(self, model: LoadedModel, ids: Tensor, mask: Tensor) -> dict[str, Any]:
-        """Return what decoding is given of prompts (B, S)."""
-        if model.causal:
-            return {"input_ids": ids, "attention_mask": mask}
-        prompts = ids.new_full((len(ids), 1), model.plain.generation_config.decoder_start_token_id)
-        return decoder_arguments(model, {"input_ids": ids, "attention_mask": mask}, prompts, range(len(ids)))
-
-    def _finish(self, item: Encoded, decoded: Decoded, ends: Sequence[int], causal: bool) -> Generation:
-        tokens = decoded.tokens
-        text = _decode(self.tokenizer, tokens[:-1] if tokens[-1] in ends else tokens, after="a" if causal else "")
-        finish = "stop" if decoded.ended else "length"
-        return Generation(text.partition(STOP)[0], finish, len(item.ids), len(tokens))
+    def _no_room(self, item: Encoded) -> Failure:
+        tokens = f"a prompt of {len(item.ids)} tokens with up to {self.max_new_tokens} of the answer"
+        return Failure("out_of_memory", f"{tokens} does not fit into the memory of the {self.device}")
 
     def _templated(self, prompt: Prompt) -> str:
         messages = [{"role": "system", "content": prompt.system}] if prompt.system else []
@@ -189,19 +172,6 @@ def _joined(prompt: Prompt) -> str:
     return f"{prompt.system}\n\n{prompt.text}" if prompt.system else prompt.text
 
 
-def _decode(tokenizer: PreTrainedTokenizerBase, tokens: list[int], after: str) -> str:
-    """Return the text of tokens that follow `after`, special tokens left out.
-
-    Some tokenizers drop the space before a text's first word, which is none where the text goes on.
-    """
-    before = tokenizer(after, add_special_tokens=False)["input_ids"]
-    text, head = (
-        str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
-        for ids in (before + tokens, before)
-    )
-    return text.removeprefix(head)
-
-
 def _hardware(runtime: Runtime) -> tuple[str, str]:
     """Return `cuda`, `mps` or `cpu`, and the precision in use: bf16 where asked for and the GPU has it; a CPU always does.
 
@@ -209,5 +179,6 @@ def _hardware(runtime: Runtime) -> tuple[str, str]:
         ValueError: cuda or mps is asked for and there is none.
     """
     device = choose_device(runtime)
+    note_slow_bf16(device, {"runtime.precision": runtime.precision})
     lacking = device == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
     return device, "fp32" if lacking else runtime.precision

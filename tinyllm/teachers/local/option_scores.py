@@ -7,17 +7,12 @@ import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from os.path import commonprefix
 
-import numpy as np
-import torch
-
-from tinyllm.models.device import within_memory
-from tinyllm.models.likelihood import EncodedInput, option_likelihoods
-from tinyllm.models.loaded import LoadedModel
 from tinyllm.teachers.local.backend import Local
 from tinyllm.teachers.local.decoding import NOT_FINITE
 from tinyllm.teachers.protocol import Failure, Generation, Prompt, Scored
 
 DECODING = ("max_new_tokens", "temperature", "seed")  # parts of a local teacher's identity that shape no likelihood
+Tickets = dict[int, tuple[int, list[int], list[list[int]]]]  # with a prompt's index, its tokens, those of its options
 
 
 class OptionScores:
@@ -40,11 +35,25 @@ class OptionScores:
     def generate(
         self, prompts: Sequence[Prompt], reserve: Callable[[int], bool]
     ) -> Generator[tuple[int, Generation | Failure]]:
-        """Yield what became of each prompt, in their order.
+        """Yield what became of each prompt: in their order, where one process computes.
 
         Raises:
             ValueError: the weights cannot be loaded, or the chat template refuses a prompt.
         """
+        under_way: Tickets = {}
+        try:
+            yield from self._scores(prompts, reserve, under_way)
+        finally:
+            if under_way:  # left early
+                self.local.workers.drop()
+
+    def _scores(
+        self,
+        prompts: Sequence[Prompt],
+        reserve: Callable[[int], bool],
+        under_way: Tickets,
+    ) -> Generator[tuple[int, Generation | Failure]]:
+        workers = self.local.workers
         for index, prompt in enumerate(prompts):
             assert isinstance(prompt, Scored)
             head, options = self._encode(prompt)
@@ -55,9 +64,19 @@ class OptionScores:
                 detail = f"{tokens} tokens with the longest option; the model holds {self.context_tokens}"
                 yield index, Failure("too_long", detail)
             elif not reserve(index):
-                return
+                break
             else:
-                yield index, self._answer(head, options)
+                under_way[workers.send("score", head, options)] = index, head, options
+                while len(under_way) >= workers.count:  # a node that dies leaves fewer
+                    yield self._next_score(under_way)
+        while under_way:
+            yield self._next_score(under_way)
+
+    def _next_score(self, under_way: Tickets) -> tuple[int, Generation | Failure]:
+        """Wait for a question's scores and take it from those under way."""
+        ticket, scores = self.local.workers.receive()
+        index, head, options = under_way.pop(ticket)
+        return index, self._answer(head, options, scores)
 
     def _encode(self, prompt: Scored) -> tuple[list[int], list[list[int]]]:
         """Return the tokens of the prompt and, behind it, of each option."""
@@ -69,9 +88,7 @@ class OptionScores:
         shared = len(commonprefix([head, *wholes]))  # less than the prompt where its end and an option make one token
         return wholes[0][:shared], [whole[shared:] for whole in wholes]
 
-    def _answer(self, head: list[int], options: list[list[int]]) -> Generation | Failure:
-        model = self.local.load()
-        scores = within_memory(lambda: log_likelihoods(model, head, options))
+    def _answer(self, head: list[int], options: list[list[int]], scores: list[float] | None) -> Generation | Failure:
         if scores is None:
             detail = f"a prompt of {len(head)} tokens with {len(options)} options"
             return Failure("out_of_memory", f"{detail} does not fit into the memory of the {self.local.device}")
@@ -79,18 +96,3 @@ class OptionScores:
             return Failure(NOT_FINITE, "the model's likelihoods are no finite numbers; its weights may be damaged")
         text = json.dumps([round(score, 6) for score in scores])
         return Generation(text, "stop", len(head), sum(map(len, options)))
-
-
-def log_likelihoods(model: LoadedModel, head: Sequence[int], options: Sequence[Sequence[int]]) -> list[float]:
-    """Return the log-likelihood of each option behind the head, in nats.
-
-    Args:
-        head: tokens of the prompt
-        options: tokens of each
-    """
-    ids = np.array(head, dtype=np.int32)
-    start = np.array([model.plain.config.decoder_start_token_id], dtype=np.int32) if not model.causal else ids
-    encoded = EncodedInput(ids[:0] if model.causal else ids, start)
-    with torch.inference_mode():
-        (scores,) = option_likelihoods(model, [encoded], [[np.array(option, dtype=np.int32) for option in options]])
-    return scores
