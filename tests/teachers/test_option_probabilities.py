@@ -7,6 +7,7 @@ import runpy
 import sqlite3
 import sys
 import time
+from contextlib import closing
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -140,7 +141,7 @@ def test_a_question_that_a_local_teacher_fails_on_has_null(place: Place) -> None
 
 def scores_kept(folder: Path) -> int:
     try:
-        with sqlite3.connect(f"file:{folder / 'cache/answers.sqlite'}?mode=ro", uri=True) as cache:
+        with closing(sqlite3.connect(f"file:{folder / 'cache/answers.sqlite'}?mode=ro", uri=True)) as cache:
             query = "SELECT count(*) FROM answers JOIN teachers ON digest = teacher WHERE identity LIKE '%\"asked\"%'"
             return cache.execute(query).fetchone()[0]
     except sqlite3.OperationalError:  # not made yet

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -171,8 +172,9 @@ def test_the_key_comes_from_a_batch_to_no_line_and_no_table(tmp_path: Path, capf
             folder = folder / "next"
             assert not any(isinstance(outcome, Generation) for outcome in outcomes)
             assert SECRET.masked(f"{outcomes} {ended}") == f"{outcomes} {ended}"
-    tables = [
-        sqlite3.connect(path).execute("SELECT * FROM batches").fetchall() for path in tmp_path.rglob("answers.sqlite")
-    ]
+    tables = []
+    for path in tmp_path.rglob("answers.sqlite"):
+        with closing(sqlite3.connect(path)) as database:
+            tables.append(database.execute("SELECT * FROM batches").fetchall())
     shown = f"{tables} {capfd.readouterr()}"
     assert len(tables) > 20 and KEY[:6] not in shown and KEY.upper()[:6] not in shown
