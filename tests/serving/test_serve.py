@@ -72,10 +72,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def started(project: Path, *arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Start the command, which a test may end itself; yield the server's address."""
-    code = (
-        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job would ignore it
-    )
-    command = [sys.executable, "-c", f"{code}from tinyllm.cli.main import main; main()", "serve", "--port", "0"]
+    command = [sys.executable, "-m", "tinyllm", "serve", "--port", "0"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen([*command, *arguments], cwd=project, env=environment, **pipes) as process:
