@@ -9,6 +9,13 @@ from typing import Any
 
 import pytest
 
+RAY_MARKS = [
+    pytest.mark.nightly,
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # ray leaves its own processes' pipes open
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
 
 @contextmanager
 def cluster_nodes(monkeypatch: pytest.MonkeyPatch, cores: int = 1) -> Iterator[Any]:

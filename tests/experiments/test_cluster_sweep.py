@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.cluster_nodes import cluster_nodes
+from tests.cluster_nodes import RAY_MARKS, cluster_nodes
 from tests.dvc_project import git
 from tests.experiments.running.test_ahead import seeds  # noqa: F401  # a fixture
 from tests.experiments.test_sweep import project  # noqa: F401  # a fixture
@@ -24,12 +24,7 @@ from tinyllm.experiments.running.workers import log_of
 
 ray = pytest.importorskip("ray", reason="needs the extra cluster")
 
-pytestmark = [
-    pytest.mark.nightly,
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # ray leaves its own processes' pipes open
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-]
+pytestmark = RAY_MARKS
 
 
 @pytest.fixture

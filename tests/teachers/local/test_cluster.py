@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.checkpoint_toys import runtime, settings
-from tests.cluster_nodes import cluster_nodes
+from tests.cluster_nodes import RAY_MARKS, cluster_nodes
 from tests.toys import toy_questions
 from tinyllm.records.questions import input_text
 from tinyllm.teachers.local.backend import Local
@@ -20,12 +20,7 @@ from tinyllm.teachers.protocol import Failure, Generation, Prompt, Scored
 
 ray = pytest.importorskip("ray", reason="needs the extra cluster")
 
-pytestmark = [
-    pytest.mark.nightly,
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # ray leaves its own processes' pipes open
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-]
+pytestmark = RAY_MARKS
 QUESTIONS = toy_questions(200)
 PROMPTS = [Prompt("", input_text(question)) for question in QUESTIONS]
 

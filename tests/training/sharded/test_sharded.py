@@ -96,32 +96,28 @@ def test_a_training_of_two_processes_that_was_killed_goes_on_in_one(tmp_path: Pa
     assert_close(calm, killed)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["causal"])
-def test_one_process_with_all_shares_is_one_without(tmp_path: Path, kind: str) -> None:
+def check_same_weights(folder: Path, kind: str, switch: str, dropout: float, **tolerance: float) -> None:
+    """Train a student with and without what a key of params.yaml switches on; their weights have to agree."""
     rows, valid = toy_rows(toy_questions(20, 1), "ann", "bob"), toy_questions(8, 2)
     students = []
-    for shard in (False, True):
-        folder = tmp_path / str(shard)
-        folder.mkdir()
-        params = toy_params(runtime__shard=shard, train__dropout=0.0, **deep(kind))
-        students.append(train_student(params, 1, rows, valid, folder))
+    for on in (False, True):
+        work = folder / str(on)
+        work.mkdir()
+        params = toy_params(**{switch: on}, train__dropout=dropout, **deep(kind))
+        students.append(train_student(params, 1, rows, valid, work))
     for first, second in zip(*(one.model.plain.parameters() for one in students), strict=True):
-        torch.testing.assert_close(first, second, rtol=0, atol=0)
+        torch.testing.assert_close(first, second, **tolerance)
+
+
+@pytest.mark.slow
+def test_one_process_with_all_shares_is_one_without(tmp_path: Path) -> None:
+    check_same_weights(tmp_path, "causal", "runtime__shard", dropout=0.0, rtol=0, atol=0)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_layers_that_are_computed_again_give_the_same_gradients(tmp_path: Path, kind: str) -> None:
-    rows, valid = toy_rows(toy_questions(20, 1), "ann", "bob"), toy_questions(8, 2)
-    students = []
-    for again in (False, True):
-        folder = tmp_path / str(again)
-        folder.mkdir()
-        params = toy_params(runtime__recompute=again, train__dropout=0.1, **deep(kind))
-        students.append(train_student(params, 1, rows, valid, folder))
-    for first, second in zip(*(one.model.plain.parameters() for one in students), strict=True):
-        torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5)
+    check_same_weights(tmp_path, kind, "runtime__recompute", dropout=0.1, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.nightly
